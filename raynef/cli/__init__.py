@@ -1,0 +1,1 @@
+"""cli: commands (verbs) over the packages (nouns); imports lazily."""

@@ -1,0 +1,88 @@
+"""The kernel κ of Eq. 4 as one sparse structure, of which a worker holds its share."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import scipy.sparse
+import torch
+from torch import Tensor
+
+from raynef.core.collectives import Alone, Collectives
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """κ = Σ over workers of (P M + (P M)ᵀ), with M this worker's directed, normalised half.
+
+    κ's two parts are symmetric, so each directed edge is kept once, by the worker that owns its
+    row: M = ½(D^-½ S D^-½ + α D̃^-½ Ã D̃^-½) restricted to the worker's rows, S the directed
+    (top-k) feature affinity and Ã the symmetric pixel adjacency. P places the rows in the batch.
+
+    Attributes:
+        half: M as sparse CSR, [n, N].
+        half_t: Mᵀ as sparse CSR, [N, n]: the same edges, sorted by column once per batch.
+        counts: rows of every worker, in rank order; Σ counts = N.
+        rank: whose rows ``half`` holds.
+    """
+
+    half: Tensor
+    half_t: Tensor
+    counts: list[int] = field(default_factory=list)
+    rank: int = 0
+
+    @property
+    def num_rows(self) -> int:
+        """n, the rows of this worker."""
+        return self.half.shape[0]
+
+    @property
+    def num_patches(self) -> int:
+        """N, the rows of the global batch."""
+        return self.half.shape[1]
+
+    def matmul(self, local: Tensor, collectives: Collectives | None = None) -> Tensor:
+        """This worker's rows of κu.
+
+        Args:
+            local: this worker's rows of u, [n, K].
+            collectives: needed when the batch is spread over workers.
+
+        Returns:
+            Rows of Y = κu, [n, K].
+
+        Collectives: one gather and one reduce-scatter of [N, K].
+        """
+        collectives = collectives or Alone()
+        gathered = collectives.all_gather_rows(local)
+        to_everyone = self.half_t @ local
+        return self.half @ gathered + collectives.reduce_scatter_rows(to_everyone, self.counts)
+
+    def to_csr(self) -> scipy.sparse.csr_matrix:
+        """κ of Eq. 4 as SciPy CSR, [N, N]. Raises ValueError on one slice of a spread batch."""
+        if len(self.counts) > 1:
+            raise ValueError(
+                f"Kernel.to_csr needs the whole batch, got rank {self.rank}'s slice of "
+                f"{len(self.counts)} workers; build the kernel in one process instead"
+            )
+        half = _to_scipy(self.half)
+        return (half + half.T).tocsr()
+
+
+def _to_scipy(matrix: Tensor) -> scipy.sparse.csr_matrix:
+    parts = (matrix.values(), matrix.col_indices(), matrix.crow_indices())
+    data, indices, indptr = (np.asarray(part.detach().cpu()) for part in parts)
+    return scipy.sparse.csr_matrix((data, indices, indptr), shape=tuple(matrix.shape))
+
+
+def csr(crow: Tensor, columns: Tensor, values: Tensor, shape: tuple[int, int]) -> Tensor:
+    """A sparse CSR tensor with 32-bit indices (half the memory of 64-bit ones)."""
+    return torch.sparse_csr_tensor(
+        crow.to(torch.int32), columns.to(torch.int32), values, shape, check_invariants=False
+    )
+
+
+def transposed(matrix: Tensor) -> Tensor:
+    """The transpose of a CSR tensor as CSR: the same edges, sorted by column."""
+    csc = matrix.to_sparse_csc()
+    rows, columns = matrix.shape
+    return csr(csc.ccol_indices(), csc.row_indices(), csc.values(), (columns, rows))

@@ -1,0 +1,273 @@
+"""The recipe: every choice of a run in frozen dataclasses, checked once, saved with the result.
+
+A preset (YAML in ``raynef/recipes``) fills the fields, flags override them, and ``check`` names
+what is impossible. Defaults are the paper's (arXiv:2304.02841, Sec. 4.1) unless a comment says
+otherwise.
+"""
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import types
+import typing
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from raynef.core.errors import UserError, require
+
+BUNDLED_BACKBONE = "raynef_vit_micro_patch16"
+
+
+@dataclass(frozen=True)
+class Data:
+    """Which images, and how a training crop is made of them."""
+
+    name: Literal["folder"] = "folder"
+    """Data set: a loader in raynef.images."""
+    root: str | None = None
+    """Folder of the data set."""
+    train_split: str = "train"
+    """Split that trains (train.txt); without such a file, every image of the tree."""
+    val_split: str = "val"
+    """Split that is evaluated (val.txt)."""
+    short_side: int = 320
+    """Short side of a training image before the random scale, in pixels."""
+    crop: int = 320
+    """Side of the square training crop, in pixels; a multiple of the patch size."""
+    scale: tuple[float, float] = (0.5, 2.0)
+    """Range of the random scale; 1 1 turns it off."""
+    flip: float = 0.5
+    """Probability of a horizontal flip."""
+    photometric: bool = True
+    """Random brightness, contrast, saturation and hue."""
+    num_views: int = 4
+    """Augmented views per image in the feature store; epoch e trains on view e mod num_views."""
+    max_bad_fraction: float = 0.01
+    """Share of unreadable files that may be skipped (one file always may)."""
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """The frozen ViT."""
+
+    name: str = BUNDLED_BACKBONE
+    """Any timm ViT, or the bundled raynef_vit_micro_patch16."""
+    weights: str | None = None
+    """A .safetensors/.pt path, 'hub' (through timm) or 'bundled'; by default bundled for the
+    bundled name and hub for any other."""
+    tap: Literal["norm", "keys"] = "norm"
+    """Last features: the final norm's output (supervised, CLIP) or the last block's attention keys
+    (DINO)."""
+    batch_size: int = 16
+    """Images per forward pass of a feature actor."""
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The kernel κ of Eq. 4."""
+
+    num_neighbors: int = 256
+    """k of the feature graph (Eq. 2), capped at the patches of the global batch less 1."""
+    pixel_neighbors: tuple[tuple[int, float], ...] = ((10, 2.0), (5, 0.1))
+    """Pairs (k, distance weight) of the pixel graph (Eq. 3)."""
+    alpha: float = 0.3
+    """Weight α of the pixel graph."""
+
+
+@dataclass(frozen=True)
+class Eigen:
+    """The neural eigenfunctions ψ and their objective."""
+
+    num_eigenfunctions: int = 256
+    """K: outputs of ψ, which are the clusters."""
+    beta: float | None = None
+    """β of Eq. 5 as the paper counts it; by default 20.48/K."""
+    tau_start: float = 1.0
+    """Gumbel-softmax temperature at the first step."""
+    tau_end: float = 0.3
+    """Gumbel-softmax temperature at the last step, and at test."""
+    num_blocks: int = 2
+    """Transformer blocks of ψ."""
+
+
+@dataclass(frozen=True)
+class Train:
+    """Optimisation, and how it is spread over workers."""
+
+    batch_size: int = 16
+    """Images in the global batch, over which graph, norm and loss are defined."""
+    num_workers: int = 1
+    """Workers that share the global batch."""
+    epochs: int = 40
+    """Passes over the training images."""
+    seed: int = 0
+    """Seed of every random draw."""
+    lr: float = 1e-3
+    """Adam's learning rate at the first step."""
+    lr_end: float = 1e-5
+    """Adam's learning rate at the last step (cosine)."""
+    features: Literal["stored", "streamed"] = "stored"
+    """Read features from a store, or stream them from feature actors each epoch."""
+    store: str | None = None
+    """Feature store to use or to make (shared by many runs); by default RUN/store."""
+    max_failures: int = 3
+    """Times that a run goes on from its last checkpoint after a lost worker."""
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """The evaluation protocol."""
+
+    short_side: int = 320
+    """Short side of an image at test, in pixels."""
+    crop: int = 320
+    """Side of the centre crop that is scored, in pixels."""
+    match: Literal["iou", "count", "hungarian"] = "iou"
+    """Cluster to class: majority vote by IoU or by pixel count, or Hungarian."""
+    batch_size: int = 8
+    """Images per forward pass."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that a run depends on."""
+
+    data: Data = field(default_factory=Data)
+    backbone: Backbone = field(default_factory=Backbone)
+    graph: Graph = field(default_factory=Graph)
+    eigen: Eigen = field(default_factory=Eigen)
+    train: Train = field(default_factory=Train)
+    evaluate: Evaluate = field(default_factory=Evaluate)
+
+
+def check(recipe: Recipe) -> Recipe:
+    """Return the recipe, or raise UserError that names the field, the rule and the value."""
+    data, graph, eigen, train = recipe.data, recipe.graph, recipe.eigen, recipe.train
+    at_least_one = {
+        "data.short_side": data.short_side,
+        "data.crop": data.crop,
+        "data.num_views": data.num_views,
+        "backbone.batch_size": recipe.backbone.batch_size,
+        "graph.num_neighbors": graph.num_neighbors,
+        "eigen.num_blocks": eigen.num_blocks,
+        "train.batch_size": train.batch_size,
+        "train.num_workers": train.num_workers,
+        "train.epochs": train.epochs,
+        "evaluate.short_side": recipe.evaluate.short_side,
+        "evaluate.crop": recipe.evaluate.crop,
+        "evaluate.batch_size": recipe.evaluate.batch_size,
+    }
+    for name, value in at_least_one.items():
+        require(value >= 1, name, ">= 1", value)
+    require(0 < data.scale[0] <= data.scale[1], "data.scale", "0 < low <= high", data.scale)
+    require(0 <= data.flip <= 1, "data.flip", "in [0, 1]", data.flip)
+    require(
+        0 <= data.max_bad_fraction <= 1, "data.max_bad_fraction", "in [0, 1]", data.max_bad_fraction
+    )
+    require(
+        all(k >= 1 and weight >= 0 for k, weight in graph.pixel_neighbors),
+        "graph.pixel_neighbors",
+        "pairs (k >= 1, weight >= 0)",
+        graph.pixel_neighbors,
+    )
+    require(graph.alpha >= 0, "graph.alpha", ">= 0", graph.alpha)
+    require(
+        2 <= eigen.num_eigenfunctions <= 4096,
+        "eigen.num_eigenfunctions",
+        "in 2 … 4096",
+        eigen.num_eigenfunctions,
+    )
+    require(eigen.beta is None or eigen.beta >= 0, "eigen.beta", ">= 0, or none", eigen.beta)
+    require(eigen.tau_start > 0, "eigen.tau_start", "> 0", eigen.tau_start)
+    require(eigen.tau_end > 0, "eigen.tau_end", "> 0", eigen.tau_end)
+    require(train.lr > 0, "train.lr", "> 0", train.lr)
+    require(0 < train.lr_end <= train.lr, "train.lr_end", "in (0, train.lr]", train.lr_end)
+    require(train.max_failures >= 0, "train.max_failures", ">= 0", train.max_failures)
+    require(
+        train.num_workers <= train.batch_size,
+        "train.num_workers",
+        f"<= train.batch_size = {train.batch_size}, so that each worker has an image",
+        train.num_workers,
+    )
+    require(
+        train.features == "stored" or train.batch_size % train.num_workers == 0,
+        "train.batch_size",
+        f"a multiple of train.num_workers = {train.num_workers} when features are streamed",
+        train.batch_size,
+    )
+    return recipe
+
+
+def to_dict(recipe: Recipe) -> dict[str, dict[str, Any]]:
+    """Plain nested values, as saved with every run."""
+    return json.loads(json.dumps(dataclasses.asdict(recipe)))
+
+
+def from_dict(values: dict[str, Any], *, source: str = "recipe") -> Recipe:
+    """A recipe from nested values; missing fields keep their defaults.
+
+    Raises:
+        UserError: an unknown section or key (named with what is allowed), or a value of the wrong
+            type.
+    """
+    return check(_build(Recipe, values, source, ""))
+
+
+def fingerprint(values: Any) -> str:
+    """A short content hash of plain nested values, the same on every machine."""
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _build(kind: Any, values: Any, source: str, prefix: str) -> Any:
+    if not isinstance(values, dict):
+        raise UserError(f"{source}: {prefix or 'the recipe'} must be a mapping, got {values!r}")
+    hints = typing.get_type_hints(kind)
+    for key in values:
+        if key not in hints:
+            near = difflib.get_close_matches(str(key), hints, n=1)
+            guess = f"; did you mean {prefix}{near[0]}?" if near else ""
+            raise UserError(
+                f"{source}: unknown key {prefix}{key}{guess} Allowed: {', '.join(hints)}"
+            )
+    built = {}
+    for key, value in values.items():
+        name, hint = f"{prefix}{key}", hints[key]
+        if dataclasses.is_dataclass(hint):
+            built[key] = _build(hint, value, source, f"{name}.")
+        else:
+            built[key] = _convert(hint, value, source, name)
+    return kind(**built)
+
+
+def _convert(hint: Any, value: Any, source: str, name: str) -> Any:
+    """A plain value as the field's type, or UserError."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Literal:
+        if value in arguments:
+            return value
+        raise UserError(
+            f"{source}: {name} must be one of {', '.join(map(str, arguments))}, got {value!r}"
+        )
+    if origin in (types.UnionType, typing.Union):
+        if value is None:
+            return None
+        (hint,) = (argument for argument in arguments if argument is not type(None))
+        return _convert(hint, value, source, name)
+    if origin is tuple and isinstance(value, list | tuple):
+        if arguments[-1] is Ellipsis:
+            return tuple(_convert(arguments[0], item, source, name) for item in value)
+        if len(arguments) == len(value):
+            pairs = zip(arguments, value, strict=True)
+            return tuple(_convert(kind, item, source, name) for kind, item in pairs)
+    elif hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    elif hint is bool and isinstance(value, bool):
+        return value
+    elif hint is int and isinstance(value, int) and not isinstance(value, bool):
+        return value
+    elif hint is str and isinstance(value, str):
+        return value
+    wanted = hint.__name__ if isinstance(hint, type) and origin is None else str(hint)
+    raise UserError(f"{source}: {name} must be of type {wanted}, got {value!r}")

@@ -1,0 +1,29 @@
+"""Gumbel-softmax with a temperature that falls along a cosine (Sec. 3.5)."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from raynef.core.draws import seed_of
+
+
+def cosine_schedule(step: int, num_steps: int, *, start: float, end: float) -> float:
+    """Value at ``step`` of 0 … num_steps - 1: ``start`` at the first, ``end`` at the last."""
+    progress = min(1.0, step / max(1, num_steps - 1))
+    return end + 0.5 * (start - end) * (1 + math.cos(math.pi * progress))
+
+
+def gumbel_noise(
+    num_patches: int, num_eigenfunctions: int, *, seed: int, epoch: int, image: int
+) -> Tensor:
+    """Standard Gumbel draws of one image in one epoch, whichever worker holds it: [h·w, K]."""
+    generator = torch.Generator().manual_seed(seed_of("gumbel", seed, epoch, image))
+    uniform = torch.rand((num_patches, num_eigenfunctions), generator=generator)
+    return -torch.log(-torch.log(uniform.clamp(1e-10, 1 - 1e-7)))
+
+
+def gumbel_softmax(logits: Tensor, noise: Tensor, temperature: float) -> Tensor:
+    """Soft assignments softmax((logits + noise)/τ) in full precision: [..., K] -> [..., K]."""
+    logits = logits if logits.dtype == torch.float64 else logits.float()
+    return torch.softmax((logits + noise) / temperature, dim=-1)

@@ -1,0 +1,101 @@
+"""ψ: two transformer blocks with linear self-attention and an orthogonal linear head (Sec. 4.1)."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import orthogonal
+
+from raynef.core.draws import seed_of
+
+
+class LinearAttention(nn.Module):
+    """Self-attention linear in the number of patches.
+
+    softmax over q's channels and over k's positions, as the published code; the paper cites the
+    elu + 1 feature map. q, k and v have no bias.
+    """
+
+    def __init__(self, dim: int, *, num_heads: int, head_dim: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.scale = head_dim**-0.5
+        self.qkv = nn.Linear(dim, 3 * num_heads * head_dim, bias=False)
+        self.proj = nn.Linear(num_heads * head_dim, dim)
+
+    def forward(self, tokens: Tensor, valid: Tensor) -> Tensor:
+        """tokens [B, h·w, dim], valid [B, h·w] (False: padding, attended by none) -> tokens."""
+        batch, length, _ = tokens.shape
+        q, k, v = self.qkv(tokens).view(batch, length, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
+        q = q.softmax(dim=-1) * self.scale
+        k = k.masked_fill(~valid[:, None, :, None], -torch.inf).softmax(dim=-2)
+        context = k.transpose(-1, -2) @ v  # [B, heads, head_dim, head_dim]
+        return self.proj((q @ context).transpose(1, 2).reshape(batch, length, -1))
+
+
+class Block(nn.Module):
+    """Pre-norm transformer block."""
+
+    def __init__(self, dim: int, *, num_heads: int, head_dim: int, mlp_dim: int) -> None:
+        super().__init__()
+        self.norm_attention = nn.LayerNorm(dim)
+        self.attention = LinearAttention(dim, num_heads=num_heads, head_dim=head_dim)
+        self.norm_mlp = nn.LayerNorm(dim)
+        self.mlp = nn.Sequential(nn.Linear(dim, mlp_dim), nn.GELU(), nn.Linear(mlp_dim, dim))
+
+    def forward(self, tokens: Tensor, valid: Tensor) -> Tensor:
+        tokens = tokens + self.attention(self.norm_attention(tokens), valid)
+        return tokens + self.mlp(self.norm_mlp(tokens))
+
+
+class Psi(nn.Module):
+    """Neural eigenfunctions: backbone taps to K logits a patch.
+
+    The weight of the head is kept orthogonal (plain where K exceeds the input's dimension). The
+    initial weights follow from ``seed`` alone.
+    """
+
+    def __init__(
+        self,
+        in_dim: int,
+        num_eigenfunctions: int,
+        *,
+        num_blocks: int = 2,
+        num_heads: int = 18,
+        head_dim: int = 64,
+        mlp_dim: int = 576,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed_of("psi", seed))
+            self.blocks = nn.ModuleList(
+                Block(in_dim, num_heads=num_heads, head_dim=head_dim, mlp_dim=mlp_dim)
+                for _ in range(num_blocks)
+            )
+            self.norm = nn.LayerNorm(in_dim)
+            self.head = nn.Linear(in_dim, num_eigenfunctions)
+            self.apply(_initialise)
+            if num_eigenfunctions <= in_dim:
+                orthogonal(self.head, "weight")
+
+    def features(self, taps: Tensor, valid: Tensor | None = None) -> Tensor:
+        """What precedes the head: taps [B, T, h·w, D], valid [B, h·w] -> [B, h·w, T·D]."""
+        batch, _, length, _ = taps.shape
+        tokens = taps.transpose(1, 2).reshape(batch, length, -1)
+        if valid is None:
+            valid = torch.ones((batch, length), dtype=torch.bool, device=taps.device)
+        # An image without one valid patch has no row in the loss; unmask it, or softmax gives NaN.
+        valid = valid | ~valid.any(dim=1, keepdim=True)
+        for block in self.blocks:
+            tokens = block(tokens, valid)
+        return self.norm(tokens)
+
+    def forward(self, taps: Tensor, valid: Tensor | None = None) -> Tensor:
+        """Logits [B, h·w, K] from taps [B, T, h·w, D]; ``valid`` [B, h·w] is False on padding."""
+        return self.head(self.features(taps, valid))
+
+
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

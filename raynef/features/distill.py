@@ -1,0 +1,461 @@
+"""Distillation: a small ViT learns a larger one's patch tokens on unlabelled images.
+
+Teacher and student see the same view; the student's patch tokens after the final norm are
+regressed onto the teacher's, standardised per channel. Few images go far when the views are many
+and the function is matched for long (Beyer et al., arXiv:2106.05237), so crops are mixed too.
+
+What step s sees depends on (seed, s) alone: a run that is resumed ends where one that was never
+stopped does. Teacher and student are timm ViTs with ``pretrained_cfg`` (mean and std).
+"""
+
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional
+
+from raynef.core.draws import generator
+from raynef.core.errors import BadImageError, NonFiniteLossError, UserError, require
+from raynef.core.files import write_atomic
+
+_log = logging.getLogger(__name__)
+
+ReadImage = Callable[[Path], np.ndarray]
+"""A path to RGB, uint8 [H, W, 3]; raises ``BadImageError``."""
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """Some images and their share of the crops."""
+
+    paths: tuple[Path, ...]
+    weight: float = 1.0
+    """Relative to the other sources' weights, whatever the number of images."""
+
+
+@dataclass(frozen=True)
+class DistillConfig:
+    """How long, on what views and how fast; a run is ``steps`` or ``minutes`` long, not both."""
+
+    steps: int | None = None
+    """Optimiser steps; the same seed and steps give the same student."""
+    minutes: float | None = None
+    """Wall time of training, over all resumptions."""
+    batch_size: int = 16
+    """Crops of a step at the smallest crop size; larger crops come in smaller batches."""
+    crop_sizes: tuple[tuple[int, float], ...] = ((224, 0.75), (320, 0.25))
+    """Pairs (side in pixels, share of the steps)."""
+    crop_scale: tuple[float, float] = (0.1, 1.0)
+    """Range of a crop's share of its image's area."""
+    crop_ratio: tuple[float, float] = (0.75, 4 / 3)
+    """Range of a crop's width over its height, before it is made square."""
+    jitter: float = 0.4
+    """Greatest relative change of brightness, contrast and saturation; of teacher and student."""
+    cutmix: float = 0.5
+    """Share of the steps that paste a rectangle of each crop into its neighbour."""
+    learning_rate: float = 1e-3
+    """Peak of AdamW's rate, after the warm-up; then a cosine to zero."""
+    warmup: float = 0.02
+    """Share of the run that warms up."""
+    weight_decay: float = 0.05
+    """On matrices; never on biases, norms or position embeddings."""
+    clip: float = 1.0
+    """Greatest norm of the gradient."""
+    ema_decay: float = 0.999
+    """Of the averaged weights, which are what is kept."""
+    stats_batches: int = 16
+    """Batches of teacher tokens that fix the mean and deviation of each channel."""
+    autocast: bool = True
+    """Run both models in bfloat16 where that is faster; weights stay in float32."""
+    cache_mb: int = 2048
+    """Decoded images kept in memory."""
+    save_every_minutes: float = 5.0
+    """Between two savings, that is, what a killed run loses."""
+    seed: int = 0
+
+    def check(self) -> None:
+        """Raise ``UserError`` for a value that is impossible."""
+        if (self.steps is None) == (self.minutes is None):
+            raise UserError(
+                f"give either steps or minutes, got steps={self.steps} and minutes={self.minutes}"
+            )
+        require((self.steps or 1) > 0, "steps", "positive", self.steps)
+        require((self.minutes or 1) > 0, "minutes", "positive", self.minutes)
+        require(self.batch_size > 0, "batch_size", "positive", self.batch_size)
+        require(bool(self.crop_sizes), "crop_sizes", "at least one pair", self.crop_sizes)
+        low, high = self.crop_scale
+        require(0 < low <= high <= 1, "crop_scale", "0 < low <= high <= 1", self.crop_scale)
+
+
+@dataclass(frozen=True)
+class DistillResult:
+    """What a run did; the student itself holds the averaged weights.
+
+    Attributes:
+        steps: optimiser steps, those before a resumption included.
+        images_seen: crops that were trained on.
+        minutes: wall time of training.
+        loss: mean over the last 100 steps (fewer after a resumption).
+        skipped: reason by path of the images that could not be read.
+    """
+
+    steps: int
+    images_seen: int
+    minutes: float
+    loss: float
+    skipped: dict[str, str] = field(default_factory=dict)
+
+
+class Crops:
+    """Random square crops of all sources, the same for the same (seed, step)."""
+
+    def __init__(
+        self, sources: Sequence[ImageSource], read_image: ReadImage, config: DistillConfig
+    ) -> None:
+        sources = [source for source in sources if source.paths and source.weight > 0]
+        if not sources:
+            raise UserError("no images to distil on: give a folder that holds some")
+        self.sources, self.read_image, self.config = sources, read_image, config
+        weights = np.array([source.weight for source in sources], dtype=np.float64)
+        self.shares = weights / weights.sum()
+        self.skipped: dict[str, str] = {}
+        self._cache: dict[Path, np.ndarray] = {}
+        self._room = config.cache_mb * 2**20
+
+    def batch(self, *keys: int | str) -> Tensor:
+        """Crops for ``(..., step)``: [B, 3, S, S] in [0, 1]."""
+        config = self.config
+        draw = generator("distill", config.seed, *keys)
+        sides = [side for side, _ in config.crop_sizes]
+        shares = np.array([share for _, share in config.crop_sizes], dtype=np.float64)
+        side = int(draw.choice(sides, p=shares / shares.sum()))
+        number = max(1, round(config.batch_size * (min(sides) / side) ** 2))
+        pixels = np.stack([self._crop(side, draw) for _ in range(number)])
+        images = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous() / 255.0
+        images = _jitter(images, config.jitter, draw)
+        return _cutmix(images, draw) if draw.random() < config.cutmix else images
+
+    def _crop(self, side: int, draw: np.random.Generator) -> np.ndarray:
+        image = self._image(draw)
+        height, width = image.shape[:2]
+        area = height * width * draw.uniform(*self.config.crop_scale)
+        ratio = math.exp(draw.uniform(*map(math.log, self.config.crop_ratio)))
+        wide = min(width, math.sqrt(area * ratio))
+        high = min(height, math.sqrt(area / ratio))
+        left, top = draw.uniform(0, width - wide), draw.uniform(0, height - high)
+        crop = np.asarray(
+            Image.fromarray(image).resize(
+                (side, side),
+                Image.Resampling.BILINEAR,
+                box=(left, top, left + wide, top + high),
+            )
+        )
+        return crop[:, ::-1] if draw.random() < 0.5 else crop
+
+    def _image(self, draw: np.random.Generator) -> np.ndarray:
+        """A random image; one that cannot be read is noted and another drawn."""
+        total = sum(len(source.paths) for source in self.sources)
+        while len(self.skipped) < total:
+            source = self.sources[int(draw.choice(len(self.sources), p=self.shares))]
+            path = source.paths[int(draw.integers(len(source.paths)))]
+            if path in self._cache:
+                return self._cache[path]
+            if str(path) in self.skipped:
+                continue
+            try:
+                image = self.read_image(path)
+            except BadImageError as error:
+                self.skipped[str(path)] = str(error)
+                _log.warning("skipped %s: %s", path, error)
+                continue
+            if image.nbytes <= self._room:
+                self._room -= image.nbytes
+                self._cache[path] = image
+            return image
+        raise UserError(f"none of the {total} images can be read; the first: {self._first_reason()}")
+
+    def _first_reason(self) -> str:
+        return ": ".join(next(iter(self.skipped.items())))
+
+
+def _jitter(images: Tensor, strength: float, draw: np.random.Generator) -> Tensor:
+    """Brightness, contrast and saturation of each image on its own: [B, 3, S, S] in [0, 1]."""
+    low, high = 1 - strength, 1 + strength
+    factors = torch.from_numpy(draw.uniform(low, high, (3, len(images), 1, 1, 1))).float()
+    bright, contrast, saturation = factors
+    images = images * bright
+    mean = images.mean(dim=(1, 2, 3), keepdim=True)
+    images = mean + (images - mean) * contrast
+    grey = images.mean(dim=1, keepdim=True)
+    return (grey + (images - grey) * saturation).clamp(0, 1)
+
+
+def _cutmix(images: Tensor, draw: np.random.Generator) -> Tensor:
+    """Paste one random rectangle of every image into the next: [B, 3, S, S]."""
+    side = images.shape[-1]
+    high, wide = (draw.uniform(0.25, 0.75, 2) * side).astype(int)
+    top, left = int(draw.integers(side - high + 1)), int(draw.integers(side - wide + 1))
+    mixed = images.clone()
+    rows, columns = slice(top, top + high), slice(left, left + wide)
+    mixed[:, :, rows, columns] = images.roll(1, dims=0)[:, :, rows, columns]
+    return mixed
+
+
+def patch_tokens(model: Any, images: Tensor) -> Tensor:
+    """Images [B, 3, H, W] in [0, 1] -> patch tokens after the final norm, float32 [B, h·w, D]."""
+    config = model.pretrained_cfg
+    mean = images.new_tensor(config["mean"])[:, None, None]
+    std = images.new_tensor(config["std"])[:, None, None]
+    tokens = model.forward_features((images - mean) / std)
+    return tokens[:, int(getattr(model, "num_prefix_tokens", 0)) :].float()
+
+
+class _Trainer:
+    """The state of a run: student, its average, the optimiser, the clock."""
+
+    def __init__(
+        self, teacher: Any, student: Any, crops: Crops, config: DistillConfig
+    ) -> None:
+        self.device = next(student.parameters()).device
+        self.teacher = teacher.to(self.device).eval().requires_grad_(False)
+        self.student = student.train()
+        self.crops, self.config = crops, config
+        self.scale = teacher.patch_embed.patch_size[0] / student.patch_embed.patch_size[0]
+        self.mean, self.std = self._channel_stats()
+        torch.manual_seed(config.seed)  # of the projection, where there is one
+        self.head = self._make_head()
+        self.average = {name: value.clone() for name, value in student.state_dict().items()}
+        trained = [*student.named_parameters(), *self.head.named_parameters(prefix="head")]
+        self.parameters = [parameter for _, parameter in trained]
+        plain = [p for name, p in trained if p.ndim < 2 or "pos_embed" in name]
+        matrices = [p for name, p in trained if not (p.ndim < 2 or "pos_embed" in name)]
+        self.optimizer = torch.optim.AdamW(
+            [
+                {"params": matrices, "weight_decay": config.weight_decay},
+                {"params": plain, "weight_decay": 0.0},
+            ],
+            lr=config.learning_rate,
+        )
+        self.step = self.images_seen = 0
+        self.seconds = 0.0
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.autocast)
+
+    def _teach(self, images: Tensor) -> Tensor:
+        """The teacher's tokens on the student's grid: [B, h·w, D]."""
+        if self.scale != 1:
+            images = functional.interpolate(images, scale_factor=self.scale, mode="bilinear")
+        with torch.inference_mode(), self._autocast():
+            tokens = patch_tokens(self.teacher, images)
+        return tokens.clone()  # an ordinary tensor again
+
+    def _channel_stats(self) -> tuple[Tensor, Tensor]:
+        """Mean and deviation of the teacher's tokens, [D] each, over some first crops."""
+        batches = [
+            self._teach(self.crops.batch("stats", index).to(self.device)).flatten(0, 1)
+            for index in range(self.config.stats_batches)
+        ]
+        tokens = torch.cat(batches)
+        return tokens.mean(0), tokens.std(0).clamp_min(1e-6)
+
+    def _make_head(self) -> nn.Module:
+        """From the student's tokens to the teacher's, standardised: fixed when both are as wide.
+
+        Then the student's final norm starts at the statistics, which spares Adam the long way
+        from 1 and 0; they come of activations, not of the teacher's weights.
+        """
+        width = self.student.embed_dim
+        if len(self.mean) != width:
+            return nn.Linear(width, len(self.mean)).to(self.device)
+        with torch.no_grad():
+            self.student.norm.weight.copy_(self.std)
+            self.student.norm.bias.copy_(self.mean)
+        return _Standardise(self.mean, self.std)
+
+    def progress(self) -> float:
+        """Share of the run that is behind, by steps or by the clock."""
+        if self.config.steps is not None:
+            return self.step / self.config.steps
+        assert self.config.minutes is not None
+        return self.seconds / 60 / self.config.minutes
+
+    def rate(self) -> float:
+        """Learning rate: linear warm-up, then a cosine to zero."""
+        done, warm = self.progress(), self.config.warmup
+        if done < warm:
+            return self.config.learning_rate * max(done / warm, 0.01)
+        return self.config.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+    def train_step(self, images: Tensor) -> float:
+        """One step on crops [B, 3, S, S]; returns its loss."""
+        images = images.to(self.device)
+        goal = (self._teach(images) - self.mean) / self.std
+        with self._autocast():
+            tokens = patch_tokens(self.student, images)
+        loss = functional.smooth_l1_loss(self.head(tokens), goal)
+        value = loss.item()
+        if not math.isfinite(value):
+            raise NonFiniteLossError(
+                f"the distillation loss is {value} at step {self.step}; lower the learning rate "
+                f"({self.config.learning_rate}) or turn autocast off"
+            )
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.parameters, self.config.clip)
+        self.optimizer.step()
+        self.step += 1
+        self.images_seen += len(images)
+        self._update_average()
+        return value
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        # Young averages forget faster, or they would remember the initialisation.
+        decay = min(self.config.ema_decay, (1 + self.step) / (10 + self.step))
+        state = self.student.state_dict()
+        torch._foreach_lerp_(list(self.average.values()), list(state.values()), 1 - decay)
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "config": asdict(self.config),
+            "student": self.student.state_dict(),
+            "head": self.head.state_dict(),
+            "average": self.average,
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "images_seen": self.images_seen,
+            "seconds": self.seconds,
+            "skipped": self.crops.skipped,
+        }
+
+    def restore(self, path: Path) -> None:
+        """Go on from a checkpoint.
+
+        Raises:
+            UserError: it is of a run with other settings.
+        """
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        if state["config"] != asdict(self.config):
+            ours, theirs = asdict(self.config), state["config"]
+            differ = {k: (theirs.get(k), ours[k]) for k in ours if theirs.get(k) != ours[k]}
+            raise UserError(
+                f"checkpoint {path} is of another run (checkpoint's value, ours): {differ}; remove "
+                "it to start anew"
+            )
+        self.student.load_state_dict(state["student"])
+        self.head.load_state_dict(state["head"])
+        self.average = state["average"]
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.images_seen = state["step"], state["images_seen"]
+        self.seconds = state["seconds"]
+        self.crops.skipped.update(state["skipped"])
+
+
+class _Standardise(nn.Module):
+    def __init__(self, mean: Tensor, std: Tensor) -> None:
+        super().__init__()
+        self.mean, self.std = mean, std
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return (tokens - self.mean) / self.std
+
+
+def distill(
+    teacher: Any,
+    student: Any,
+    sources: Sequence[ImageSource],
+    *,
+    read_image: ReadImage,
+    config: DistillConfig,
+    out: Path | None = None,
+    checkpoint: Path | None = None,
+    metadata: Mapping[str, str] | None = None,
+    log: Callable[[str], None] = _log.info,
+) -> DistillResult:
+    """Train ``student`` on the teacher's patch tokens, on the student's device.
+
+    Args:
+        teacher, student: timm ViTs with ``pretrained_cfg``; the student is trained in place and
+            ends with the averaged weights, the teacher is only frozen.
+        sources: unlabelled images.
+        read_image: decodes one file (``raynef.images.decode.read_image``).
+        out: where the averaged weights are written in half precision, at every saving.
+        checkpoint: where the state of the run is saved; if the file is there, the run goes on
+            from it.
+        metadata: written to the header of ``out`` beside steps, images, minutes and seed.
+        log: takes a line of progress about every 100 steps.
+
+    Raises:
+        UserError: no readable image, or a checkpoint of other settings.
+        NonFiniteLossError: with the step.
+    """
+    config.check()
+    crops = Crops(sources, read_image, config)
+    trainer = _Trainer(teacher, student, crops, config)
+    if checkpoint is not None and checkpoint.exists():
+        trainer.restore(checkpoint)
+        log(f"resumed from {checkpoint} at step {trainer.step}")
+
+    def save() -> None:
+        if checkpoint is not None:
+            write_atomic(checkpoint, lambda path: torch.save(trainer.state(), path))
+        if out is not None:
+            about = {
+                **(metadata or {}),
+                "steps": str(trainer.step),
+                "images_seen": str(trainer.images_seen),
+                "minutes": f"{trainer.seconds / 60:.1f}",
+                "seed": str(config.seed),
+            }
+            save_weights(trainer.average, out, metadata=about)
+
+    losses: list[float] = []
+    saved = trainer.seconds
+    with ThreadPoolExecutor(1) as ahead:  # the next crops are cut while this step computes
+        coming = ahead.submit(crops.batch, "train", trainer.step)
+        while trainer.progress() < 1:
+            start = time.perf_counter()
+            images = coming.result()
+            coming = ahead.submit(crops.batch, "train", trainer.step + 1)
+            losses.append(trainer.train_step(images))
+            trainer.seconds += time.perf_counter() - start
+            if trainer.step % 100 == 0:
+                log(
+                    f"step {trainer.step} loss {np.mean(losses[-100:]):.4f} "
+                    f"lr {trainer.rate():.2e} images {trainer.images_seen} "
+                    f"minutes {trainer.seconds / 60:.1f} ({trainer.progress():.0%})"
+                )
+            if trainer.seconds - saved >= 60 * config.save_every_minutes:
+                save()
+                saved = trainer.seconds
+    save()
+    student.load_state_dict(trainer.average)
+    student.eval()
+    return DistillResult(
+        steps=trainer.step,
+        images_seen=trainer.images_seen,
+        minutes=trainer.seconds / 60,
+        loss=float(np.mean(losses[-100:])) if losses else math.nan,
+        skipped=dict(crops.skipped),
+    )
+
+
+def save_weights(state: Mapping[str, Tensor], path: Path, *, metadata: Mapping[str, str]) -> None:
+    """Write tensors to a .safetensors file in half precision, atomically."""
+    half = {name: value.detach().half().cpu().contiguous() for name, value in state.items()}
+    write_atomic(
+        path, lambda temporary: safetensors.torch.save_file(half, temporary, metadata=dict(metadata))
+    )

@@ -1,0 +1,62 @@
+"""From pixels to the feature record of a batch: taps, thumbnails and which patches are real."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from raynef.features.backbone import Backbone
+
+
+@dataclass(frozen=True)
+class Features:
+    """What the graph and ψ see of some images.
+
+    Attributes:
+        taps: [B, T, h·w, D], row-major over the grid; the last tap makes the graph.
+        thumbnails: the images at the size of the grid, [B, h, w, 3] in [0, 1].
+        valid: False where a patch holds padding, [B, h, w].
+    """
+
+    taps: Tensor
+    thumbnails: Tensor
+    valid: Tensor
+
+
+def extract_features(
+    backbone: Backbone, pixels: np.ndarray, extents: np.ndarray | None = None
+) -> Features:
+    """Run the backbone on uint8 pixels [B, H, W, 3], H and W multiples of the patch size.
+
+    Args:
+        backbone: on the device to use.
+        pixels: the image at the top left of each crop; what follows repeats its edge.
+        extents: (height, width) of each image within its crop, [B, 2]; all of it if None. The
+            backbone sees zeros (its mean) beyond, and patches with a pixel beyond are not valid.
+    """
+    device = next(backbone.parameters()).device
+    batch, height, width, _ = pixels.shape
+    grid = (height // backbone.patch_size, width // backbone.patch_size)
+    unit = torch.from_numpy(np.ascontiguousarray(pixels)).to(device).permute(0, 3, 1, 2) / 255.0
+    thumbnails = functional.interpolate(unit, size=grid, mode="bilinear", antialias=True)
+    mean = torch.tensor(backbone.mean, device=device)[:, None, None]
+    std = torch.tensor(backbone.std, device=device)[:, None, None]
+    images = (unit - mean) / std
+    if extents is None:
+        extents = np.full((batch, 2), (height, width))
+    limits = torch.as_tensor(np.asarray(extents), device=device)
+    for image, (rows, columns) in zip(images, extents, strict=True):
+        image[:, int(rows) :] = 0
+        image[:, :, int(columns) :] = 0
+    inside = limits // backbone.patch_size  # whole patches down and across
+    down = torch.arange(grid[0], device=device)[None, :] < inside[:, :1]
+    across = torch.arange(grid[1], device=device)[None, :] < inside[:, 1:]
+    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        taps = backbone(images)
+    return Features(
+        taps=taps,
+        thumbnails=thumbnails.clamp(0, 1).permute(0, 2, 3, 1),
+        valid=down[:, :, None] & across[:, None, :],
+    )

@@ -1,0 +1,92 @@
+"""The small ViT that is bundled: timm's VisionTransformer behind a convolutional stem.
+
+Early convolutions let a ViT learn from few images what a plain 16 x 16 patch embedding needs
+many for (Xiao et al., arXiv:2106.14881). Everything else is timm's, so that whatever taps a timm
+ViT taps this one.
+"""
+
+from typing import Any
+
+import torch
+from timm.layers import PatchEmbed
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+PATCH_SIZE = 16
+EMBED_DIM = 192  # that of ViT-Ti, whose tokens are regressed as they are
+DEPTH = 6
+NUM_HEADS = 3
+STEM_WIDTHS = (32, 64, 128)  # channels at strides 2, 4 and 8
+MEAN = STD = (0.5, 0.5, 0.5)
+
+
+class ConvStem(PatchEmbed):
+    """timm's patch embedding whose one 16 x 16 convolution is four of 3 x 3 with stride 2.
+
+    Images [B, 3, H, W] -> a grid of H/16 x W/16 patches in the format that timm asks for. Each
+    patch sees a little beyond its border (31 x 31 pixels).
+    """
+
+    def __init__(
+        self,
+        *,
+        patch_size: int = PATCH_SIZE,
+        in_chans: int = 3,
+        embed_dim: int = EMBED_DIM,
+        bias: bool = True,
+        **options: Any,
+    ) -> None:
+        super().__init__(
+            patch_size=patch_size, in_chans=in_chans, embed_dim=embed_dim, bias=bias, **options
+        )
+        if self.patch_size != (PATCH_SIZE, PATCH_SIZE):
+            raise ValueError(f"the stem's patch size is {PATCH_SIZE}, got {self.patch_size}")
+        layers: list[nn.Module] = []
+        previous = in_chans
+        for width in STEM_WIDTHS:
+            layers += [
+                nn.Conv2d(previous, width, 3, stride=2, padding=1, bias=False),
+                nn.GroupNorm(1, width),  # of each image alone: a batch changes nothing
+                nn.GELU(),
+            ]
+            previous = width
+        layers.append(nn.Conv2d(previous, embed_dim, 3, stride=2, padding=1, bias=bias))
+        self.proj = nn.Sequential(*layers)
+
+
+def create_student(*, img_size: int | tuple[int, int] = 224) -> VisionTransformer:
+    """``raynef_vit_micro_patch16`` with weights of its own initialisation.
+
+    Images [B, 3, H, W] in [-1, 1], any multiples of 16 -> ``forward_features`` [B, h·w, 192]:
+    patch tokens after the final norm, row-major, without a class token.
+
+    Args:
+        img_size: (height, width) of the position embeddings' grid in pixels; other sizes resample
+            them.
+    """
+    model = VisionTransformer(
+        img_size=img_size,
+        patch_size=PATCH_SIZE,
+        embed_dim=EMBED_DIM,
+        depth=DEPTH,
+        num_heads=NUM_HEADS,
+        num_classes=0,
+        class_token=False,
+        global_pool="avg",
+        fc_norm=False,  # else timm moves the final norm behind the pooling
+        dynamic_img_size=True,
+        embed_layer=ConvStem,
+    )
+    model.pretrained_cfg = {
+        "input_size": (3, 224, 224),
+        "mean": MEAN,
+        "std": STD,
+        "num_classes": 0,
+        "first_conv": "patch_embed.proj.0",
+    }
+    return model
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Trained numbers of a model."""
+    return sum(parameter.numel() for parameter in model.parameters())

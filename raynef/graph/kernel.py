@@ -1,0 +1,157 @@
+"""κ of Eq. 4: the normalised feature graph plus α times the normalised pixel graph."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from raynef.core.collectives import Alone, Collectives
+from raynef.core.kernel import Kernel, csr, transposed
+from raynef.graph.knn import nearest_neighbors, unit_rows
+from raynef.graph.pixels import pixel_edges
+
+PIXEL_NEIGHBORS = ((10, 2.0), (5, 0.1))  # (k, distance weight), as in Deep Spectral Methods
+
+
+def build_kernel(
+    features: Tensor,
+    thumbnails: Tensor,
+    *,
+    num_neighbors: int,
+    pixel_neighbors: Sequence[tuple[int, float]] = PIXEL_NEIGHBORS,
+    alpha: float,
+    valid: Tensor | None = None,
+    collectives: Collectives | None = None,
+) -> Kernel:
+    """Build κ = D^-½ A D^-½ + α D̃^-½ Ã D̃^-½ (Eq. 4, arXiv:2304.02841) over the global batch.
+
+    A = (S + Sᵀ)/2 with S the cosine similarities, negatives 0, to the ``num_neighbors`` nearest
+    patches of the global batch (Eq. 2); Ã the pixel graph (Eq. 3). A patch without edges has
+    degree 0: its row of κ is 0. float64 stays float64, half becomes float32.
+
+    Args:
+        features: this worker's rows, image by image, row-major over the grid, [n, D].
+        thumbnails: this worker's images at the size of the patch grid, [b, h, w, 3] in [0, 1].
+        num_neighbors: k of Eq. 2, capped at N - 1.
+        pixel_neighbors: pairs (k, distance weight) of Eq. 3, each k capped at h·w - 1.
+        alpha: weight of the pixel graph.
+        valid: which patches have a row in ``features``, [b, h, w]; all of them if None. Patches
+            with padding are left out: they enter no graph, norm or loss.
+        collectives: needed when the batch is spread over workers.
+
+    Returns:
+        This worker's share of κ; all of it when the worker is alone.
+
+    Raises:
+        ValueError: where the numbers of rows and patches, or the parameters, do not fit.
+
+    Collectives: gathers of [N, D] features and of the row counts; one sum of N degrees.
+    """
+    collectives = collectives or Alone()
+    features, thumbnails = _floating(features.detach()), _floating(thumbnails.detach())
+    if valid is None:
+        valid = torch.ones(thumbnails.shape[:3], dtype=torch.bool, device=thumbnails.device)
+    _check(features, thumbnails, valid, num_neighbors, pixel_neighbors, alpha)
+
+    local = unit_rows(features)
+    counts = _row_counts(local, collectives)
+    first = sum(counts[: collectives.rank])
+    everyone = collectives.all_gather_rows(local)
+    columns, similarity = nearest_neighbors(
+        local, everyone, num_neighbors=num_neighbors, first_row=first
+    )
+    scale = _inverse_root(_degrees(columns, similarity, sum(counts), first, collectives))
+    own_scale = scale[first : first + local.shape[0]]
+    feature_values = 0.5 * similarity * own_scale[:, None] * scale[columns]
+
+    pixel_rows, pixel_columns = pixel_edges(thumbnails, pixel_neighbors, valid)
+    pixel_degrees = torch.bincount(pixel_rows, minlength=local.shape[0]).to(local.dtype)
+    pixel_scale = _inverse_root(pixel_degrees)
+    pixel_values = 0.5 * alpha * pixel_scale[pixel_rows] * pixel_scale[pixel_columns]
+
+    half = _merge_rows(
+        columns, feature_values, pixel_rows, pixel_columns + first, pixel_values, sum(counts)
+    )
+    return Kernel(half=half, half_t=transposed(half), counts=counts, rank=collectives.rank)
+
+
+def _floating(value: Tensor) -> Tensor:
+    return value if value.dtype in (torch.float32, torch.float64) else value.float()
+
+
+def _row_counts(local: Tensor, collectives: Collectives) -> list[int]:
+    count = torch.tensor([local.shape[0]], dtype=torch.int64, device=local.device)
+    return [int(rows) for rows in collectives.all_gather_rows(count)]
+
+
+def _degrees(
+    columns: Tensor, values: Tensor, num_patches: int, first: int, collectives: Collectives
+) -> Tensor:
+    """Degrees of A = (S + Sᵀ)/2 from the rows of S that this worker owns: [N]."""
+    degrees = torch.zeros(num_patches, dtype=values.dtype, device=values.device)
+    degrees.index_add_(0, columns.flatten(), values.flatten())
+    degrees[first : first + values.shape[0]] += values.sum(dim=1)
+    return collectives.all_reduce_sum(degrees) / 2
+
+
+def _inverse_root(degrees: Tensor) -> Tensor:
+    """D^-½, with 0 for an isolated patch."""
+    return torch.where(degrees > 0, degrees.clamp_min(1e-30).rsqrt(), 0)
+
+
+def _merge_rows(
+    columns: Tensor,
+    values: Tensor,
+    pixel_rows: Tensor,
+    pixel_columns: Tensor,
+    pixel_values: Tensor,
+    num_patches: int,
+) -> Tensor:
+    """One CSR matrix whose row holds its k feature edges, then its pixel edges."""
+    num_rows, k = columns.shape
+    device = columns.device
+    per_row = torch.bincount(pixel_rows, minlength=num_rows)
+    crow = torch.zeros(num_rows + 1, dtype=torch.int64, device=device)
+    torch.cumsum(per_row + k, dim=0, out=crow[1:])
+    size = num_rows * k + pixel_rows.shape[0]
+    merged_columns = torch.empty(size, dtype=torch.int64, device=device)
+    merged_values = torch.empty(size, dtype=values.dtype, device=device)
+
+    feature_at = crow[:-1, None] + torch.arange(k, device=device)
+    merged_columns[feature_at], merged_values[feature_at] = columns, values
+    # Pixel edges are sorted by row: edge e stands behind (row + 1)·k feature edges.
+    pixel_at = torch.arange(pixel_rows.shape[0], device=device) + (pixel_rows + 1) * k
+    merged_columns[pixel_at] = pixel_columns
+    merged_values[pixel_at] = pixel_values.to(values.dtype)
+    return csr(crow, merged_columns, merged_values, (num_rows, num_patches))
+
+
+def _check(
+    features: Tensor,
+    thumbnails: Tensor,
+    valid: Tensor,
+    num_neighbors: int,
+    pixel_neighbors: Sequence[tuple[int, float]],
+    alpha: float,
+) -> None:
+    if features.ndim != 2 or thumbnails.ndim != 4 or thumbnails.shape[-1] != 3:
+        raise ValueError(
+            "build_kernel needs features [N, D] and thumbnails [B, h, w, 3], got "
+            f"{list(features.shape)} and {list(thumbnails.shape)}"
+        )
+    if valid.shape != thumbnails.shape[:3]:
+        raise ValueError(
+            f"parameter valid must have shape {list(thumbnails.shape[:3])}, got {list(valid.shape)}"
+        )
+    if int(valid.sum()) != features.shape[0]:
+        raise ValueError(
+            f"features has {features.shape[0]} rows, but the thumbnails hold {int(valid.sum())} "
+            "valid patches; rows are ordered image by image, row-major over the patch grid"
+        )
+    if num_neighbors < 1 or any(k < 1 for k, _ in pixel_neighbors):
+        raise ValueError(
+            "parameters num_neighbors and pixel_neighbors must be positive counts, got "
+            f"{num_neighbors} and {pixel_neighbors}"
+        )
+    if alpha < 0:
+        raise ValueError(f"parameter alpha must be >= 0, got {alpha}")

@@ -1,0 +1,1 @@
+"""images: files to pixels; data sets, decoding, geometry, augmentation, rendered scenes."""

@@ -1,0 +1,73 @@
+"""Training views as in the paper: random scale, crop, flip, photometric distortion.
+
+Every draw follows from (seed, view, image) and only the image is touched: the published random
+crop reads labels (its ``cat_max_ratio``), which is dropped.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from raynef.core.draws import generator
+from raynef.core.recipe import Data
+from raynef.images.geometry import pad_to, resized_part, short_side_size
+
+
+@dataclass(frozen=True)
+class View:
+    """One square training crop.
+
+    Attributes:
+        pixels: uint8 [crop, crop, 3]; the image at the top left, the rest repeats its edge.
+        extent: (height, width) of the image's part; what lies beyond is padding.
+    """
+
+    pixels: np.ndarray
+    extent: tuple[int, int]
+
+
+def augment(image: np.ndarray, data: Data, *, seed: int, view: int, index: int) -> View:
+    """View number ``view`` of image ``index``, from its pixels uint8 [H, W, 3]."""
+    draws = generator("view", seed, view, index)
+    scale = draws.uniform(*data.scale)
+    size = short_side_size(*image.shape[:2], max(1, round(data.short_side * scale)))
+    top = int(draws.integers(0, max(0, size[0] - data.crop) + 1))
+    left = int(draws.integers(0, max(0, size[1] - data.crop) + 1))
+    extent = (min(data.crop, size[0]), min(data.crop, size[1]))
+    part = resized_part(image, size, top=top, left=left, part=extent)
+    if draws.random() < data.flip:
+        part = part[:, ::-1]
+    if data.photometric:
+        part = photometric_distortion(part, draws)
+    return View(pad_to(np.ascontiguousarray(part), data.crop, data.crop), extent)
+
+
+def photometric_distortion(pixels: np.ndarray, draws: np.random.Generator) -> np.ndarray:
+    """Brightness ±32, contrast and saturation 0.5 to 1.5, hue ±18°, each with probability ½.
+
+    The ranges and the order (contrast before or after the colours, by a draw) are those of
+    Segmenter's pipeline, which the paper follows. uint8 [H, W, 3] -> uint8 [H, W, 3].
+    """
+    levels = np.arange(256, dtype=np.float32)
+    brightness = draws.uniform(-32, 32) if draws.random() < 0.5 else 0.0
+    contrast_first = draws.random() < 0.5
+    contrast = draws.uniform(0.5, 1.5) if draws.random() < 0.5 else 1.0
+    saturation = draws.uniform(0.5, 1.5) if draws.random() < 0.5 else 1.0
+    hue = int(draws.integers(-18, 19)) if draws.random() < 0.5 else 0
+
+    image = Image.fromarray(pixels)
+    before = _table(levels + brightness)
+    image = image.point(3 * _table(np.float32(before) * (contrast if contrast_first else 1.0)))
+    if saturation != 1.0 or hue:
+        turned = [int(level) for level in (levels + round(hue * 256 / 360)) % 256]
+        tables = turned + _table(levels * saturation) + _table(levels)
+        image = image.convert("HSV").point(tables).convert("RGB")
+    if not contrast_first:
+        image = image.point(3 * _table(levels * contrast))
+    return np.asarray(image)
+
+
+def _table(levels: np.ndarray) -> list[int]:
+    """A look-up table of 256 output levels, rounded and clipped to 8 bits."""
+    return [int(level) for level in np.clip(np.rint(levels), 0, 255)]

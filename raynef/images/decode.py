@@ -1,0 +1,96 @@
+"""One image or label file to pixels, as a viewer would show it, or a reason why not."""
+
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from raynef.core.errors import BadImageError, UserError
+
+IMAGE_SUFFIXES = frozenset(
+    {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp"}
+)
+_BACKGROUND = (255, 255, 255)  # what a transparent image is laid upon
+
+
+def read_image(path: str | Path) -> np.ndarray:
+    """Decode one file to RGB, uint8 [H, W, 3].
+
+    Grey, palette, 1-bit, CMYK, 16-bit and floating-point images become 8-bit RGB, transparency is
+    laid on white, EXIF rotation is applied; of an animation the first frame is taken.
+
+    Raises:
+        BadImageError: a missing, empty, truncated, non-image or over-large file, with the reason.
+    """
+    try:
+        encoded = Path(path).read_bytes()
+    except OSError as error:
+        raise BadImageError(f"cannot be read ({error.strerror or error})") from error
+    return decode_image(encoded)
+
+
+def decode_image(encoded: bytes) -> np.ndarray:
+    """Decode the bytes of one file to RGB, uint8 [H, W, 3]; see ``read_image``."""
+    if not encoded:
+        raise BadImageError("empty file")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of malformed EXIF and the like; a bomb raises below
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(encoded)) as image:
+                image.load()
+                return to_rgb(ImageOps.exif_transpose(image))
+    except UnidentifiedImageError as error:
+        raise BadImageError("not an image") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise BadImageError(f"too large ({error})") from error
+    except MemoryError as error:
+        raise BadImageError("too large for the memory") from error
+    except Exception as error:  # decoders of hostile files raise anything: struct.error, KeyError…
+        raise BadImageError(f"damaged ({type(error).__name__}: {error})") from error
+
+
+def to_rgb(image: Image.Image) -> np.ndarray:
+    """A decoded PIL image of any mode as RGB, uint8 [H, W, 3]."""
+    if image.mode.startswith("I") or image.mode == "F":
+        return np.repeat(_to_8_bit(np.asarray(image))[:, :, None], 3, axis=2)
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        flat = Image.new("RGBA", image.size, (*_BACKGROUND, 255))
+        image = Image.alpha_composite(flat, image)
+    return np.array(image.convert("RGB"))
+
+
+def _to_8_bit(values: np.ndarray) -> np.ndarray:
+    """Integers of 8 or 16 bits by their range; other values stretched from least to most."""
+    values = np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0)
+    low, high = values.min(), values.max()
+    if 0 <= low and high <= 65535 and float(high).is_integer():
+        scaled = values if high <= 255 else values / 257
+    else:
+        scaled = (values - low) * (255 / (high - low) if high > low else 0)
+    return np.rint(scaled).astype(np.uint8)
+
+
+def read_label(path: str | Path) -> np.ndarray:
+    """Decode one label file (8-bit grey or palette PNG, or 16-bit) to class indices, int32 [H, W].
+
+    Raises:
+        UserError: a missing or unreadable file, or one with colours in place of indices.
+    """
+    try:
+        with Image.open(path) as image:
+            image.load()
+            mode, values = image.mode, np.asarray(image)
+    except FileNotFoundError as error:
+        raise UserError(f"label {path} is missing") from error
+    except Exception as error:
+        raise UserError(f"label {path} cannot be read: {error}") from error
+    if values.ndim != 2 or not (mode in ("1", "L", "P") or mode.startswith("I")):
+        raise UserError(
+            f"label {path} must hold one class index a pixel (8-bit or palette PNG), "
+            f"got an image of mode {mode}"
+        )
+    return values.astype(np.int32)

@@ -1,0 +1,122 @@
+"""The ``folder`` data set: any tree of images, or images/, labels/, splits and classes.txt."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from raynef.core.errors import UserError
+from raynef.images.decode import IMAGE_SUFFIXES
+
+IGNORE = 255  # label of pixels that are not scored
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """One image of a data set: its name within the root, its path, its label's path if any."""
+
+    name: str
+    path: str
+    label: str | None = None
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """One split of a data set, in a fixed order.
+
+    Attributes:
+        root: where it lies.
+        split: the split's name, or None for a plain tree.
+        files: the images; an image's index in this tuple seeds its random draws.
+        class_names: in label order, empty where the data set names none.
+    """
+
+    root: str
+    split: str | None
+    files: tuple[ImageFile, ...]
+    class_names: tuple[str, ...] = ()
+
+
+def open_folder(root: str | Path, split: str | None) -> ImageSet:
+    """Open a split of a folder of images.
+
+    With an ``images/`` folder inside, its images are the data set, ``{split}.txt`` lists the stems
+    of a split (no such file: all images), ``labels/`` holds PNGs of the same stem and
+    ``classes.txt`` a name a line. Any other folder is a tree of images without labels.
+
+    Raises:
+        UserError: no such folder, no image in it, a name of the split without an image, or a name
+            that leads out of the root.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise UserError(f"data.root {str(root)!r} is not a folder")
+    base = root / "images" if (root / "images").is_dir() else root
+    found = _images_below(base)
+    if not found:
+        raise UserError(f"no image under {base} (looked for {', '.join(sorted(IMAGE_SUFFIXES))})")
+    list_file = root / f"{split}.txt" if split else None
+    if list_file is not None and base != root and list_file.is_file():
+        found = _listed(found, base, list_file)
+    else:
+        split = None
+    labels = root / "labels" if base != root and (root / "labels").is_dir() else None
+    files = tuple(
+        ImageFile(
+            name=path.relative_to(base).as_posix(),
+            path=str(path.absolute()),
+            label=str((labels / path.relative_to(base).with_suffix(".png")).absolute())
+            if labels
+            else None,
+        )
+        for path in found
+    )
+    return ImageSet(str(root.absolute()), split, files, _class_names(root / "classes.txt"))
+
+
+def _images_below(base: Path) -> list[Path]:
+    """Every file below with an image's suffix, in a fixed order, hidden ones left out."""
+    paths = (
+        path
+        for path in base.rglob("*")
+        if path.suffix.lower() in IMAGE_SUFFIXES
+        and not any(part.startswith(".") for part in path.relative_to(base).parts)
+        and path.is_file()
+    )
+    return sorted(paths, key=lambda path: path.relative_to(base).as_posix())
+
+
+def _listed(found: list[Path], base: Path, list_file: Path) -> list[Path]:
+    by_name: dict[str, Path] = {}
+    for path in found:
+        relative = path.relative_to(base)
+        by_name.setdefault(relative.with_suffix("").as_posix(), path)
+        by_name[relative.as_posix()] = path
+    names = [line.strip() for line in list_file.read_text(encoding="utf-8").splitlines()]
+    names = [name for name in names if name]
+    missing = [name for name in names if name not in by_name]
+    if missing:
+        raise UserError(
+            f"{list_file} names {len(missing)} of {len(names)} images that are not in {base}; "
+            f"the first is {missing[0]!r}"
+        )
+    if not names:
+        raise UserError(f"{list_file} names no image")
+    return [by_name[name] for name in names]
+
+
+def _class_names(path: Path) -> tuple[str, ...]:
+    if not path.is_file():
+        return ()
+    lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
+    return tuple(line for line in lines if line)
+
+
+def require_labels(images: ImageSet) -> None:
+    """Raise UserError unless every image of the set has its label file."""
+    missing = [file for file in images.files if not file.label or not Path(file.label).is_file()]
+    if missing:
+        first = missing[0]
+        raise UserError(
+            f"{len(missing)} of {len(images.files)} images under {images.root} have no label; the "
+            f"first is {first.name} (looked for {first.label or 'a labels/ folder'}). evaluate "
+            "needs images/, labels/ and classes.txt; predict needs no labels"
+        )

@@ -1,0 +1,70 @@
+"""Resizing and cropping of arrays that hold pixels or labels."""
+
+import numpy as np
+from PIL import Image
+
+from raynef.core.errors import UserError
+
+
+def short_side_size(height: int, width: int, short_side: int) -> tuple[int, int]:
+    """(H, W) with the short side at ``short_side`` and the aspect kept, each side at least 1."""
+    scale = short_side / min(height, width)
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def resize(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Bilinear, antialiased resize of uint8 [H, W, 3] to ``size`` = (H, W)."""
+    if pixels.shape[:2] == size:
+        return pixels
+    image = Image.fromarray(pixels).resize((size[1], size[0]), Image.Resampling.BILINEAR)
+    return np.asarray(image)
+
+
+def resized_part(
+    pixels: np.ndarray, size: tuple[int, int], *, top: int, left: int, part: tuple[int, int]
+) -> np.ndarray:
+    """The part (H, W) at (top, left) of ``resize(pixels, size)``, without making the rest."""
+    down, across = pixels.shape[0] / size[0], pixels.shape[1] / size[1]
+    box = (left * across, top * down, (left + part[1]) * across, (top + part[0]) * down)
+    image = Image.fromarray(pixels)
+    return np.asarray(image.resize((part[1], part[0]), Image.Resampling.BILINEAR, box=box))
+
+
+def resize_label(label: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Nearest resize of int32 [H, W] to ``size`` = (H, W)."""
+    if label.shape == size:
+        return label
+    image = Image.fromarray(label).resize((size[1], size[0]), Image.Resampling.NEAREST)
+    return np.asarray(image)
+
+
+def centre_crop(pixels: np.ndarray, side: int) -> np.ndarray:
+    """The central side×side part; a side that is shorter stays whole. [H, W, …] -> [H', W', …]."""
+    height, width = pixels.shape[:2]
+    top, left = max(0, (height - side) // 2), max(0, (width - side) // 2)
+    return pixels[top : top + side, left : left + side]
+
+
+def pad_to(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Pad [H, W, 3] at the right and bottom to [height, width, 3] by repeating the edge."""
+    missing = (height - pixels.shape[0], width - pixels.shape[1])
+    if missing == (0, 0):
+        return pixels
+    return np.pad(pixels, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="edge")
+
+
+def for_scoring(
+    image: np.ndarray, label: np.ndarray, *, short_side: int, crop: int, name: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """The ReCo protocol: short side resized, centre crop; image bilinear, label nearest.
+
+    Raises:
+        UserError: a label of another size than its image, naming both.
+    """
+    if label.shape != image.shape[:2]:
+        raise UserError(
+            f"the label of {name} is {label.shape[1]}x{label.shape[0]} pixels, "
+            f"but its image is {image.shape[1]}x{image.shape[0]}"
+        )
+    size = short_side_size(*label.shape, short_side)
+    return centre_crop(resize(image, size), crop), centre_crop(resize_label(label, size), crop)

@@ -1,0 +1,123 @@
+"""Bundled sample data: street and landscape scenes rendered by our own code, with exact pixel labels.
+
+A scene follows from its seed alone. Classes differ by texture and surroundings rather than by one colour:
+houses, vehicles and clothes come in many colours, and light, haze and season change all of them.
+Shapes: H, W image height and width in pixels.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from raynef.images.scene_backdrop import develop, draw_camera, draw_light, paint_ground, paint_sky
+from raynef.images.scene_canvas import Canvas, Label, ShadowMap
+from raynef.images.scene_kinds import KINDS, Dice
+from raynef.images.scene_textures import make_textures
+
+CLASSES: tuple[str, ...] = tuple(label.name.lower() for label in Label)
+
+MIN_SIDE = 64  # pixels; below this, people and flowers vanish
+
+PALETTE: tuple[tuple[int, int, int], ...] = (
+    (110, 170, 220), (120, 190, 70), (110, 100, 110), (170, 80, 60), (30, 100, 40),
+    (240, 190, 40), (40, 80, 190), (150, 130, 170), (230, 60, 120), (250, 130, 230),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One rendered scene.
+
+    image: uint8 ``[H, W, 3]``, RGB.
+    label: uint8 ``[H, W]``, index into ``CLASSES``; every pixel is labelled.
+    """
+
+    image: np.ndarray
+    label: np.ndarray
+
+
+def render_scene(seed: int, *, height: int = 240, width: int = 320) -> Scene:
+    """Render the scene of a seed; the same seed gives the same bytes, at any size the same world.
+
+    Raises ``ValueError`` for a negative seed or a side under ``MIN_SIDE`` pixels.
+    """
+    if seed < 0:
+        raise ValueError(f"parameter seed must be an integer >= 0, got {seed!r}")
+    if height < MIN_SIDE or width < MIN_SIDE:
+        raise ValueError(
+            f"parameters height and width must be at least {MIN_SIDE} pixels, got {height} x {width}; "
+            "render larger and resize the result"
+        )
+    rng = np.random.Generator(np.random.PCG64(seed))
+    light, tex = draw_light(rng), make_textures(rng)
+    dice = Dice(rng)
+    plan = dice.pick(KINDS)(dice)
+    canvas = Canvas(draw_camera(rng, height=height, width=width, eye=plan.eye))
+
+    shadows = ShadowMap(light)
+    for thing in plan.things:
+        thing.cast(shadows)
+    paint_sky(canvas, tex, light)
+    for ridge in plan.ridges:
+        ridge.paint(canvas, tex, light)
+    paint_ground(canvas, tex, light, shadows, plan.ground)
+    for thing in plan.things:
+        thing.paint(canvas, tex, light, shadows)
+    if plan.water is not None:
+        plan.water.paint(canvas, tex, light)
+    return Scene(image=develop(canvas, light, rng), label=canvas.label)
+
+
+def write_scenes(root: Path, *, num_train: int, num_val: int, seed: int = 0) -> Path:
+    """Write scenes as a dataset folder and return it.
+
+    Layout: ``images/<stem>.jpg`` (quality 95), ``labels/<stem>.png`` (8-bit palette, class index per pixel),
+    ``train.txt`` and ``val.txt`` (one stem per line), ``classes.txt`` (one class name per line, by index).
+    The lists are removed first and written last, so a folder that has them is complete. Scene k of a split
+    depends on (seed, split, k) only: asking for more scenes later leaves the earlier ones as they are.
+    """
+    if num_train < 0 or num_val < 0:
+        raise ValueError(f"parameters num_train and num_val must be >= 0, got {num_train} and {num_val}")
+    root = Path(root)
+    for name in ("images", "labels"):
+        (root / name).mkdir(parents=True, exist_ok=True)
+    splits = {"train": num_train, "val": num_val}
+    for name in (*splits, "classes"):
+        (root / f"{name}.txt").unlink(missing_ok=True)
+    for split, (name, count) in enumerate(splits.items()):
+        for k in range(count):
+            scene = render_scene(_scene_seed(seed, split, k))
+            _write_scene(root, f"{name}_{k:05d}", scene)
+    for name, count in splits.items():
+        _replace(root / f"{name}.txt", "".join(f"{name}_{k:05d}\n" for k in range(count)).encode())
+    _replace(root / "classes.txt", "".join(f"{name}\n" for name in CLASSES).encode())
+    return root
+
+
+def _scene_seed(seed: int, split: int, index: int) -> int:
+    """The seed of one scene of a folder."""
+    return int(np.random.SeedSequence((seed, split, index)).generate_state(1, np.uint64)[0])
+
+
+def _write_scene(root: Path, stem: str, scene: Scene) -> None:
+    """Write the image and the label of one scene."""
+    image, label = BytesIO(), BytesIO()
+    Image.fromarray(scene.image).save(image, "JPEG", quality=95)
+    indexed = Image.fromarray(scene.label).convert("L")
+    indexed.putpalette([channel for rgb in PALETTE for channel in rgb])
+    indexed.save(label, "PNG")
+    _replace(root / "images" / f"{stem}.jpg", image.getvalue())
+    _replace(root / "labels" / f"{stem}.png", label.getvalue())
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file so that it appears whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_bytes(content)
+    os.replace(temporary, path)

@@ -1,0 +1,1 @@
+"""report: from results to one self-contained HTML page."""

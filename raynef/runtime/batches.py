@@ -1,0 +1,136 @@
+"""Where a train worker's slices come from: a feature store, or feature actors of its own.
+
+Both yield, for each global batch of an epoch, the part that this worker holds.
+"""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol
+
+from raynef.core.collectives import Collectives
+from raynef.core.errors import UserError
+from raynef.core.recipe import Recipe
+from raynef.features.extract import Features
+from raynef.images.folder import ImageSet
+from raynef.runtime.features import FeatureActor, describe_skipped, image_unit, make_views
+from raynef.runtime.session import feature_actors
+from raynef.runtime.store import FeatureStore
+from raynef.runtime.stream import Unit, stream
+from raynef.training import global_batches, slice_of
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A worker's part of one global batch.
+
+    Attributes:
+        epoch: which it belongs to.
+        images: indices in the data set, this worker's.
+        features: of them.
+    """
+
+    epoch: int
+    images: list[int]
+    features: Features
+
+
+class Batches(Protocol):
+    """A source of slices for the epochs from ``first_epoch`` on."""
+
+    def slices(self, first_epoch: int) -> Iterator[Slice]: ...
+
+
+def usable_batch_size(recipe: Recipe, num_images: int) -> int:
+    """Images in a global batch: the recipe's, or all there are where that is fewer."""
+    return min(recipe.train.batch_size, num_images)
+
+
+def plan(recipe: Recipe, images: list[int], epoch: int) -> list:
+    """The global batches of an epoch."""
+    return global_batches(
+        images,
+        batch_size=usable_batch_size(recipe, len(images)),
+        seed=recipe.train.seed,
+        epoch=epoch,
+    )
+
+
+class StoredBatches:
+    """Slices read from a store, the next one while the last is worked on."""
+
+    def __init__(self, recipe: Recipe, store: FeatureStore, collectives: Collectives) -> None:
+        self.recipe, self.store, self.collectives = recipe, store, collectives
+
+    def slices(self, first_epoch: int) -> Iterator[Slice]:
+        """Every slice of the remaining epochs, in order."""
+
+        def jobs() -> Iterator[Callable[[], Slice]]:
+            for epoch in range(first_epoch, self.recipe.train.epochs):
+                for batch in plan(self.recipe, self.store.images(), epoch):
+                    own = slice_of(
+                        batch,
+                        rank=self.collectives.rank,
+                        world_size=self.collectives.world_size,
+                    )
+                    yield lambda epoch=epoch, own=own.tolist(): self._read(epoch, own)
+
+        yield from _one_ahead(jobs())
+
+    def _read(self, epoch: int, images: list[int]) -> Slice:
+        features = self.store.read(images, view=epoch % self.store.num_views)
+        return Slice(epoch, images, features)
+
+
+def _one_ahead(jobs: Iterator[Callable[[], Slice]]) -> Iterator[Slice]:
+    """Run jobs in a thread, one ahead of who consumes them."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        waiting = None
+        for job in jobs:
+            coming = pool.submit(job)
+            if waiting is not None:
+                yield waiting.result()
+            waiting = coming
+        if waiting is not None:
+            yield waiting.result()
+
+
+class StreamedBatches:
+    """Slices straight from feature actors, new views each epoch, nothing stored.
+
+    Each worker runs its own Ray Data pipeline over its own slices, in order, so that the
+    composition of global batches is that of stored mode. A unit is a slice.
+    """
+
+    def __init__(
+        self, recipe: Recipe, images: ImageSet, usable: list[int], collectives: Collectives
+    ) -> None:
+        self.recipe, self.images = recipe, images
+        self.usable, self.collectives = usable, collectives
+
+    def slices(self, first_epoch: int) -> Iterator[Slice]:
+        """Every slice of the remaining epochs, in order.
+
+        Raises:
+            UserError: a file that could be read before training cannot be read any more.
+        """
+        units: list[Unit] = []
+        for epoch in range(first_epoch, self.recipe.train.epochs):
+            for batch in plan(self.recipe, self.usable, epoch):
+                own = slice_of(
+                    batch, rank=self.collectives.rank, world_size=self.collectives.world_size
+                )
+                unit = image_unit(self.recipe, self.images, own.tolist())
+                units.append({**unit, "view": epoch})
+        results = stream(
+            units,
+            prepare=make_views,
+            actor=FeatureActor,
+            actor_kwargs={"config": self.recipe.backbone},
+            actors=feature_actors(workers=self.collectives.world_size),
+            in_order=True,
+        )
+        for unit in results:
+            if unit["skipped"]:
+                raise UserError(f"since training started: {describe_skipped(unit['skipped'])}")
+            yield Slice(unit["view"], unit["images"], unit["features"])

@@ -1,0 +1,267 @@
+"""Extraction on Ray: files to feature shards, resumed where it was interrupted."""
+
+import logging
+import math
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from raynef.core.errors import BadImageError, UserError
+from raynef.core.recipe import Backbone as BackboneConfig
+from raynef.core.recipe import Data, Recipe
+from raynef.features.backbone import NUM_TAPS, load_backbone
+from raynef.features.extract import Features, extract_features
+from raynef.images.augment import augment
+from raynef.images.decode import read_image
+from raynef.images.folder import ImageSet
+from raynef.runtime.progress import Progress
+from raynef.runtime.session import feature_actors
+from raynef.runtime.store import (
+    FeatureStore,
+    Shard,
+    StoreProgress,
+    require_same_key,
+    store_key,
+    write_shard,
+)
+from raynef.runtime.stream import Unit, stream
+
+logger = logging.getLogger("raynef")
+
+_SHARD_BYTES = 32 << 20  # about what one shard holds; a unit of work, lost whole by a kill
+_LISTED = 20  # bad files that an error lists by name
+
+
+def make_views(unit: Unit) -> Unit:
+    """Task: read, decode and augment the images of a unit; a bad file becomes a named reason.
+
+    Adds ``pixels`` uint8 [n, crop, crop, 3], ``extents`` [n, 2], ``kept`` (positions in
+    ``images``) and ``skipped`` {name: reason}.
+    """
+    data: Data = unit["data"]
+    views, kept, skipped = [], [], {}
+    for position, index in enumerate(unit["images"]):
+        try:
+            image = read_image(unit["paths"][position])
+        except BadImageError as error:
+            skipped[unit["names"][position]] = str(error)
+            continue
+        views.append(augment(image, data, seed=unit["seed"], view=unit["view"], index=index))
+        kept.append(position)
+    pixels = np.zeros((0, data.crop, data.crop, 3), np.uint8)
+    return {
+        **unit,
+        "pixels": np.stack([view.pixels for view in views]) if views else pixels,
+        "extents": np.array([view.extent for view in views], dtype=np.int64).reshape(-1, 2),
+        "kept": kept,
+        "skipped": skipped,
+    }
+
+
+class FeatureActor:
+    """Actor: one frozen backbone; turns the pixels of a unit into features."""
+
+    def __init__(self, config: BackboneConfig, device: str) -> None:
+        self.backbone = load_backbone(config).to(device)
+        self.batch_size = config.batch_size
+
+    def __call__(self, unit: Unit) -> Unit:
+        """Replaces ``pixels`` and ``extents`` by ``features`` (on the CPU, half precision)."""
+        pixels, extents = unit.pop("pixels"), unit.pop("extents")
+        parts = [
+            extract_features(
+                self.backbone,
+                pixels[start : start + self.batch_size],
+                extents[start : start + self.batch_size],
+            )
+            for start in range(0, len(pixels), self.batch_size)
+        ]
+        unit["features"] = _on_cpu(parts) if parts else None
+        return unit
+
+
+def _on_cpu(parts: list[Features]) -> Features:
+    import torch
+
+    return Features(
+        taps=torch.cat([part.taps.half().cpu() for part in parts]),
+        thumbnails=torch.cat([part.thumbnails.half().cpu() for part in parts]),
+        valid=torch.cat([part.valid.cpu() for part in parts]),
+    )
+
+
+def finish_shard(unit: Unit) -> tuple[Shard | None, dict[str, str], int]:
+    """Task: write the shard of a unit. Returns it, what was skipped, and images done."""
+    kept = [unit["images"][position] for position in unit["kept"]]
+    shard = None
+    if kept:
+        shard = write_shard(
+            Path(unit["folder"]),
+            file=unit["file"],
+            view=unit["view"],
+            images=kept,
+            features=unit["features"],
+        )
+    return shard, unit["skipped"], len(unit["images"])
+
+
+def ensure_store(recipe: Recipe, images: ImageSet, folder: str | Path) -> FeatureStore:
+    """The finished store of a recipe in ``folder``: found, or made, or finished.
+
+    Needs a running Ray where anything is to be made.
+
+    Raises:
+        UserError: the folder holds features of another recipe, another run is making them, or more
+            files are bad than ``data.max_bad_fraction`` allows.
+    """
+    folder = Path(folder)
+    key = store_key(recipe, images)
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise UserError(f"another run is making the feature store {folder}; wait for it") from error
+    try:
+        if (folder / "manifest.json").is_file():
+            store = FeatureStore(folder)
+            require_same_key(folder, store.key, key)
+            logger.info("features: reusing %s (%d images)", folder, len(store.images()))
+        else:
+            _extract(recipe, images, folder, StoreProgress(folder, key))
+            store = FeatureStore(folder)
+    finally:
+        lock.release()
+    if not store.images():
+        raise UserError(f"not one image under {images.root} could be read")
+    return store
+
+
+def _extract(recipe: Recipe, images: ImageSet, folder: Path, journal: StoreProgress) -> None:
+    units = _units(recipe, images, folder)
+    todo = [unit for unit in units if unit["file"] not in journal.shards]
+    done = len(units) - len(todo)
+    if done:
+        logger.info("features: going on, %d of %d shards are there", done, len(units))
+    check_skipped(recipe.data, journal.skipped, len(images.files))
+    progress = Progress("features", sum(len(unit["images"]) for unit in todo), "images")
+    results = stream(
+        todo,
+        prepare=make_views,
+        actor=FeatureActor,
+        actor_kwargs={"config": recipe.backbone},
+        actors=feature_actors(),
+        finish=finish_shard,
+    )
+    for shard, skipped, num_images in results:
+        journal.add(shard, skipped)
+        check_skipped(recipe.data, journal.skipped, len(images.files))
+        progress.advance(num_images)
+    progress.close()
+    journal.complete()
+    if journal.skipped:
+        logger.warning("features: %s", describe_skipped(journal.skipped))
+
+
+def _units(recipe: Recipe, images: ImageSet, folder: Path) -> list[Unit]:
+    """One unit for each shard, the same whenever the same recipe asks."""
+    per_shard = _images_per_shard(recipe)
+    units: list[Unit] = []
+    for view in range(recipe.data.num_views):
+        for start in range(0, len(images.files), per_shard):
+            indices = list(range(start, min(start + per_shard, len(images.files))))
+            units.append(
+                {
+                    **image_unit(recipe, images, indices),
+                    "view": view,
+                    "file": f"shard-{len(units):06d}.parquet",
+                    "folder": str(folder.absolute()),
+                }
+            )
+    return units
+
+
+def image_unit(recipe: Recipe, images: ImageSet, indices: list[int]) -> Unit:
+    """What ``make_views`` needs of some images."""
+    return {
+        "images": indices,
+        "paths": [images.files[index].path for index in indices],
+        "names": [images.files[index].name for index in indices],
+        "data": recipe.data,
+        "seed": recipe.train.seed,
+    }
+
+
+def _images_per_shard(recipe: Recipe) -> int:
+    """Images that make a shard of about ``_SHARD_BYTES``, had the patch 16 pixels and D 384."""
+    patches = (recipe.data.crop / 16) ** 2
+    return int(max(4, min(64, _SHARD_BYTES // (patches * 384 * NUM_TAPS * 2))))
+
+
+def check_skipped(data: Data, skipped: dict[str, str], num_images: int) -> None:
+    """Raise UserError with the list when more files are bad than the recipe allows."""
+    allowed = max(1, math.floor(data.max_bad_fraction * num_images))
+    if len(skipped) > allowed:
+        raise UserError(
+            f"{len(skipped)} of {num_images} images cannot be used, more than "
+            f"data.max_bad_fraction = {data.max_bad_fraction} allows ({allowed}): "
+            f"{describe_skipped(skipped)}"
+        )
+
+
+def describe_skipped(skipped: dict[str, str]) -> str:
+    """The skipped files by name and reason, the first twenty of them."""
+    shown = [f"{name}: {reason}" for name, reason in sorted(skipped.items())[:_LISTED]]
+    more = f" … and {len(skipped) - _LISTED} more" if len(skipped) > _LISTED else ""
+    return f"skipped {len(skipped)} file(s): " + "; ".join(shown) + more
+
+
+def scan(data: Data, images: ImageSet) -> tuple[list[int], dict[str, str]]:
+    """Decode every file once: the images that can be used, and the others with their reasons.
+
+    Raises:
+        UserError: more files are bad than ``data.max_bad_fraction`` allows, or all are.
+    """
+    units: list[Unit] = [
+        {"files": [(i, images.files[i]) for i in range(start, min(start + 64, len(images.files)))]}
+        for start in range(0, len(images.files), 64)
+    ]
+    bad: dict[int, str] = {}
+    progress = Progress("scan", len(images.files), "images")
+    for num_images, found in stream(units, prepare=find_bad):
+        bad.update(found)
+        progress.advance(num_images)
+    skipped = {images.files[index].name: reason for index, reason in bad.items()}
+    check_skipped(data, skipped, len(images.files))
+    usable = [index for index in range(len(images.files)) if index not in bad]
+    if not usable:
+        raise UserError(f"not one image under {images.root} could be read")
+    return usable, skipped
+
+
+def find_bad(unit: Unit) -> tuple[int, dict[int, str]]:
+    """Task: how many files a unit has, and {index: reason} of those that are no usable image."""
+    bad = {}
+    for index, file in unit["files"]:
+        try:
+            read_image(file.path)
+        except BadImageError as error:
+            bad[index] = str(error)
+    return len(unit["files"]), bad
+
+
+def extract(recipe: Recipe, images: ImageSet, folder: str | Path) -> dict[str, Any]:
+    """Make a store and say what is in it: the result of ``raynef extract``."""
+    started = time.monotonic()
+    store = ensure_store(recipe, images, folder)
+    return {
+        "store": os.path.abspath(folder),
+        "num_images": len(store.images()),
+        "num_views": store.num_views,
+        "skipped": store.skipped,
+        "seconds": round(time.monotonic() - started, 2),
+    }

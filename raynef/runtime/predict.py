@@ -1,0 +1,135 @@
+"""Prediction on Ray: new images in, cluster maps and overlays out."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from raynef.core.errors import BadImageError, UserError
+from raynef.core.files import write_atomic, write_json
+from raynef.core.palette import overlay, palette
+from raynef.images.decode import read_image
+from raynef.images.folder import ImageFile, open_folder
+from raynef.runtime.features import describe_skipped
+from raynef.runtime.progress import Progress
+from raynef.runtime.session import feature_actors, ray_session
+from raynef.runtime.stream import Unit, stream
+from raynef.segmenter import Segmenter, segmenter_folder
+
+logger = logging.getLogger("raynef")
+
+_BATCH = 4  # images of a unit; they may be large
+
+
+def predict(
+    run: str | Path, source: str | Path, out: str | Path, *, address: str | None = None
+) -> dict[str, Any]:
+    """Segment an image or a folder of images without labels; the result of ``raynef predict``.
+
+    Writes, with the images' relative names, ``clusters/*.png`` (cluster ids, 16-bit when
+    K ≥ 256), ``overlays/*.png`` and, where a mapping was fitted, ``classes/*.png`` (255 where a
+    cluster has no class) with ``classes.json``.
+
+    Raises:
+        UserError: no segmenter, no image, or not one that can be read.
+    """
+    folder = segmenter_folder(run)
+    segmenter = Segmenter.load(folder)
+    out = Path(out).absolute()
+    files = _files(Path(source))
+    if segmenter.mapping is not None:
+        names = segmenter.mapping.class_names
+        write_json(out / "classes.json", {str(i): name for i, name in enumerate(names)})
+    pairs = list(zip(files, _output_names(files), strict=True))
+    units: list[Unit] = [
+        {"files": pairs[start : start + _BATCH], "out": str(out)}
+        for start in range(0, len(pairs), _BATCH)
+    ]
+    skipped: dict[str, str] = {}
+    progress = Progress("predict", len(files), "images")
+    with ray_session(address):
+        results = stream(
+            units,
+            prepare=read_images,
+            actor=PredictActor,
+            actor_kwargs={"segmenter": str(folder.absolute())},
+            actors=feature_actors(),
+            finish=write_maps,
+        )
+        for num_images, bad in results:
+            skipped.update(bad)
+            progress.advance(num_images)
+    progress.close()
+    if len(skipped) == len(files):
+        raise UserError(f"not one image could be read: {describe_skipped(skipped)}")
+    if skipped:
+        logger.warning("%s", describe_skipped(skipped))
+    return {
+        "out": str(out),
+        "num_images": len(files) - len(skipped),
+        "num_clusters": segmenter.num_clusters,
+        "class_names": list(segmenter.mapping.class_names) if segmenter.mapping else None,
+        "skipped": skipped,
+    }
+
+
+def _files(source: Path) -> tuple[ImageFile, ...]:
+    if source.is_file():
+        return (ImageFile(name=source.name, path=str(source.absolute())),)
+    if not source.is_dir():
+        raise UserError(f"{source} is neither an image nor a folder")
+    return open_folder(source, None).files
+
+
+def _output_names(files: tuple[ImageFile, ...]) -> list[str]:
+    """``a/b.jpg`` becomes ``a/b.png``, or ``a/b.jpg.png`` where two images share a stem."""
+    stems = [Path(file.name).with_suffix(".png").as_posix() for file in files]
+    return [
+        stem if stems.count(stem) == 1 else f"{file.name}.png"
+        for stem, file in zip(stems, files, strict=True)
+    ]
+
+
+def read_images(unit: Unit) -> Unit:
+    """Task: decode the images of a unit."""
+    images, skipped = [], {}
+    for file, target in unit["files"]:
+        try:
+            images.append((target, read_image(file.path)))
+        except BadImageError as error:
+            skipped[file.name] = str(error)
+    return {**unit, "images": images, "skipped": skipped}
+
+
+class PredictActor:
+    """Actor: a segmenter; adds the maps of a unit's images."""
+
+    def __init__(self, segmenter: str, device: str) -> None:
+        self.segmenter = Segmenter.load(segmenter, device=device)
+
+    def __call__(self, unit: Unit) -> Unit:
+        unit["segmentations"] = [self.segmenter(image) for _, image in unit["images"]]
+        unit["num_clusters"] = self.segmenter.num_clusters
+        return unit
+
+
+def write_maps(unit: Unit) -> tuple[int, dict[str, str]]:
+    """Task: write the PNGs of a unit. Returns how many files it had and which were skipped."""
+    out = Path(unit["out"])
+    wide = unit["num_clusters"] >= 256
+    colors = palette(unit["num_clusters"])
+    for (target, image), segments in zip(unit["images"], unit["segmentations"], strict=True):
+        clusters = segments.clusters.astype(np.uint16 if wide else np.uint8)
+        _write_png(out / "clusters" / target, clusters)
+        _write_png(out / "overlays" / target, overlay(image, segments.clusters, colors))
+        if segments.classes is not None:
+            _write_png(out / "classes" / target, np.where(segments.classes < 0, 255, segments.classes))
+    return len(unit["files"]), unit["skipped"]
+
+
+def _write_png(path: Path, pixels: np.ndarray) -> None:
+    if pixels.dtype not in (np.uint8, np.uint16):
+        pixels = pixels.astype(np.uint8)
+    write_atomic(path, lambda temporary: Image.fromarray(pixels).save(temporary, format="PNG"))

@@ -1,0 +1,56 @@
+"""One line of progress on stderr, every two seconds."""
+
+import logging
+import time
+
+logger = logging.getLogger("raynef")
+
+_EVERY_S = 2.0
+
+
+class Progress:
+    """Counts what is done of a total, and says how fast and how long still."""
+
+    def __init__(self, what: str, total: int, unit: str) -> None:
+        self.what, self.total, self.unit = what, total, unit
+        self.done = 0
+        self.started = self._said = time.monotonic()
+        self._first: tuple[float, int] | None = None
+
+    def advance(self, count: int, note: str = "") -> None:
+        """``count`` more are done; says so if it is time."""
+        self.done += count
+        now = time.monotonic()
+        if self._first is None:  # rates leave out the start-up
+            self._first = (now, self.done)
+        if now - self._said >= _EVERY_S or self.done >= self.total:
+            self._said = now
+            logger.info("%s: %s%s", self.what, self._line(now), f"  {note}" if note else "")
+
+    def restart_at(self, done: int) -> None:
+        """Count on from ``done``: the work resumed, or fell back to its last checkpoint."""
+        self.done = done
+        self._first = None
+
+    def rate(self) -> float:
+        """Items a second since the first was done (start-up left out); 0 where unknown."""
+        if self._first is None or self.done == self._first[1]:
+            return 0.0
+        seconds = time.monotonic() - self._first[0]
+        return (self.done - self._first[1]) / seconds if seconds > 0 else 0.0
+
+    def close(self) -> None:
+        """Say the last word."""
+        seconds = time.monotonic() - self.started
+        logger.info("%s: %d %s in %s", self.what, self.done, self.unit, _clock(seconds))
+
+    def _line(self, now: float) -> str:
+        rate = self.rate()
+        eta = f", {_clock((self.total - self.done) / rate)} left" if rate else ""
+        speed = f", {rate:.1f} {self.unit}/s" if rate else ""
+        return f"{self.done}/{self.total} {self.unit}{speed}{eta}"
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes}:{seconds:02d}"

@@ -1,0 +1,188 @@
+"""A run's folder: held by one process, bound to one recipe, with a record of what made it.
+
+    RUN/run.json         recipe, versions, git commit, machine, command
+    RUN/log.txt          what was said, with times
+    RUN/store/           features, unless train.store names another place
+    RUN/checkpoints/     Ray Train's, the last two epochs
+    RUN/steps.jsonl      the terms of L at every step
+    RUN/segmenter/       the product
+    RUN/train.json       the result: present when training is done
+    RUN/evaluate.json, RUN/report.html
+"""
+
+import contextlib
+import importlib.metadata
+import logging
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from raynef.core.errors import UserError
+from raynef.core.files import read_json, write_json
+from raynef.core.recipe import Recipe, from_dict, to_dict
+
+_PACKAGES = ("raynef", "torch", "torchvision", "timm", "ray", "numpy", "pyarrow", "faiss-cpu")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where the parts of a run lie."""
+
+    path: Path
+
+    @property
+    def record_file(self) -> Path:
+        return self.path / "run.json"
+
+    @property
+    def train_file(self) -> Path:
+        return self.path / "train.json"
+
+    @property
+    def evaluate_file(self) -> Path:
+        return self.path / "evaluate.json"
+
+    @property
+    def steps_file(self) -> Path:
+        return self.path / "steps.jsonl"
+
+    @property
+    def store(self) -> Path:
+        return self.path / "store"
+
+    @property
+    def report_file(self) -> Path:
+        return self.path / "report.html"
+
+    def record(self) -> dict[str, Any]:
+        """run.json. Raises UserError where there is no run."""
+        if not self.record_file.is_file():
+            raise UserError(f"{self.path} is no run (it has no run.json)")
+        return read_json(self.record_file)
+
+    def recipe(self) -> Recipe:
+        """The recipe that the run is bound to."""
+        return from_dict(self.record()["recipe"], source=str(self.record_file))
+
+    def finished(self) -> dict[str, Any] | None:
+        """The result of training, or None while there is none."""
+        return read_json(self.train_file) if self.train_file.is_file() else None
+
+
+@contextlib.contextmanager
+def hold(path: str | Path, recipe: Recipe | None = None) -> Iterator[RunFolder]:
+    """Hold a run's folder: no other process may, and its recipe is fixed at the first time.
+
+    Args:
+        path: the folder; made if a recipe is given.
+        recipe: of a run that starts or goes on; None to work on a run that is there.
+
+    Raises:
+        UserError: another live process holds the folder, it belongs to another recipe (what
+            differs is named), or it is no run.
+    """
+    run = RunFolder(Path(path).absolute())
+    if recipe is None:
+        run.record()
+    elif run.path.exists() and not run.path.is_dir():
+        raise UserError(f"--out {path} is a file, not a folder")
+    elif run.path.is_dir() and any(run.path.iterdir()) and not _is_ours(run):
+        raise UserError(f"--out {path} is not empty and no run of raynef; give another folder")
+    try:
+        run.path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(run.path / ".lock")
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise UserError(
+            f"another live run holds {path}; wait for it, or give another --out"
+        ) from error
+    except OSError as error:
+        raise UserError(f"cannot write to {path}: {error.strerror or error}") from error
+    handler = logging.FileHandler(run.path / "log.txt", encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.getLogger("raynef").addHandler(handler)
+    try:
+        if recipe is not None:
+            _bind(run, recipe)
+        yield run
+    finally:
+        logging.getLogger("raynef").removeHandler(handler)
+        handler.close()
+        lock.release()
+
+
+def _is_ours(run: RunFolder) -> bool:
+    """A run, or what a run leaves that was killed in its first moments."""
+    return run.record_file.is_file() or {p.name for p in run.path.iterdir()} <= {".lock", "log.txt"}
+
+
+def _bind(run: RunFolder, recipe: Recipe) -> None:
+    wanted = to_dict(recipe)
+    if run.record_file.is_file():
+        found = run.record()["recipe"]
+        differing = [
+            f"{section}.{name} is {found.get(section, {}).get(name)!r}, not {value!r}"
+            for section, fields in wanted.items()
+            for name, value in fields.items()
+            if found.get(section, {}).get(name) != value
+        ]
+        if differing:
+            raise UserError(
+                f"{run.path} belongs to another recipe: {'; '.join(differing)}. Give another --out"
+            )
+        return
+    write_json(run.record_file, {"recipe": wanted, "environment": environment()})
+
+
+def environment() -> dict[str, Any]:
+    """Versions, git commit, machine and command, as saved with every run."""
+    versions = {}
+    for package in _PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[package] = importlib.metadata.version(package)
+    return {
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "versions": {"python": platform.python_version(), **versions},
+        "git_commit": git_commit(),
+        "machine": {
+            "platform": platform.platform(),
+            "processor": _processor(),
+            "cores": os.cpu_count(),
+            "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
+        },
+    }
+
+
+def git_commit() -> str | None:
+    """The commit that the package runs from, with '-dirty' after uncommitted changes, or None."""
+    source = Path(__file__).resolve().parents[2]
+    if not (source / ".git").exists():
+        return None
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(
+            ["git", "-C", str(source), *arguments], capture_output=True, text=True, check=True
+        )
+        return done.stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _processor() -> str:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor()

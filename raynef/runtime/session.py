@@ -1,0 +1,129 @@
+"""A Ray to run on: one that is there, or an embedded local one that ends with the command."""
+
+import contextlib
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import ray
+
+from raynef.core.errors import UserError
+
+logger = logging.getLogger("raynef")
+
+
+@dataclass(frozen=True)
+class FeatureActors:
+    """How the pool of actors that hold a backbone is laid out.
+
+    Attributes:
+        count: actors.
+        num_cpus, num_gpus: what each reserves of Ray's resources.
+        threads: of torch in each.
+    """
+
+    count: int
+    num_cpus: float
+    num_gpus: float
+    threads: int
+
+
+@contextlib.contextmanager
+def ray_session(address: str | None = None, *, min_cpus: int = 2) -> Iterator[None]:
+    """Join the Ray that runs already or lives at ``address``; else start one and stop it.
+
+    Args:
+        address: of a cluster, 'auto', or None for an embedded one.
+        min_cpus: logical CPUs that the job needs, so that it cannot wait for itself. An embedded
+            Ray has at least so many: more workers than cores run slower, they do not hang.
+
+    Raises:
+        UserError: a cluster that cannot be reached or is too small.
+    """
+    if ray.is_initialized():
+        _require_cpus(min_cpus)
+        yield
+        return
+    quiet = {
+        "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
+        "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # else one report in two seconds
+        "RAY_CHDIR_TO_TRIAL_DIR": "0",
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+    }
+    for name, value in quiet.items():
+        os.environ.setdefault(name, value)
+    if address is not None:
+        try:
+            ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise UserError(f"no Ray cluster answers at {address!r}: {error}") from error
+        try:
+            _require_cpus(min_cpus)
+            yield
+        finally:
+            ray.shutdown()
+        return
+
+    scratch = Path(tempfile.mkdtemp(prefix="raynef-"))
+    logger.info("starting an embedded Ray")
+    try:
+        ray.init(
+            num_cpus=max(os.cpu_count() or 1, min_cpus),
+            include_dashboard=True,  # the State API, without which Train leaks placement groups
+            dashboard_host="127.0.0.1",
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+            _temp_dir=str(scratch),
+        )
+        yield
+    finally:
+        ray.shutdown()
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _require_cpus(min_cpus: int) -> None:
+    have = ray.cluster_resources().get("CPU", 0)
+    if have < min_cpus:
+        raise UserError(
+            f"this job needs {min_cpus} CPUs of the Ray cluster, which has {have:g}; lower "
+            "train.num_workers or add nodes"
+        )
+
+
+def feature_actors(*, workers: int = 0) -> FeatureActors:
+    """The pool: one actor for each GPU of the cluster, or for each node where there is none.
+
+    On CPU an actor runs with as many threads as its node has cores, but reserves one of Ray's
+    CPUs, so that reading and decoding always find one: a pool that held all would wait for ever.
+
+    Args:
+        workers: train workers that each run a pool of their own while they train; then each pool
+            has one actor, which shares GPU or cores with the workers.
+    """
+    gpus = int(ray.cluster_resources().get("GPU", 0))
+    if gpus:
+        return FeatureActors(
+            1 if workers else gpus, num_cpus=1, num_gpus=0.5 if workers else 1, threads=1
+        )
+    threads = max(1, int(min(_cpus_per_node(), os.cpu_count() or 1)) // max(1, workers))
+    return FeatureActors(
+        1 if workers else len(_cpu_nodes()), num_cpus=1, num_gpus=0, threads=threads
+    )
+
+
+def gpus_in_cluster() -> int:
+    """GPUs that Ray knows of."""
+    return int(ray.cluster_resources().get("GPU", 0))
+
+
+def _cpu_nodes() -> list[dict]:
+    return [n for n in ray.nodes() if n["Alive"] and n["Resources"].get("CPU", 0) >= 1]
+
+
+def _cpus_per_node() -> float:
+    return min(node["Resources"]["CPU"] for node in _cpu_nodes())

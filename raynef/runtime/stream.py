@@ -1,0 +1,87 @@
+"""One Ray Data pipeline under extraction, streamed training, evaluation and prediction.
+
+A *unit* is a row of plain values: a handful of images that stay together from reading to the end.
+Tasks prepare it (read, decode, crop), an actor of a pool computes on it, and, where given, a task
+finishes it (writes). A lost actor or task means that its unit is done again, whole.
+"""
+
+import pickle
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import ray.data
+import torch
+
+from raynef.runtime.session import FeatureActors
+
+Unit = dict[str, Any]
+
+
+def stream(
+    units: Sequence[Unit],
+    *,
+    prepare: Callable[[Unit], Any],
+    actor: type | None = None,
+    actor_kwargs: dict[str, Any] | None = None,
+    actors: FeatureActors | None = None,
+    finish: Callable[[Any], Any] | None = None,
+    in_order: bool = False,
+) -> Iterator[Any]:
+    """Yield the result of every unit as it is done.
+
+    Args:
+        units: plain values.
+        prepare: module-level function of a unit, run as a task.
+        actor: class whose instances hold a model; called with what ``prepare`` returned;
+            None where tasks do it all.
+        actor_kwargs: of its constructor, besides ``threads`` and ``device``.
+        actors: the pool.
+        finish: module-level function of what the actor returned, run as a task.
+        in_order: yield in the order of ``units``.
+    """
+    if not units:
+        return
+    rows = [{"payload": pickle.dumps(unit)} for unit in units]
+    dataset = ray.data.from_items(rows, override_num_blocks=len(rows))
+    # Other resources than the actor's, or Ray would fuse the two and decode in the actor.
+    dataset = dataset.map(_Sealed(prepare), num_cpus=0.5)
+    if actor is not None and actors is not None:
+        dataset = dataset.map(
+            _SealedActor,
+            fn_constructor_kwargs={
+                "kind": actor,
+                "kwargs": actor_kwargs or {},
+                "threads": actors.threads,
+                "gpu": actors.num_gpus > 0,
+            },
+            compute=ray.data.ActorPoolStrategy(size=actors.count),
+            num_cpus=actors.num_cpus,
+            num_gpus=actors.num_gpus,
+        )
+    if finish is not None:
+        dataset = dataset.map(_Sealed(finish), num_cpus=0.5)
+    dataset.context.enable_progress_bars = False
+    dataset.context.print_on_execution_start = False
+    dataset.context.execution_options.preserve_order = in_order
+    dataset.context.execution_options.verbose_progress = False
+    for row in dataset.iter_rows():
+        yield pickle.loads(row["payload"])
+
+
+class _Sealed:
+    """A function of values as a function of rows; our own values travel as one binary column."""
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        self.function = function
+
+    def __call__(self, row: dict[str, bytes]) -> dict[str, bytes]:
+        result = self.function(pickle.loads(row["payload"]))
+        return {"payload": pickle.dumps(result, protocol=5)}
+
+
+class _SealedActor(_Sealed):
+    """One actor of the pool: its model is made once, on its GPU or its share of CPU threads."""
+
+    def __init__(self, kind: type, kwargs: dict[str, Any], threads: int, gpu: bool) -> None:
+        torch.set_num_threads(threads)
+        super().__init__(kind(**kwargs, device="cuda" if gpu else "cpu"))

@@ -1,0 +1,303 @@
+"""Training on Ray Train: the driver's side, and the loop that every worker runs."""
+
+import json
+import logging
+import os
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import ray
+import ray.train
+import ray.train.torch
+import torch
+from ray.exceptions import RayError
+from ray.train import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchConfig, TorchTrainer
+from ray.util.queue import Empty, Queue
+
+from raynef.core.collectives import Collectives
+from raynef.core.errors import NonFiniteLossError, UserError
+from raynef.core.files import write_json, write_text
+from raynef.core.recipe import Recipe, from_dict, to_dict
+from raynef.features.backbone import NUM_TAPS, load_backbone
+from raynef.images.datasets import open_split
+from raynef.images.folder import ImageSet
+from raynef.runtime.batches import Batches, StoredBatches, StreamedBatches, plan, usable_batch_size
+from raynef.runtime.collectives import current_collectives
+from raynef.runtime.features import describe_skipped, ensure_store, scan
+from raynef.runtime.progress import Progress
+from raynef.runtime.run import RunFolder, hold
+from raynef.runtime.session import gpus_in_cluster, ray_session
+from raynef.runtime.store import FeatureStore
+from raynef.segmenter import Segmenter
+from raynef.training import Trainer, build_psi
+
+logger = logging.getLogger("raynef")
+
+_CHECKPOINT = "trainer.pt"
+_TERMS = ("loss", "trace", "penalty", "clusters_in_use", "entropy", "columns_below_1")
+
+
+def train(recipe: Recipe, out: str | Path, *, address: str | None = None) -> dict[str, Any]:
+    """Train a segmenter without labels; the result of ``raynef train``.
+
+    The same command on the same folder goes on where it was interrupted, and returns the result at
+    once where training is done. No label file is opened.
+
+    Raises:
+        UserError: the user's mistake, named.
+        NonFiniteLossError: with step and rank.
+    """
+    with hold(out, recipe) as run:
+        finished = run.finished()
+        if finished is not None:
+            logger.info("%s is finished; its result:", run.path)
+            return finished
+        images = open_split(recipe.data, recipe.data.train_split)
+        backbone = load_backbone(recipe.backbone)  # before Ray starts: a wrong name costs seconds
+        if recipe.data.crop % backbone.patch_size:
+            raise UserError(
+                f"data.crop must be a multiple of the patch size {backbone.patch_size} of "
+                f"{backbone.name}, got {recipe.data.crop}"
+            )
+        logger.info("%d training images under %s", len(images.files), images.root)
+        with ray_session(address, min_cpus=_cpus_needed(recipe)):
+            return _train(recipe, run, images, NUM_TAPS * backbone.dim)
+
+
+def _cpus_needed(recipe: Recipe) -> int:
+    """Logical CPUs without which the job would wait for itself: a worker takes one, and a streamed
+    worker one more for its feature actor and one for its tasks; extraction takes two."""
+    per_worker = 1 if recipe.train.features == "stored" else 3
+    return max(2, per_worker * recipe.train.num_workers + 1)
+
+
+def _train(recipe: Recipe, run: RunFolder, images: ImageSet, in_dim: int) -> dict[str, Any]:
+    config: dict[str, Any] = {
+        "recipe": to_dict(recipe),
+        "in_dim": in_dim,
+        "threads": max(1, (os.cpu_count() or 1) // recipe.train.num_workers),
+        "store": None,
+    }
+    if recipe.train.features == "stored":
+        store = ensure_store(recipe, images, recipe.train.store or run.store)
+        indices, skipped = store.images(), store.skipped
+        config["store"] = str(store.folder.absolute())
+    else:
+        indices, skipped = scan(recipe.data, images)
+        config["images"], config["usable"] = images, indices
+    if len(indices) < recipe.train.num_workers:
+        raise UserError(
+            f"{len(indices)} usable images cannot be shared by {recipe.train.num_workers} workers; "
+            "lower train.num_workers"
+        )
+    if len(indices) < recipe.train.batch_size:
+        logger.warning(
+            "only %d usable images: the global batch holds them all, not train.batch_size = %d",
+            len(indices),
+            recipe.train.batch_size,
+        )
+    config["batch_size"] = usable_batch_size(recipe, len(indices))
+    config["num_steps"] = recipe.train.epochs * len(plan(recipe, indices, 0))
+
+    events: Queue = Queue(actor_options={"num_cpus": 0})
+    config["events"] = events
+    listener = _Listener(events, config["num_steps"], config["batch_size"])
+    listener.start()
+    try:
+        state = _fit(recipe, run, config)
+    finally:
+        listener.stop()
+        events.shutdown(force=True)
+    if listener.fatal is not None:
+        raise NonFiniteLossError(listener.fatal)
+    if state is None:
+        raise RuntimeError("Ray Train ended without a checkpoint; see the log of its workers")
+    return _finish(recipe, run, images, state, skipped)
+
+
+def _fit(recipe: Recipe, run: RunFolder, config: dict[str, Any]) -> dict[str, Any] | None:
+    """Run the workers; the last checkpoint's content."""
+    on_gpu = gpus_in_cluster() > 0
+    resources: dict[str, float] = {"CPU": 1}
+    if on_gpu:
+        resources["GPU"] = 1 if recipe.train.features == "stored" else 0.5
+    trainer = TorchTrainer(
+        worker_loop,
+        train_loop_config=config,
+        torch_config=TorchConfig(backend="nccl" if on_gpu else "gloo"),
+        scaling_config=ScalingConfig(
+            num_workers=recipe.train.num_workers, use_gpu=on_gpu, resources_per_worker=resources
+        ),
+        run_config=RunConfig(
+            name="checkpoints",
+            storage_path=str(run.path),
+            failure_config=FailureConfig(max_failures=recipe.train.max_failures),
+            checkpoint_config=CheckpointConfig(num_to_keep=2),
+        ),
+    )
+    logger.info("starting %d train worker(s)", recipe.train.num_workers)
+    checkpoint = trainer.fit().checkpoint
+    if checkpoint is None:
+        return None
+    with checkpoint.as_directory() as folder:
+        return _load(folder)
+
+
+def _load(folder: str | Path) -> dict[str, Any]:
+    return torch.load(Path(folder) / _CHECKPOINT, map_location="cpu", weights_only=True)
+
+
+def _finish(
+    recipe: Recipe,
+    run: RunFolder,
+    images: ImageSet,
+    state: dict[str, Any],
+    skipped: dict[str, str],
+) -> dict[str, Any]:
+    """Save the segmenter, the steps and the result."""
+    psi = build_psi(recipe, state["in_dim"])
+    psi.load_state_dict(state["trainer"]["psi"])
+    Segmenter(
+        load_backbone(recipe.backbone),
+        psi,
+        backbone_config=recipe.backbone,
+        short_side=recipe.evaluate.short_side,
+    ).save(run.path / "segmenter")
+    history: list[dict[str, Any]] = state["history"]
+    write_text(run.steps_file, "".join(json.dumps(step) + "\n" for step in history))
+    if skipped:
+        logger.warning("%s", describe_skipped(skipped))
+    last = [step for step in history if step["epoch"] == history[-1]["epoch"]]
+    result = {
+        "run": str(run.path),
+        "objective": {name: _mean([step[name] for step in last]) for name in _TERMS},
+        "images_per_second": round(state["images_done"] / max(state["seconds"], 1e-9), 2),
+        "epochs": recipe.train.epochs,
+        "steps": len(history),
+        "num_images": len(images.files) - len(skipped),
+        "num_workers": recipe.train.num_workers,
+        "seconds": round(state["seconds"], 2),
+        "skipped": skipped,
+    }
+    write_json(run.train_file, result)
+    return result
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)
+
+
+def worker_loop(config: dict[str, Any]) -> None:
+    """What every worker runs: its slices of each global batch, a checkpoint after each epoch."""
+    recipe = from_dict(config["recipe"])
+    torch.set_num_threads(config["threads"])
+    collectives = current_collectives()
+    trainer = Trainer(
+        recipe,
+        in_dim=config["in_dim"],
+        num_steps=config["num_steps"],
+        device=ray.train.torch.get_device(),
+        collectives=collectives,
+    )
+    state: dict[str, Any] = {
+        "in_dim": config["in_dim"],
+        "next_epoch": 0,
+        "history": [],
+        "seconds": 0.0,
+        "images_done": 0,
+    }
+    checkpoint = ray.train.get_checkpoint()
+    if checkpoint is not None:
+        with checkpoint.as_directory() as folder:
+            saved = _load(folder)
+        trainer.load_state_dict(saved.pop("trainer"))
+        state.update(saved)
+    tell = config["events"].put if collectives.rank == 0 else _say_nothing
+    tell({"resumed": len(state["history"])})
+
+    steps_per_epoch = config["num_steps"] // recipe.train.epochs
+    mark = time.monotonic()
+    for slice_ in _batches(config, recipe, collectives).slices(state["next_epoch"]):
+        try:
+            metrics = trainer.step(slice_.features, slice_.images, epoch=slice_.epoch)
+        except NonFiniteLossError as error:  # the same on every rank; a retry would end the same
+            tell({"fatal": str(error)})
+            return
+        tell({"step": metrics})
+        state["history"].append(metrics)
+        state["images_done"] += config["batch_size"]
+        if (metrics["step"] + 1) % steps_per_epoch == 0:
+            state["next_epoch"] = slice_.epoch + 1
+            state["seconds"] += time.monotonic() - mark
+            mark = time.monotonic()
+            _report({**state, "trainer": trainer.state_dict()}, metrics, collectives.rank)
+
+
+def _batches(config: dict[str, Any], recipe: Recipe, collectives: Collectives) -> Batches:
+    if config["store"] is not None:
+        return StoredBatches(recipe, FeatureStore(config["store"]), collectives)
+    return StreamedBatches(recipe, config["images"], config["usable"], collectives)
+
+
+def _report(state: dict[str, Any], metrics: dict[str, Any], rank: int) -> None:
+    """Every rank reports; rank 0 brings the checkpoint."""
+    if rank != 0:
+        ray.train.report(metrics)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        torch.save(state, Path(folder) / _CHECKPOINT)
+        ray.train.report(metrics, checkpoint=Checkpoint.from_directory(folder))
+
+
+def _say_nothing(_event: dict[str, Any]) -> None:
+    pass
+
+
+class _Listener:
+    """Reads what rank 0 tells, on the driver: progress for the user, and a fatal loss."""
+
+    def __init__(self, events: Queue, num_steps: int, batch_size: int) -> None:
+        self.fatal: str | None = None
+        self._events, self._batch_size = events, batch_size
+        self._progress = Progress("train", num_steps * batch_size, "images")
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._ended.set()
+        self._thread.join(timeout=10)
+
+    def _listen(self) -> None:
+        while True:
+            try:
+                event = self._events.get(timeout=0.5)
+            except Empty:
+                if self._ended.is_set():
+                    return
+                continue
+            except RayError as error:
+                logger.warning("progress is lost (%s); training goes on", type(error).__name__)
+                return
+            self._hear(event)
+
+    def _hear(self, event: dict[str, Any]) -> None:
+        if "fatal" in event:
+            self.fatal = event["fatal"]
+        elif "resumed" in event:
+            if event["resumed"]:
+                logger.info("train: going on from step %d", event["resumed"])
+            self._progress.restart_at(event["resumed"] * self._batch_size)
+        else:
+            step = event["step"]
+            note = (
+                f"epoch {step['epoch'] + 1}  loss {step['loss']:.3f}  trace {step['trace']:.3f}  "
+                f"clusters {step['clusters_in_use']}"
+            )
+            self._progress.advance(self._batch_size, note)

@@ -1,0 +1,1 @@
+"""segment: from patch logits to cluster maps at the size of the image."""

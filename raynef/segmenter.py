@@ -1,0 +1,244 @@
+"""The product of a run: an image goes in, its segments come out."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import safetensors.torch
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from raynef.core.errors import UserError
+from raynef.core.files import read_json, write_atomic, write_json
+from raynef.core.recipe import Backbone as BackboneConfig
+from raynef.eigen.psi import Psi
+from raynef.features.backbone import NUM_TAPS, Backbone, load_backbone
+from raynef.features.extract import extract_features
+from raynef.features.weights import read_state, resolve_weights, weights_identity
+from raynef.images.decode import read_image, to_rgb
+from raynef.images.geometry import pad_to, resize, short_side_size
+from raynef.segment.upsample import upsample_argmax
+
+_FORMAT = 1
+_CONFIG, _WEIGHTS, _BACKBONE = "config.json", "model.safetensors", "backbone.safetensors"
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """Clusters named by classes, fitted on labels by ``raynef evaluate``.
+
+    Attributes:
+        classes: class of each cluster, K long; -1 for a cluster without one.
+        class_names: C long.
+    """
+
+    classes: tuple[int, ...]
+    class_names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """The segments of one image.
+
+    Attributes:
+        clusters: cluster of each pixel at the image's own size, uint16 [H, W].
+        classes: class of each pixel, int16 [H, W], -1 where the cluster has none; None where no
+            mapping was fitted.
+        class_names: of ``classes``; None likewise.
+    """
+
+    clusters: np.ndarray
+    classes: np.ndarray | None = None
+    class_names: tuple[str, ...] | None = None
+
+
+class Segmenter:
+    """A frozen backbone, trained eigenfunctions, and a mapping to classes where there is one.
+
+    Args:
+        backbone: with its weights.
+        psi: trained.
+        backbone_config: the recipe's, for saving.
+        short_side: size at which images are segmented, in pixels.
+        mapping: see ``Mapping``.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        psi: Psi,
+        *,
+        backbone_config: BackboneConfig,
+        short_side: int,
+        mapping: Mapping | None = None,
+    ) -> None:
+        self.backbone, self.psi = backbone.eval(), psi.eval()
+        self.backbone_config, self.short_side, self.mapping = backbone_config, short_side, mapping
+
+    @property
+    def num_clusters(self) -> int:
+        """K."""
+        return self.psi.head.out_features
+
+    @property
+    def device(self) -> torch.device:
+        """Where it runs."""
+        return self.psi.head.bias.device
+
+    def to(self, device: torch.device | str) -> "Segmenter":
+        """Move backbone and eigenfunctions to a device."""
+        self.backbone.to(device)
+        self.psi.to(device)
+        return self
+
+    @torch.inference_mode()
+    def patch_logits(self, pixels: np.ndarray) -> Tensor:
+        """Logits of images of one size: uint8 [B, H, W, 3] -> float32 [B, h, w, K].
+
+        Sides that are no multiple of the patch size are padded by repeating the edge, so h and w
+        are rounded up.
+        """
+        patch = self.backbone.patch_size
+        height, width = pixels.shape[1:3]
+        grid = (-(-height // patch), -(-width // patch))
+        padded = np.stack([pad_to(image, grid[0] * patch, grid[1] * patch) for image in pixels])
+        taps = extract_features(self.backbone, padded).taps.float()
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            logits = self.psi(taps)
+        return logits.float().reshape(len(pixels), *grid, -1)
+
+    def clusters(self, pixels: np.ndarray, size: tuple[int, int] | None = None) -> np.ndarray:
+        """Cluster maps of images of one size: uint8 [B, H, W, 3] -> uint16 [B, *size].
+
+        Args:
+            pixels: at the size at which the backbone shall see them.
+            size: (height, width) of the maps; (H, W) if None.
+        """
+        height, width = pixels.shape[1:3]
+        size = size or (height, width)
+        patch = self.backbone.patch_size
+        cells = (height / size[0] / patch, width / size[1] / patch)
+        maps = [upsample_argmax(logits, size, cells) for logits in self.patch_logits(pixels)]
+        return torch.stack(maps).cpu().numpy().astype(np.uint16)
+
+    def __call__(self, image: Image.Image | np.ndarray | str | Path) -> Segmentation:
+        """Segment one image at its own size.
+
+        Args:
+            image: a PIL image, an array (uint8 [H, W, 3], [H, W, 4] or [H, W]) or a path.
+
+        Raises:
+            BadImageError: a file that cannot be read as an image.
+        """
+        pixels = _pixels(image)
+        small = resize(pixels, short_side_size(*pixels.shape[:2], self.short_side))
+        clusters = self.clusters(small[None], pixels.shape[:2])[0]
+        if self.mapping is None:
+            return Segmentation(clusters)
+        classes = np.asarray(self.mapping.classes, dtype=np.int16)[clusters]
+        return Segmentation(clusters, classes, self.mapping.class_names)
+
+    def save(self, folder: str | Path) -> Path:
+        """Write config.json and model.safetensors; backbone weights from a local file go along."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        state = {name: tensor.contiguous() for name, tensor in self.psi.state_dict().items()}
+        write_atomic(folder / _WEIGHTS, lambda path: safetensors.torch.save_file(state, path))
+        source = resolve_weights(self.backbone_config)
+        config = dataclasses.asdict(self.backbone_config)
+        if source is not None and config["weights"] not in (None, "bundled"):
+            weights = {name: tensor.contiguous() for name, tensor in read_state(source).items()}
+            write_atomic(folder / _BACKBONE, lambda path: safetensors.torch.save_file(weights, path))
+            config["weights"] = _BACKBONE
+        write_json(
+            folder / _CONFIG,
+            {
+                "format": _FORMAT,
+                "backbone": config,
+                "backbone_weights": weights_identity(self.backbone_config),
+                "num_eigenfunctions": self.num_clusters,
+                "num_blocks": len(self.psi.blocks),
+                "short_side": self.short_side,
+                "mapping": dataclasses.asdict(self.mapping) if self.mapping else None,
+            },
+        )
+        return folder
+
+    @classmethod
+    def load(cls, path: str | Path, *, device: torch.device | str = "cpu") -> "Segmenter":
+        """Open a run's folder, or the ``segmenter`` folder within it.
+
+        Raises:
+            UserError: where there is no segmenter, or it is damaged.
+        """
+        folder = segmenter_folder(path)
+        config = _read_config(folder)
+        backbone_config = BackboneConfig(**config["backbone"])
+        if backbone_config.weights == _BACKBONE:
+            backbone_config = dataclasses.replace(
+                backbone_config, weights=str((folder / _BACKBONE).absolute())
+            )
+        backbone = load_backbone(backbone_config)
+        psi = Psi(
+            NUM_TAPS * backbone.dim,
+            config["num_eigenfunctions"],
+            num_blocks=config["num_blocks"],
+        )
+        try:
+            psi.load_state_dict(read_state(folder / _WEIGHTS))
+        except RuntimeError as error:
+            raise UserError(f"{folder / _WEIGHTS} does not fit its config.json: {error}") from error
+        mapping = config["mapping"]
+        return cls(
+            backbone,
+            psi,
+            backbone_config=backbone_config,
+            short_side=config["short_side"],
+            mapping=Mapping(tuple(mapping["classes"]), tuple(mapping["class_names"]))
+            if mapping
+            else None,
+        ).to(device)
+
+
+def segmenter_folder(path: str | Path) -> Path:
+    """The folder with config.json, given a run or that folder itself. Raises UserError."""
+    path = Path(path)
+    for folder in (path / "segmenter", path):
+        if (folder / _CONFIG).is_file() and (folder / _WEIGHTS).is_file():
+            return folder
+    raise UserError(f"{path} holds no segmenter; raynef train --out {path} makes one")
+
+
+def save_mapping(path: str | Path, mapping: Mapping) -> None:
+    """Set the mapping of a saved segmenter."""
+    folder = segmenter_folder(path)
+    write_json(folder / _CONFIG, {**_read_config(folder), "mapping": dataclasses.asdict(mapping)})
+
+
+def _read_config(folder: Path) -> dict:
+    try:
+        config = read_json(folder / _CONFIG)
+        version = config["format"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{folder / _CONFIG} is damaged: {error}") from error
+    if version != _FORMAT:
+        raise UserError(f"{folder} has format {version}, this raynef reads format {_FORMAT}")
+    return config
+
+
+def _pixels(image: Image.Image | np.ndarray | str | Path) -> np.ndarray:
+    """Any accepted image as RGB, uint8 [H, W, 3]."""
+    if isinstance(image, str | Path):
+        return read_image(image)
+    if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8 or image.ndim not in (2, 3) or 0 in image.shape:
+            raise ValueError(
+                "an image array must be uint8 [H, W, 3], [H, W, 4] or [H, W], got "
+                f"{image.dtype} {list(image.shape)}"
+            )
+        image = Image.fromarray(image)
+    return to_rgb(ImageOps.exif_transpose(image))
+
+

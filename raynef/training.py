@@ -1,0 +1,196 @@
+"""One training step on one worker's slice of the global batch, and what a checkpoint holds.
+
+No Ray here: the runtime feeds ``Trainer.step`` with slices and collectives; a test feeds it alone.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from raynef.core.collectives import Alone, Collectives
+from raynef.core.draws import generator
+from raynef.core.errors import NonFiniteLossError
+from raynef.core.recipe import Recipe
+from raynef.eigen.gumbel import cosine_schedule, gumbel_noise, gumbel_softmax
+from raynef.eigen.objective import effective_beta, eigenfunction_objective
+from raynef.eigen.psi import Psi
+from raynef.features.extract import Features
+from raynef.graph import build_kernel
+
+
+def global_batches(
+    images: Sequence[int], *, batch_size: int, seed: int, epoch: int
+) -> list[np.ndarray]:
+    """The global batches of one epoch, from (seed, epoch) alone; the incomplete last is dropped."""
+    order = np.asarray(images)[generator("order", seed, epoch).permutation(len(images))]
+    return [
+        order[start : start + batch_size]
+        for start in range(0, len(order) - batch_size + 1, batch_size)
+    ]
+
+
+def slice_of(batch: np.ndarray, *, rank: int, world_size: int) -> np.ndarray:
+    """The consecutive part of a global batch that a worker holds; sizes differ by at most 1."""
+    return np.array_split(batch, world_size)[rank]
+
+
+class Trainer:
+    """ψ, its optimiser and its schedules.
+
+    Args:
+        recipe: what to train.
+        in_dim: T·D, features that ψ sees of a patch.
+        num_steps: of the whole training; temperature and learning rate follow a cosine over them.
+        device: of this worker.
+        collectives: to the other workers.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        *,
+        in_dim: int,
+        num_steps: int,
+        device: torch.device | None = None,
+        collectives: Collectives | None = None,
+    ) -> None:
+        self.recipe = recipe
+        self.num_steps = num_steps
+        self.device = device or torch.device("cpu")
+        self.collectives = collectives or Alone()
+        self.psi = build_psi(recipe, in_dim).to(self.device)
+        self.optimizer = torch.optim.Adam(self.psi.parameters(), lr=recipe.train.lr)
+        self.step_index = 0
+
+    def step(self, features: Features, images: Sequence[int], *, epoch: int) -> dict[str, float]:
+        """One step on the global batch of which this worker holds ``images``.
+
+        Args:
+            features: of this worker's images.
+            images: their indices in the data set, which seed their Gumbel noise.
+            epoch: likewise.
+
+        Returns:
+            The terms of L over the global batch and the health of the clusters, as plain numbers.
+
+        Raises:
+            NonFiniteLossError: with step and rank, before any weight is touched.
+
+        Collectives: those of kernel and loss, one sum of the gradient, one of K + 2 statistics.
+        """
+        recipe, train = self.recipe, self.recipe.train
+        tau = cosine_schedule(
+            self.step_index, self.num_steps, start=recipe.eigen.tau_start, end=recipe.eigen.tau_end
+        )
+        lr = cosine_schedule(self.step_index, self.num_steps, start=train.lr, end=train.lr_end)
+        taps = features.taps.to(self.device).float()
+        valid = features.valid.to(self.device)
+        rows = valid.flatten(1)
+        kernel = build_kernel(
+            taps[:, -1][rows],
+            features.thumbnails.to(self.device).float(),
+            num_neighbors=recipe.graph.num_neighbors,
+            pixel_neighbors=recipe.graph.pixel_neighbors,
+            alpha=recipe.graph.alpha,
+            valid=valid,
+            collectives=self.collectives,
+        )
+
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            logits = self.psi(taps, rows)
+        probabilities = gumbel_softmax(logits, self._noise(images, logits, epoch), tau)[rows]
+        terms = eigenfunction_objective(
+            probabilities,
+            kernel,
+            beta_eff=effective_beta(recipe.eigen.beta, recipe.eigen.num_eigenfunctions),
+            collectives=self.collectives,
+        )
+        if not torch.isfinite(terms.loss):
+            raise NonFiniteLossError(
+                f"the loss is {terms.loss.item()} at step {self.step_index} (epoch {epoch}) on rank "
+                f"{self.collectives.rank}; the last checkpoint is from before. A lower train.lr "
+                "usually helps"
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        terms.loss.backward()
+        self._sum_gradients()
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        self.optimizer.step()
+
+        metrics = {
+            "step": self.step_index,
+            "epoch": epoch,
+            "loss": terms.loss.item(),
+            "trace": terms.trace.item(),
+            "penalty": terms.penalty.item(),
+            "columns_below_1": int((terms.column_norms < 1).sum()),
+            "tau": tau,
+            "lr": lr,
+            "patches": kernel.num_patches,
+            **self._cluster_health(logits.detach()[rows]),
+        }
+        self.step_index += 1
+        return metrics
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next step depends on, as tensors and plain values."""
+        return {
+            "psi": self.psi.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step_index": self.step_index,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from ``state_dict``."""
+        self.psi.load_state_dict(state["psi"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step_index = int(state["step_index"])
+
+    def _noise(self, images: Sequence[int], logits: Tensor, epoch: int) -> Tensor:
+        draws = [
+            gumbel_noise(
+                logits.shape[1],
+                logits.shape[2],
+                seed=self.recipe.train.seed,
+                epoch=epoch,
+                image=int(image),
+            )
+            for image in images
+        ]
+        return torch.stack(draws).to(logits.device)
+
+    def _sum_gradients(self) -> None:
+        """Sum over workers (not the mean): L is of the global batch, each holds some rows of it."""
+        gradients = [p.grad for p in self.psi.parameters() if p.grad is not None]
+        total = self.collectives.all_reduce_sum(torch.cat([g.flatten() for g in gradients]))
+        for gradient, part in zip(
+            gradients, total.split([g.numel() for g in gradients]), strict=True
+        ):
+            gradient.copy_(part.view_as(gradient))
+
+    def _cluster_health(self, logits: Tensor) -> dict[str, float]:
+        """Clusters that hold a patch of the batch, and the mean entropy of softmax(logits), nats."""
+        num_clusters = logits.shape[1]
+        log_p = torch.log_softmax(logits.float(), dim=1)
+        entropy = -(log_p.exp() * log_p).sum()
+        held = torch.bincount(logits.argmax(dim=1), minlength=num_clusters).float()
+        rows = torch.tensor([float(logits.shape[0])], device=logits.device)
+        sums = self.collectives.all_reduce_sum(torch.cat((held, entropy[None], rows)))
+        return {
+            "clusters_in_use": int((sums[:num_clusters] > 0).sum()),
+            "entropy": float(sums[-2] / sums[-1].clamp_min(1)),
+        }
+
+
+def build_psi(recipe: Recipe, in_dim: int) -> Psi:
+    """ψ of a recipe, with initial weights that follow from its seed."""
+    return Psi(
+        in_dim,
+        recipe.eigen.num_eigenfunctions,
+        num_blocks=recipe.eigen.num_blocks,
+        seed=recipe.train.seed,
+    )

@@ -245,6 +245,7 @@ class _Trainer:
                 {"params": plain, "weight_decay": 0.0},
             ],
             lr=config.learning_rate,
+            fused=True,
         )
         self.step = self.images_seen = 0
         self.seconds = 0.0
@@ -297,10 +298,13 @@ class _Trainer:
             return self.config.learning_rate * max(done / warm, 0.01)
         return self.config.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
-    def train_step(self, images: Tensor) -> float:
-        """One step on crops [B, 3, S, S]; returns its loss."""
-        images = images.to(self.device)
-        goal = (self._teach(images) - self.mean) / self.std
+    def prepare(self, step: int) -> tuple[Tensor, Tensor]:
+        """Crops of a step [B, 3, S, S] and the teacher's tokens of them, standardised."""
+        images = self.crops.batch("train", step).to(self.device)
+        return images, (self._teach(images) - self.mean) / self.std
+
+    def train_step(self, images: Tensor, goal: Tensor) -> float:
+        """One step towards the goal [B, h·w, D]; returns its loss."""
         with self._autocast():
             tokens = patch_tokens(self.student, images)
         loss = functional.smooth_l1_loss(self.head(tokens), goal)
@@ -424,13 +428,13 @@ def distill(
 
     losses: list[float] = []
     saved = trainer.seconds
-    with ThreadPoolExecutor(1) as ahead:  # the next crops are cut while this step computes
-        coming = ahead.submit(crops.batch, "train", trainer.step)
+    with ThreadPoolExecutor(1) as ahead:  # the teacher is a step ahead of the student
+        coming = ahead.submit(trainer.prepare, trainer.step)
         while trainer.progress() < 1:
             start = time.perf_counter()
-            images = coming.result()
-            coming = ahead.submit(crops.batch, "train", trainer.step + 1)
-            losses.append(trainer.train_step(images))
+            images, goal = coming.result()
+            coming = ahead.submit(trainer.prepare, trainer.step + 1)
+            losses.append(trainer.train_step(images, goal))
             trainer.seconds += time.perf_counter() - start
             if trainer.step % 100 == 0:
                 log(

@@ -1,4 +1,4 @@
-"""What a scene stands in: daylight, sky, mountain ridges, ground, water, and the camera's finish."""
+"""What a scene stands in: daylight, sky, ridges, ground, water, and the camera's finish."""
 
 from __future__ import annotations
 
@@ -11,18 +11,24 @@ from PIL import Image, ImageFilter
 from raynef.images.scene_canvas import FAR, Camera, Canvas, Label, Light, ShadowMap
 from raynef.images.scene_textures import Field, Rgb, Textures, fade, mix, tint
 
-# name: sun elevation (degrees), then sun, ambient, zenith and horizon colours, cloud cover, share of lit windows
+# name: sun elevation (degrees), then sun, ambient, zenith and horizon colours, cloud cover, share
+# of lit windows
 _DAYLIGHT: dict[str, tuple[tuple[float, float], Rgb, Rgb, Rgb, Rgb, tuple[float, float], float]] = {
     "noon": (
-        (40, 68), (0.95, 0.92, 0.85), (0.36, 0.40, 0.46), (0.20, 0.42, 0.80), (0.68, 0.82, 0.94), (0.1, 0.6), 0.0),
+        (40, 68), (0.95, 0.92, 0.85), (0.36, 0.40, 0.46), (0.20, 0.42, 0.80), (0.68, 0.82, 0.94),
+        (0.1, 0.6), 0.0),
     "morning": (
-        (18, 36), (0.95, 0.82, 0.64), (0.34, 0.38, 0.46), (0.36, 0.56, 0.84), (0.90, 0.88, 0.84), (0.0, 0.5), 0.02),
+        (18, 36), (0.95, 0.82, 0.64), (0.34, 0.38, 0.46), (0.36, 0.56, 0.84), (0.90, 0.88, 0.84),
+        (0.0, 0.5), 0.02),
     "golden": (
-        (8, 17), (1.05, 0.68, 0.36), (0.33, 0.33, 0.40), (0.36, 0.46, 0.70), (0.99, 0.76, 0.50), (0.1, 0.6), 0.08),
+        (8, 17), (1.05, 0.68, 0.36), (0.33, 0.33, 0.40), (0.36, 0.46, 0.70), (0.99, 0.76, 0.50),
+        (0.1, 0.6), 0.08),
     "overcast": (
-        (30, 60), (0.16, 0.16, 0.15), (0.66, 0.68, 0.72), (0.60, 0.64, 0.70), (0.82, 0.84, 0.86), (0.8, 1.0), 0.05),
+        (30, 60), (0.16, 0.16, 0.15), (0.66, 0.68, 0.72), (0.60, 0.64, 0.70), (0.82, 0.84, 0.86),
+        (0.8, 1.0), 0.05),
     "dusk": (
-        (5, 10), (0.28, 0.17, 0.20), (0.31, 0.31, 0.43), (0.16, 0.20, 0.42), (0.86, 0.52, 0.46), (0.1, 0.6), 0.45),
+        (5, 10), (0.28, 0.17, 0.20), (0.31, 0.31, 0.43), (0.16, 0.20, 0.42), (0.86, 0.52, 0.46),
+        (0.1, 0.6), 0.45),
 }  # fmt: skip
 
 
@@ -46,8 +52,12 @@ def draw_light(rng: np.random.Generator) -> Light:
 
 
 def paint_sky(canvas: Canvas, tex: Textures, light: Light) -> None:
-    """Sky gradient, sun glow and drifting clouds above the horizon."""
-    above = canvas.v <= canvas.camera.eye / FAR
+    """Sky gradient, sun glow and drifting clouds in all pixels that nothing else has covered;
+    comes last.
+    """
+    above = np.isinf(canvas.depth)
+    if not above.any():
+        return
     u, up = canvas.u[above], np.maximum(-canvas.v[above], 0)
     color = light.zenith + (light.horizon - light.zenith) * np.exp(-up * 3.2)[:, None]
     if light.sun_dir[2] > 0:
@@ -58,7 +68,9 @@ def paint_sky(canvas: Canvas, tex: Textures, light: Light) -> None:
     plane = 1 / (up + 0.16)  # clouds lie on a plane overhead, so they shrink towards the horizon
     x, z = u * plane * 22, plane * 34
     body = tex.smooth(x, z) + 0.35 * tex.smooth(x * 3.1 + 40, z * 3.1)
-    density = np.clip((body - 1.5 + 2.9 * light.cloud_cover) * 0.6, 0, 1) * (0.35 + 0.65 * np.exp(-up))
+    density = np.clip((body - 1.5 + 2.9 * light.cloud_cover) * 0.6, 0, 1) * (
+        0.35 + 0.65 * np.exp(-up)
+    )
     lit = np.clip(1.0 - 0.16 * body, 0.45, 1.1)  # thick parts are grey below
     cloud = (light.ambient * 0.75 + light.sun * 0.42 + 0.12) * lit[:, None]
     canvas.color[above] = color + (cloud - color) * density[:, None]
@@ -67,7 +79,8 @@ def paint_sky(canvas: Canvas, tex: Textures, light: Light) -> None:
 
 @dataclass(frozen=True)
 class Ridge:
-    """A skyline across the image: ``base`` and ``height`` in metres at ``z`` metres, peaks ``span`` metres apart.
+    """A skyline across the image: ``base`` and ``height`` in metres at ``z`` metres, peaks ``span``
+    metres apart.
 
     kind is "rock", "forest" (both mountains) or "meadow" (a rolling pasture, labelled grass).
     """
@@ -82,9 +95,9 @@ class Ridge:
     snow: float  # height in metres above which snow lies
 
     def paint(self, canvas: Canvas, tex: Textures, light: Light) -> None:
-        """Paint the ridge over all that is farther away."""
+        """Paint the part of the ridge that shows."""
         reach = self.z * 4 * canvas.camera.width / canvas.camera.focal
-        patch = canvas.frontal(-reach, reach, -0.02 * self.z, self.base + 3.2 * self.height, self.z)
+        patch = canvas.frontal(-reach, reach, 0.0, self.base + 3.2 * self.height, self.z)
         if patch is None:
             return
         x, y = patch.s / self.span + self.offset, patch.t / self.span
@@ -95,13 +108,15 @@ class Ridge:
         canvas.paint(patch, light.shade(color, facing), label, keep)
 
     def _skyline(self, tex: Textures, x: Field) -> Field:
-        """Height over the base in units of ``height``: peaks made of folded noise, or a soft swell."""
+        """Height over the base in units of ``height``: peaks made of folded noise, or a soft
+        swell.
+        """
         swell = tex.smooth(x * 130, np.full_like(x, 7.3 + self.offset))
         if self.kind == "meadow":
             return np.clip(1.1 + 0.6 * swell, 0.05, 3.2)
         fold = 1 - np.abs(tex.smooth(x * 300, np.full_like(x, 91.7)))
         jag = tex.smooth(x * 1100, np.full_like(x, 50.2)) + 0.5 * tex.fine(x * 900, x * 0)
-        sharp = 0.09 if self.kind == "rock" else 0.03
+        sharp = 0.06 if self.kind == "rock" else 0.025
         return np.clip(1.0 + 0.55 * swell + 0.6 * fold + sharp * jag, 0.08, 3.2)
 
     def _surface(
@@ -111,12 +126,19 @@ class Ridge:
         if self.kind == "meadow":
             bright = 1 + 0.1 * tex.fine(x * 160, y * 500) + 0.14 * tex.smooth(x * 25, y * 120)
             field = tex.smooth(x * 12 + y * 25, y * 40) > 0.6  # a paler field here and there
-            return mix(tint(self.rgb, bright), (0.62, 0.58, 0.30), 0.6 * field), np.full_like(x, 0.75)
-        # Gullies run down the slope: relief is noise stretched along y, lit by its sideways derivative.
+            return mix(tint(self.rgb, bright), (0.62, 0.58, 0.30), 0.6 * field), np.full_like(
+                x, 0.75
+            )
+        # Gullies run down the slope: relief is noise stretched along y, lit by its sideways
+        # derivative.
         warp = x + 0.01 * tex.smooth(x * 90, y * 90)
-        relief = tex.smooth(warp * 190, y * 110) + 0.3 * tex.clump(warp * 320, y * 200)
-        beside = tex.smooth((warp + 0.006) * 190, y * 110) + 0.3 * tex.clump((warp + 0.002) * 320, y * 200)
-        facing = np.clip(0.5 + 1.5 * (relief - beside) * np.sign(light.sun_dir[0] + 1e-6), 0.05, 1.2)
+        relief = tex.smooth(warp * 190, y * 170) + 0.3 * tex.clump(warp * 320, y * 300)
+        beside = tex.smooth((warp + 0.006) * 190, y * 170) + 0.3 * tex.clump(
+            (warp + 0.002) * 320, y * 300
+        )
+        facing = np.clip(
+            0.5 + 1.2 * (relief - beside) * np.sign(light.sun_dir[0] + 1e-6), 0.05, 1.2
+        )
         if self.kind == "forest":
             crowns = tex.fine(x * 330, y * 420) + 0.7 * tex.fine(x * 110, y * 150)
             return tint(self.rgb, np.clip(0.95 + 0.22 * crowns, 0.3, 1.8)), facing * 0.8
@@ -124,13 +146,17 @@ class Ridge:
         color = tint(self.rgb, np.clip(1 + 0.12 * grit + 0.1 * relief, 0.3, 2))
         green = np.clip((0.42 * top - height) / (0.15 * top) + 0.8 * relief, 0, 1)
         color = mix(color, (0.20, 0.27, 0.13), 0.8 * green)
-        snow = np.clip((height - self.snow) / (0.12 * self.height) + 0.9 * relief + 0.4 * grit, 0, 1)
+        snow = np.clip(
+            (height - self.snow) / (0.12 * self.height) + 0.9 * relief + 0.4 * grit, 0, 1
+        )
         return mix(color, (0.93, 0.95, 1.0), snow), facing
 
 
 @dataclass(frozen=True)
 class GroundLayer:
-    """A region of the ground plane. ``where(x, z)`` -> bool ``[n]``; ``albedo(tex, x, z, pixel)`` -> ``[n, 3]``."""
+    """A region of the ground plane. ``where(x, z)`` -> bool ``[n]``; ``albedo(tex, x, z, pixel)``
+    -> ``[n, 3]``.
+    """
 
     label: Label
     where: Callable[[Field, Field], Field]
@@ -140,8 +166,12 @@ class GroundLayer:
 def paint_ground(
     canvas: Canvas, tex: Textures, light: Light, shadows: ShadowMap, layers: list[GroundLayer]
 ) -> None:
-    """Paint the ground plane; later layers lie over earlier ones, and the first must cover everything."""
-    below = canvas.v > canvas.camera.eye / FAR
+    """Paint the ground plane where nothing hides it; later layers lie over earlier ones, the
+    first covers everything.
+    """
+    below = canvas.v > canvas.camera.eye / np.minimum(canvas.depth, FAR)
+    if not below.any():
+        return
     z = canvas.camera.eye / canvas.v[below]
     x = canvas.u[below] * z
     pixel = z / np.float32(canvas.camera.focal) * np.sqrt(np.maximum(z / canvas.camera.eye, 1))
@@ -164,7 +194,9 @@ def paint_ground(
 
 @dataclass(frozen=True)
 class Water:
-    """Look of the water. ``mirror(u, z)`` is the distance in metres of the bank whose picture the water shows."""
+    """Look of the water. ``mirror(u, z)`` is the distance in metres of the bank whose picture the
+    water shows.
+    """
 
     deep: Rgb
     ripple: float
@@ -173,8 +205,8 @@ class Water:
     def paint(self, canvas: Canvas, tex: Textures, light: Light) -> None:
         """Give the pixels labelled water ripples and the mirror image of what stands behind them.
 
-        Runs after all objects are drawn: the reflected ray of tangent v reaches an object at distance D
-        where the direct ray of tangent 2 eye / D - v would.
+        Runs after all objects are drawn: the reflected ray of tangent v reaches an object at
+        distance D where the direct ray of tangent 2 eye / D - v would.
         """
         wet = canvas.label == Label.WATER
         if not wet.any():
@@ -183,27 +215,36 @@ class Water:
         x = u * z
         calm = fade(0.35, z / canvas.camera.focal * np.maximum(z / canvas.camera.eye, 1))
         wave = 0.9 * tex.smooth(x * 14, z * 34) * calm + 0.7 * tex.smooth(x * 2.2, z * 7)
-        # Far away the waves are smaller than pixels in depth: streaks along the horizon are what is left.
+        # Far away the waves are smaller than pixels in depth: streaks along the horizon are what
+        # is left.
         wave = wave + (1 - calm) * 0.5 * tex.fine(x * 0.8, v * canvas.camera.focal * 1.3)
         distance = np.maximum(self.mirror(u, z), z)
-        mirrored = 2 * canvas.camera.eye / distance - v - self.ripple * (0.008 + 0.22 * v) * (wave + 0.5)
+        mirrored = (
+            2 * canvas.camera.eye / distance - v - self.ripple * (0.008 + 0.22 * v) * (wave + 0.5)
+        )
         cols, rows = canvas.camera.pixels(u + 0.006 * self.ripple * wave, mirrored)
         cols = np.clip(cols, 0, canvas.camera.width - 1).astype(np.int32)
         rows = np.clip(rows, 0, canvas.camera.height - 1).astype(np.int32)
         seen = canvas.color[rows, cols]
         wrong = (canvas.depth[rows, cols] < z) | (canvas.label[rows, cols] == Label.WATER)
-        seen[wrong] = 0.5 * (light.horizon + light.zenith)  # a nearer object cannot be in the mirror
+        seen[wrong] = 0.5 * (
+            light.horizon + light.zenith
+        )  # a nearer object cannot be in the mirror
         fresnel = np.clip(0.9 - 1.0 * v - 0.13 * wave * self.ripple, 0.2, 0.93)
         deep = np.asarray(self.deep, np.float32) * (light.ambient + light.sun * light.sun_dir[1])
         color = deep + (seen - deep) * fresnel[:, None]
         color *= (1 + 0.09 * wave * self.ripple)[:, None]
         if light.sun_dir[2] > 0:
-            towards = np.exp(-((u - light.sun_dir[0] / max(float(light.sun_dir[2]), 0.2)) ** 2) * 18)
+            towards = np.exp(
+                -((u - light.sun_dir[0] / max(float(light.sun_dir[2]), 0.2)) ** 2) * 18
+            )
             color += (0.5 * towards * np.clip(wave - 0.8, 0, 1))[:, None] * light.sun
         canvas.color[wet] = color
 
 
-def draw_camera(rng: np.random.Generator, *, height: int, width: int, eye: tuple[float, float]) -> Camera:
+def draw_camera(
+    rng: np.random.Generator, *, height: int, width: int, eye: tuple[float, float]
+) -> Camera:
     """Draw a viewpoint; ``eye`` is the range of eye heights in metres."""
     size = min(height, 0.75 * width)  # so that tall and wide images frame the same things
     return Camera(
@@ -226,10 +267,13 @@ def develop(canvas: Canvas, light: Light, rng: np.random.Generator) -> np.ndarra
     color *= haze[..., None]
     color += canvas.color
 
-    # The meter looks at the ground half, as a photographer would: a bright sky must not turn the street black.
+    # The meter looks at the ground half, as a photographer would: a bright sky must not turn the
+    # street black.
     seen = color[canvas.label != Label.SKY][::7]
     metered = float(seen.mean()) if len(seen) else 0.3
-    gain = np.clip(rng.uniform(0.30, 0.40) / max(metered, 1e-3), 0.75, 2.2)
+    sky = color[canvas.label == Label.SKY][::7]
+    limit = 0.85 / float(sky.mean()) if len(sky) else 2.2
+    gain = np.clip(min(rng.uniform(0.30, 0.40) / max(metered, 1e-3), max(limit, 1)), 0.7, 2.2)
     cast = np.array(gain * (1 + rng.normal(0, 0.035, 3)), np.float32)
     rows = np.linspace(-1, 1, color.shape[0], dtype=np.float32)[:, None]
     cols = np.linspace(-1, 1, color.shape[1], dtype=np.float32)[None, :]
@@ -248,7 +292,9 @@ def develop(canvas: Canvas, light: Light, rng: np.random.Generator) -> np.ndarra
 
 
 def _soften(image: np.ndarray, *, weight: float) -> np.ndarray:
-    """Three-tap blur along both axes; stands in for the lens and for antialiasing of object borders."""
+    """Three-tap blur along both axes; stands in for the lens and for antialiasing of object
+    borders.
+    """
     taps = np.array([weight, 1 - 2 * weight, weight])
     kernel = ImageFilter.Kernel((3, 3), np.outer(taps, taps).ravel().tolist(), scale=1)
     return np.asarray(Image.fromarray(image).filter(kernel)).copy()

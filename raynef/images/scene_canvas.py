@@ -1,8 +1,9 @@
 """Camera, light and depth-buffered canvas of the scene renderer.
 
-World axes: x to the right, y up, z away from the camera, in metres; the ground is y = 0 and the eye stands at x = z = 0.
-Image directions are tangents (u, v): a point at (x, y, z) is seen at u = x / z, v = (eye - y) / z,
-so v > 0 is below the horizon. Camera roll and shift only enter when tangents are turned into pixels.
+World axes: x to the right, y up, z away from the camera, in metres; the ground is y = 0 and the
+eye stands at x = z = 0. Image directions are tangents (u, v): a point at (x, y, z) is seen at
+u = x / z, v = (eye - y) / z, so v > 0 is below the horizon. Camera roll and shift only enter when
+tangents are turned into pixels.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ class Label(IntEnum):
 
 @dataclass(frozen=True)
 class Camera:
-    """Pinhole camera: sizes in pixels, ``eye`` in metres, ``roll`` in radians, ``(x0, y0)`` the vanishing point."""
+    """Pinhole camera: sizes in pixels, ``eye`` in metres, ``roll`` in radians, ``(x0, y0)`` the
+    vanishing point.
+    """
 
     height: int
     width: int
@@ -59,7 +62,9 @@ class Camera:
 
 @dataclass(frozen=True)
 class Light:
-    """Sun and sky of one scene; colours are float32 ``[3]``, ``sun_dir`` is a unit vector towards the sun."""
+    """Sun and sky of one scene; colours are float32 ``[3]``, ``sun_dir`` is a unit vector towards
+    the sun.
+    """
 
     sun_dir: np.ndarray
     sun: np.ndarray
@@ -82,8 +87,10 @@ class Light:
 
 @dataclass(frozen=True)
 class Patch:
-    """Visible pixels of one flat surface: ``inside`` bool ``[h, w]`` in the window ``area`` of the canvas, and for its
-    n true pixels the surface coordinates s, t in metres, the depth in metres and the pixel size in metres, ``[n]``."""
+    """Visible pixels of one flat surface: ``inside`` bool ``[h, w]`` in the window ``area`` of the
+    canvas, and for its n true pixels the surface coordinates s, t in metres, the depth in metres
+    and the pixel size in metres, ``[n]``.
+    """
 
     area: tuple[slice, slice]
     inside: np.ndarray
@@ -94,7 +101,9 @@ class Patch:
 
 
 class Canvas:
-    """Colour ``[H, W, 3]`` (linear, 0..1), label ``[H, W]`` and depth ``[H, W]`` (metres) of a scene being drawn."""
+    """Colour ``[H, W, 3]`` (linear, 0..1), label ``[H, W]`` and depth ``[H, W]`` (metres) of a
+    scene being drawn.
+    """
 
     def __init__(self, camera: Camera) -> None:
         shape = (camera.height, camera.width)
@@ -137,7 +146,9 @@ class Canvas:
     def slope(
         self, x0: float, x1: float, near: tuple[float, float], far: tuple[float, float]
     ) -> Patch | None:
-        """The rectangle between two horizontal edges given as (z, y); s = x, t = distance along it from ``near``."""
+        """The rectangle between two horizontal edges given as (z, y); s = x, t = distance along
+        it from ``near``.
+        """
         (z0, y0), (z1, y1) = near, far
         if z0 < NEAR or z1 <= z0:
             return None
@@ -149,7 +160,9 @@ class Canvas:
             return None
         rise = (y1 - y0) / (z1 - z0)
         below = rise + self.v[area]
-        z = (eye - y0 + rise * z0) / np.where(np.abs(below) > 1e-6, below, np.inf).astype(np.float32)
+        z = (eye - y0 + rise * z0) / np.where(np.abs(below) > 1e-6, below, np.inf).astype(
+            np.float32
+        )
         x = self.u[area] * z
         inside = (z >= z0) & (z <= z1) & (x >= x0) & (x <= x1) & (self.depth[area] > z)
         along = (z - z0) * np.float32(np.hypot(1.0, rise))
@@ -158,7 +171,9 @@ class Canvas:
     def paint(
         self, patch: Patch, rgb: np.ndarray, label: Label, keep: np.ndarray | None = None
     ) -> None:
-        """Write radiance ``[n, 3]`` and a label to a patch, or to the part of it marked in ``keep`` (bool ``[n]``)."""
+        """Write radiance ``[n, 3]`` and a label to a patch, or to the part of it marked in
+        ``keep`` (bool ``[n]``).
+        """
         inside, depth = patch.inside, patch.depth
         if keep is not None:
             inside = inside.copy()
@@ -180,9 +195,7 @@ class Canvas:
             return None
         return Patch(area, inside, s, t, depth, depth / np.float32(self.camera.focal))
 
-    def _window(
-        self, u: tuple[float, float], v: tuple[float, float]
-    ) -> tuple[slice, slice] | None:
+    def _window(self, u: tuple[float, float], v: tuple[float, float]) -> tuple[slice, slice] | None:
         """Pixel window that holds a rectangle of tangents, or None outside the image."""
         cols, rows = self.camera.pixels(np.array([u[0], u[0], u[1], u[1]]), np.array([*v, *v]))
         left, right = max(int(cols.min()) - 1, 0), min(int(cols.max()) + 2, self.camera.width)
@@ -193,7 +206,9 @@ class Canvas:
 
 
 class ShadowMap:
-    """Shadows on the ground as seen from above, ``SIDE`` texels square; cheap, since all casters share one look-up."""
+    """Shadows on the ground as seen from above, ``SIDE`` texels square; cheap, since all casters
+    share one look-up.
+    """
 
     SIDE = 384
     TEXELS = 5.0  # per metre
@@ -204,7 +219,9 @@ class ShadowMap:
         self._draw = ImageDraw.Draw(self._image)
         self._map: np.ndarray | None = None
         x, y, z = light.sun_dir
-        reach = min(1.0 / max(float(y), 0.05), 4.0)  # a sunset shadow that filled the ground would hide its texture
+        reach = min(
+            1.0 / max(float(y), 0.05), 4.0
+        )  # a sunset shadow that filled the ground would hide its texture
         self._shift = (-float(x) * reach, -float(z) * reach)
 
     def cast_box(self, x0: float, x1: float, z0: float, z1: float, height: float) -> None:
@@ -239,7 +256,7 @@ class ShadowMap:
         """Share of sunlight at one ground point."""
         return float(self.sample(np.array([x], np.float32), np.array([z], np.float32))[0])
 
-    def _texel(self, x, z):  # noqa: ANN001, ANN202 - floats or arrays alike
+    def _texel(self, x, z):
         return x * self.TEXELS + self.SIDE / 2, (z + self.BEHIND) * self.TEXELS
 
     def _polygon(self, points: list[tuple[float, float]]) -> None:

@@ -1,4 +1,4 @@
-"""Trees, tree belts, flower beds and people: things with soft outlines."""
+"""Trees, tree belts and flower beds: things with soft outlines."""
 
 from __future__ import annotations
 
@@ -21,21 +21,31 @@ class Tree:
     radius: float
     rgb: Rgb
     bark: Rgb
-    blobs: np.ndarray  # [k, 3]: centre and radius of crown parts, in units of (radius, height, radius)
+    blobs: (
+        np.ndarray
+    )  # [k, 3]: centre and radius of crown parts, in units of (radius, height, radius)
     salt: float
 
     def cast(self, shadows: ShadowMap) -> None:
         """Shadow of the trunk and of three balls of crown."""
-        shadows.cast_box(self.x - 0.15, self.x + 0.15, self.z - 0.15, self.z + 0.15, self.height * 0.5)
+        shadows.cast_box(
+            self.x - 0.15, self.x + 0.15, self.z - 0.15, self.z + 0.15, self.height * 0.5
+        )
         for share in (0.45, 0.6, 0.78):
-            shadows.cast_ball(self.x, self.z, self.height * share, self.radius * (1.25 - share * 0.7))
+            shadows.cast_ball(
+                self.x, self.z, self.height * share, self.radius * (1.25 - share * 0.7)
+            )
 
     def paint(self, canvas: Canvas, tex: Textures, light: Light, shadows: ShadowMap) -> None:
         """Trunk first, then the crown in front of it."""
         if self.kind != "bush":
             self._paint_trunk(canvas, tex, light)
         patch = canvas.frontal(
-            self.x - 1.3 * self.radius, self.x + 1.3 * self.radius, 0, self.height * 1.08, self.z - 0.05
+            self.x - 1.3 * self.radius,
+            self.x + 1.3 * self.radius,
+            0,
+            self.height * 1.08,
+            self.z - 0.05,
         )
         if patch is None:
             return
@@ -86,11 +96,20 @@ class Tree:
         return full, np.clip(a / half, -1, 1), 0.75 - 1.3 * tier
 
 
-def plant(rng: np.random.Generator, *, kind: str, x: float, z: float, height: float, rgb: Rgb) -> Tree:
+def plant(
+    rng: np.random.Generator, *, kind: str, x: float, z: float, height: float, rgb: Rgb
+) -> Tree:
     """Draw the crown of a tree."""
-    width = {"round": (0.32, 0.48), "poplar": (0.12, 0.17), "conifer": (0.2, 0.3), "bush": (0.6, 0.95)}[kind]
+    width = {
+        "round": (0.32, 0.48),
+        "poplar": (0.12, 0.17),
+        "conifer": (0.2, 0.3),
+        "bush": (0.6, 0.95),
+    }[kind]
     radius = float(height * rng.uniform(*width))
-    low, high = {"round": (0.42, 0.80), "poplar": (0.22, 0.86), "bush": (0.2, 0.7)}.get(kind, (0.3, 0.8))
+    low, high = {"round": (0.42, 0.80), "poplar": (0.22, 0.86), "bush": (0.1, 0.62)}.get(
+        kind, (0.3, 0.8)
+    )
     num_blobs = 7
     spread = 0.5 if kind != "bush" else 0.7
     ys = np.linspace(low, high, num_blobs) + rng.uniform(-0.04, 0.04, num_blobs)
@@ -138,13 +157,19 @@ class TreeBelt:
         depth_in = np.clip((top - t) / h, 0, 1)
         bright = np.clip(1.08 - 0.75 * depth_in + 0.2 * leaf, 0.25, 1.5)
         tone = 0.75 + 0.5 * tex.cell(index, index * 0, 4)
-        facing = np.clip(0.55 - 0.4 * light.sun_dir[2] + (2 * (crown - index) - 1) * light.sun_dir[0] * 0.5, 0, 1)
-        canvas.paint(patch, light.shade(tint(self.rgb, bright * tone), facing * bright), Label.TREE, t < top)
+        facing = np.clip(
+            0.55 - 0.4 * light.sun_dir[2] + (2 * (crown - index) - 1) * light.sun_dir[0] * 0.5, 0, 1
+        )
+        canvas.paint(
+            patch, light.shade(tint(self.rgb, bright * tone), facing * bright), Label.TREE, t < top
+        )
 
 
 @dataclass(frozen=True)
 class FlowerBed:
-    """Flowers in the rectangle x0..x1, z0..z1, ``tall`` metres high, of up to three colours over green leaves."""
+    """Flowers in the rectangle x0..x1, z0..z1, ``tall`` metres high, of up to three colours over
+    green leaves.
+    """
 
     x0: float
     x1: float
@@ -180,7 +205,11 @@ class FlowerBed:
         pick = tex.cell(i, j + 17 * row, 31)
         # Seen from far away, petals merge into a tint, so their share grows with the pixel's size.
         blur = fade(self.head * 0.5, patch.pixel)
-        petal = np.where(round_off < 0.2, 1.0, 1.0 - blur) * (pick < self.dense) * (t > 0.35 * self.tall)
+        petal = (
+            np.where(round_off < 0.2, 1.0, 1.0 - blur)
+            * (pick < self.dense)
+            * (t > 0.35 * self.tall)
+        )
         which = (tex.cell(i + 3 * row, j * 0 + row, 8) * len(self.colors)).astype(np.int32)
         which = np.minimum(which, len(self.colors) - 1)
         bloom = np.asarray(self.colors, np.float32)[which] * (1.1 - 1.2 * round_off * blur)[:, None]
@@ -191,66 +220,3 @@ class FlowerBed:
         sunlight = shadows.sample(patch.s, np.full_like(s, z))
         facing = (0.35 + 0.6 * light.sun_dir[1]) * sunlight
         canvas.paint(patch, light.shade(color, facing), Label.FLOWER, t < edge)
-
-
-@dataclass(frozen=True)
-class Person:
-    """A standing or walking person at (x, z); ``stride`` is the half distance of the feet in metres at full height."""
-
-    x: float
-    z: float
-    height: float
-    stride: float
-    swing: float
-    shirt: Rgb
-    trousers: Rgb
-    skin: Rgb
-    hair: Rgb
-    skirt: bool
-
-    def cast(self, shadows: ShadowMap) -> None:
-        """Shadow of a post as wide as the body."""
-        shadows.cast_box(self.x - 0.2, self.x + 0.2, self.z - 0.12, self.z + 0.12, self.height)
-
-    def paint(self, canvas: Canvas, tex: Textures, light: Light, shadows: ShadowMap) -> None:
-        """Limbs are capsules on a billboard, painted from the arm behind to the head."""
-        size = self.height / 1.75
-        patch = canvas.frontal(self.x - 0.6 * size, self.x + 0.6 * size, 0, self.height * 1.02, self.z)
-        if patch is None:
-            return
-        a, b = (patch.s - self.x) / size, patch.t / size
-        color = np.zeros((len(a), 3), np.float32)
-        round_x = np.zeros_like(a)
-        keep = np.zeros(len(a), bool)
-
-        def limb(x0: float, y0: float, x1: float, y1: float, r0: float, r1: float, rgb: Rgb) -> None:
-            dx, dy = x1 - x0, y1 - y0
-            along = np.clip(((a - x0) * dx + (b - y0) * dy) / (dx * dx + dy * dy), 0, 1)
-            off = a - x0 - along * dx
-            radius = r0 + (r1 - r0) * along
-            hit = off * off + (b - y0 - along * dy) ** 2 < radius * radius
-            color[hit] = rgb
-            round_x[hit] = (off / radius)[hit]
-            keep[hit] = True
-
-        shoe = (0.10, 0.09, 0.09)
-        dark = tuple(0.75 * c for c in self.shirt)
-        limb(0.20, 1.38, 0.24 + self.swing, 0.90, 0.06, 0.05, dark)
-        limb(0.24 + self.swing, 0.90, 0.25 + self.swing, 0.84, 0.05, 0.045, self.skin)
-        legs = self.skin if self.skirt else self.trousers
-        for side in (1, -1):
-            foot = side * (0.08 + self.stride)
-            limb(side * 0.085, 0.88, foot, 0.10, 0.095, 0.06, legs)
-            limb(foot, 0.05, foot + 0.05, 0.05, 0.055, 0.05, shoe)
-        if self.skirt:
-            limb(0, 0.95, 0, 0.62, 0.16, 0.25, self.trousers)
-        limb(0, 1.34, 0, 0.98, 0.205, 0.165, self.shirt)
-        limb(-0.20, 1.38, -0.25 - self.swing, 0.90, 0.06, 0.05, self.shirt)
-        limb(-0.25 - self.swing, 0.90, -0.26 - self.swing, 0.84, 0.05, 0.045, self.skin)
-        limb(0, 1.44, 0, 1.52, 0.055, 0.05, self.skin)
-        limb(0, 1.645, 0, 1.66, 0.112, 0.108, self.hair)
-        limb(0.015, 1.60, 0.015, 1.63, 0.088, 0.094, self.skin)
-        folds = 1 + 0.08 * tex.smooth(patch.s * 30, patch.t * 14) - 0.22 * round_x * round_x
-        facing = 0.5 + 0.5 * round_x * light.sun_dir[0] - 0.35 * light.sun_dir[2]
-        facing = facing * shadows.sample_one(self.x, self.z)
-        canvas.paint(patch, light.shade(color * folds[:, None], facing), Label.PERSON, keep)

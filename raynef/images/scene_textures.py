@@ -1,8 +1,8 @@
 """Periodic noise tiles and the surface patterns that sample them.
 
-All patterns take flat float32 arrays of surface coordinates in metres, ``[n]``, and return an albedo ``[n, 3]`` in 0..1
-or a scalar field ``[n]``. ``pixel`` is the size of an image pixel on the surface in metres: a pattern
-finer than a pixel fades to its mean instead of turning into aliasing.
+All patterns take flat float32 arrays of surface coordinates in metres, ``[n]``, and return an
+albedo ``[n, 3]`` in 0..1 or a scalar field ``[n]``. ``pixel`` is the size of an image pixel on the
+surface in metres: a pattern finer than a pixel fades to its mean instead of turning into aliasing.
 """
 
 from __future__ import annotations
@@ -73,7 +73,9 @@ def make_textures(rng: np.random.Generator) -> Textures:
 
 
 def _power_noise(rng: np.random.Generator, *, slope: float) -> np.ndarray:
-    """Periodic noise ``[TILE, TILE]`` whose amplitude falls as frequency ** -slope; zero mean, unit variance."""
+    """Periodic noise ``[TILE, TILE]`` whose amplitude falls as frequency ** -slope; zero mean,
+    unit variance.
+    """
     white = np.fft.rfft2(rng.standard_normal((TILE, TILE), dtype=np.float32))
     fy = np.fft.fftfreq(TILE).astype(np.float32)[:, None] * TILE
     fx = np.fft.rfftfreq(TILE).astype(np.float32)[None, :] * TILE
@@ -84,7 +86,9 @@ def _power_noise(rng: np.random.Generator, *, slope: float) -> np.ndarray:
 
 
 def fade(detail: float, pixel: Field | float) -> Field:
-    """Weight 0..1 of a pattern with features ``detail`` metres wide under pixels ``pixel`` metres wide."""
+    """Weight 0..1 of a pattern with features ``detail`` metres wide under pixels ``pixel`` metres
+    wide.
+    """
     return np.clip(detail / np.maximum(pixel, 1e-6) - 0.4, 0.0, 1.0)
 
 
@@ -99,10 +103,16 @@ def tint(rgb: Rgb, brightness: Field) -> Field:
     return np.asarray(rgb, dtype=np.float32) * np.asarray(brightness, np.float32)[:, None]
 
 
-def grass(tex: Textures, x: Field, z: Field, pixel: Field, *, rgb: Rgb, dry: Rgb, rows: float) -> Field:
-    """Meadow or lawn: blades near the eye, patches of dry grass, mowing ``rows`` metres wide (0: none)."""
+def grass(
+    tex: Textures, x: Field, z: Field, pixel: Field, *, rgb: Rgb, dry: Rgb, rows: float
+) -> Field:
+    """Meadow or lawn: blades near the eye, patches of dry grass, mowing ``rows`` metres wide (0:
+    none).
+    """
     patches = tex.smooth(x * 1.3, z * 1.3)
-    blades = tex.fine(x * 38, z * 14) * fade(0.03, pixel) + tex.fine(x * 9, z * 5) * fade(0.12, pixel)
+    blades = tex.fine(x * 38, z * 14) * fade(0.03, pixel) + tex.fine(x * 9, z * 5) * fade(
+        0.12, pixel
+    )
     clumps = tex.smooth(x * 16, z * 12) * fade(0.2, pixel)
     bright = 1 + 0.19 * blades + 0.06 * clumps + 0.06 * patches
     if rows:
@@ -113,7 +123,9 @@ def grass(tex: Textures, x: Field, z: Field, pixel: Field, *, rgb: Rgb, dry: Rgb
 
 def asphalt(tex: Textures, x: Field, z: Field, pixel: Field, *, rgb: Rgb) -> Field:
     """Tarmac: aggregate, tyre-worn tracks and repair patches."""
-    grain = tex.fine(x * 60, z * 60) * fade(0.02, pixel) + 0.5 * tex.fine(x * 12, z * 12) * fade(0.1, pixel)
+    grain = tex.fine(x * 60, z * 60) * fade(0.02, pixel) + 0.5 * tex.fine(x * 12, z * 12) * fade(
+        0.1, pixel
+    )
     stain = tex.smooth(x * 7, z * 1.2)
     patch = (tex.cell(np.floor(x / 2.3), np.floor(z / 5.1), 3) > 0.86) * -0.14
     return tint(rgb, np.maximum(1 + 0.10 * grain + 0.08 * stain + patch, 0.3))
@@ -121,7 +133,9 @@ def asphalt(tex: Textures, x: Field, z: Field, pixel: Field, *, rgb: Rgb) -> Fie
 
 def dirt(tex: Textures, x: Field, z: Field, pixel: Field, *, rgb: Rgb) -> Field:
     """Gravel or earth of an unpaved path."""
-    stones = tex.fine(x * 30, z * 30) * fade(0.03, pixel) + tex.fine(x * 9, z * 9) * fade(0.1, pixel)
+    stones = tex.fine(x * 30, z * 30) * fade(0.03, pixel) + tex.fine(x * 9, z * 9) * fade(
+        0.1, pixel
+    )
     return tint(rgb, np.maximum(1 + 0.13 * stones + 0.1 * tex.smooth(x * 4, z * 2), 0.3))
 
 
@@ -137,7 +151,9 @@ def paving(tex: Textures, x: Field, z: Field, pixel: Field, *, rgb: Rgb, size: f
     return tint(rgb, np.maximum(1 + tone + grain - 0.38 * joint * visible, 0.2))
 
 
-def bricks(tex: Textures, s: Field, t: Field, pixel: Field, *, width: float, height: float) -> Field:
+def bricks(
+    tex: Textures, s: Field, t: Field, pixel: Field, *, width: float, height: float
+) -> Field:
     """Brightness ``[n]`` of a brick bond, mean near 1, with pale joints."""
     course = np.floor(t / height)
     across = s / width + 0.5 * (course.astype(np.int32) & 1)

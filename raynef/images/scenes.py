@@ -1,8 +1,9 @@
-"""Bundled sample data: street and landscape scenes rendered by our own code, with exact pixel labels.
+"""Bundled sample data: street and landscape scenes rendered by our own code, with exact pixel
+labels.
 
-A scene follows from its seed alone. Classes differ by texture and surroundings rather than by one colour:
-houses, vehicles and clothes come in many colours, and light, haze and season change all of them.
-Shapes: H, W image height and width in pixels.
+A scene follows from its seed alone. Classes differ by texture and surroundings rather than by one
+colour: houses, vehicles and clothes come in many colours, and light, haze and season change all of
+them. Shapes: H, W image height and width in pixels.
 """
 
 from __future__ import annotations
@@ -17,10 +18,15 @@ from PIL import Image
 
 from raynef.images.scene_backdrop import develop, draw_camera, draw_light, paint_ground, paint_sky
 from raynef.images.scene_canvas import Canvas, Label, ShadowMap
-from raynef.images.scene_kinds import KINDS, Dice
+from raynef.images.scene_dice import Dice
+from raynef.images.scene_landscape import country, highway, lakeside, park
+from raynef.images.scene_plan import keep_dry
 from raynef.images.scene_textures import make_textures
+from raynef.images.scene_town import canal, square, street
 
 CLASSES: tuple[str, ...] = tuple(label.name.lower() for label in Label)
+
+KINDS = (street, country, lakeside, square, park, highway, canal)  # equally likely
 
 MIN_SIDE = 64  # pixels; below this, people and flowers vanish
 
@@ -51,8 +57,8 @@ def render_scene(seed: int, *, height: int = 240, width: int = 320) -> Scene:
         raise ValueError(f"parameter seed must be an integer >= 0, got {seed!r}")
     if height < MIN_SIDE or width < MIN_SIDE:
         raise ValueError(
-            f"parameters height and width must be at least {MIN_SIDE} pixels, got {height} x {width}; "
-            "render larger and resize the result"
+            f"parameters height and width must be at least {MIN_SIDE} pixels, "
+            f"got {height} x {width}; render larger and resize the result"
         )
     rng = np.random.Generator(np.random.PCG64(seed))
     light, tex = draw_light(rng), make_textures(rng)
@@ -61,14 +67,15 @@ def render_scene(seed: int, *, height: int = 240, width: int = 320) -> Scene:
     canvas = Canvas(draw_camera(rng, height=height, width=width, eye=plan.eye))
 
     shadows = ShadowMap(light)
-    for thing in plan.things:
+    things = keep_dry(plan)
+    for thing in things:
         thing.cast(shadows)
-    paint_sky(canvas, tex, light)
-    for ridge in plan.ridges:
+    for thing in things:
+        thing.paint(canvas, tex, light, shadows)
+    for ridge in reversed(plan.ridges):
         ridge.paint(canvas, tex, light)
     paint_ground(canvas, tex, light, shadows, plan.ground)
-    for thing in plan.things:
-        thing.paint(canvas, tex, light, shadows)
+    paint_sky(canvas, tex, light)
     if plan.water is not None:
         plan.water.paint(canvas, tex, light)
     return Scene(image=develop(canvas, light, rng), label=canvas.label)
@@ -77,13 +84,18 @@ def render_scene(seed: int, *, height: int = 240, width: int = 320) -> Scene:
 def write_scenes(root: Path, *, num_train: int, num_val: int, seed: int = 0) -> Path:
     """Write scenes as a dataset folder and return it.
 
-    Layout: ``images/<stem>.jpg`` (quality 95), ``labels/<stem>.png`` (8-bit palette, class index per pixel),
-    ``train.txt`` and ``val.txt`` (one stem per line), ``classes.txt`` (one class name per line, by index).
-    The lists are removed first and written last, so a folder that has them is complete. Scene k of a split
-    depends on (seed, split, k) only: asking for more scenes later leaves the earlier ones as they are.
+    Layout: ``images/<stem>.jpg`` (quality 95), ``labels/<stem>.png`` (8-bit palette, class index
+    per pixel), ``train.txt`` and ``val.txt`` (one stem per line), ``classes.txt`` (one class name
+    per line, by index). The lists are removed first and written last, so a folder that has them is
+    complete. Scene k of a split depends on (seed, split, k) only: asking for more scenes later
+    leaves the earlier ones as they are.
     """
     if num_train < 0 or num_val < 0:
-        raise ValueError(f"parameters num_train and num_val must be >= 0, got {num_train} and {num_val}")
+        raise ValueError(
+            f"parameters num_train and num_val must be >= 0, got {num_train} and {num_val}"
+        )
+    if seed < 0:
+        raise ValueError(f"parameter seed must be an integer >= 0, got {seed!r}")
     root = Path(root)
     for name in ("images", "labels"):
         (root / name).mkdir(parents=True, exist_ok=True)

@@ -137,6 +137,20 @@ class ContingencyActor:
         return table, unit["skipped"], len(unit["files"]), mistake
 
 
+def _describe_clusters(
+    table: np.ndarray, classes: np.ndarray, names: tuple[str, ...]
+) -> list[dict[str, Any]]:
+    """Class and purity (share of a cluster's scored pixels in its class) of matched clusters."""
+    return [
+        {
+            "cluster": int(k),
+            "class": names[classes[k]],
+            "purity": float(table[k, classes[k]] / table[k].sum()),
+        }
+        for k in np.flatnonzero(classes != UNMATCHED)
+    ]
+
+
 def _scores(
     run: RunFolder,
     recipe: Recipe,
@@ -165,7 +179,8 @@ def _scores(
         )
         + f", fitted on the {images.split or 'whole'} images that are scored",
         "data": images.root,
-        "clusters_matched": int((classes != UNMATCHED).sum()),
+        "class_names": list(names),
+        "clusters": _describe_clusters(table, classes, names),
         "skipped": skipped,
     }
     write_json(run.evaluate_file, result)

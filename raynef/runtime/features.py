@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from filelock import FileLock, Timeout
 
 from raynef.core.errors import BadImageError, UserError
@@ -16,10 +17,11 @@ from raynef.core.recipe import Data, Recipe
 from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.features.extract import Features, extract_features
 from raynef.images.augment import augment
+from raynef.images.datasets import open_split
 from raynef.images.decode import read_image
 from raynef.images.folder import ImageSet
 from raynef.runtime.progress import Progress
-from raynef.runtime.session import feature_actors
+from raynef.runtime.session import feature_actors, ray_session
 from raynef.runtime.store import (
     FeatureStore,
     Shard,
@@ -85,8 +87,6 @@ class FeatureActor:
 
 
 def _on_cpu(parts: list[Features]) -> Features:
-    import torch
-
     return Features(
         taps=torch.cat([part.taps.half().cpu() for part in parts]),
         thumbnails=torch.cat([part.thumbnails.half().cpu() for part in parts]),
@@ -254,10 +254,14 @@ def find_bad(unit: Unit) -> tuple[int, dict[int, str]]:
     return len(unit["files"]), bad
 
 
-def extract(recipe: Recipe, images: ImageSet, folder: str | Path) -> dict[str, Any]:
+def extract_store(
+    recipe: Recipe, folder: str | Path, *, address: str | None = None
+) -> dict[str, Any]:
     """Make a store and say what is in it: the result of ``raynef extract``."""
     started = time.monotonic()
-    store = ensure_store(recipe, images, folder)
+    images = open_split(recipe.data, recipe.data.train_split)
+    with ray_session(address):
+        store = ensure_store(recipe, images, folder)
     return {
         "store": os.path.abspath(folder),
         "num_images": len(store.images()),

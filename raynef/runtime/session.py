@@ -54,9 +54,12 @@ def ray_session(address: str | None = None, *, min_cpus: int = 2) -> Iterator[No
         "RAY_CHDIR_TO_TRIAL_DIR": "0",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
         "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+        "RAY_BACKEND_LOG_LEVEL": "fatal",
     }
     for name, value in quiet.items():
         os.environ.setdefault(name, value)
+    for name in ("ray.data", "ray.train", "ray.tune"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     if address is not None:
         try:
             ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)

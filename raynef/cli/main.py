@@ -1,0 +1,156 @@
+"""Entry point: parse, run, print one JSON line; exit 0 success, 1 failure, 2 the user's mistake."""
+
+import dataclasses
+import json
+import logging
+import math
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from raynef.cli.arguments import Command, Demo, Distill, Evaluate, Extract, Predict, Report, Train
+from raynef.core.errors import BadImageError, NonFiniteLossError, UserError
+from raynef.core.presets import load_preset
+from raynef.core.recipe import Recipe, check
+
+logger = logging.getLogger("raynef")
+
+
+def main(argv: list[str] | None = None) -> None:
+    """``raynef``: human text on stderr, one JSON line of results on stdout."""
+    argv = sys.argv[1:] if argv is None else argv
+    logger.setLevel(logging.INFO)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger.addHandler(handler)
+    try:
+        status = _run(argv)
+    finally:
+        logger.removeHandler(handler)
+    sys.exit(status)
+
+
+def _run(argv: list[str]) -> int:
+    try:
+        result = _dispatch(parse(argv))
+    except (UserError, BadImageError) as error:
+        logger.error("raynef: %s", error)
+        return 2
+    except NonFiniteLossError as error:
+        logger.error("raynef: %s", error)
+        return 1
+    except KeyboardInterrupt:
+        logger.error("raynef: interrupted; the same command goes on from here")
+        return 1
+    except OSError as error:
+        logger.error("raynef: %s", error)
+        logger.debug("", exc_info=True)
+        return 1
+    except Exception as error:  # Ray wraps what its workers raise
+        mistake = _mistake_within(error)
+        if mistake is not None:
+            logger.error("raynef: %s", mistake)
+            return 2
+        logger.exception("raynef: failed")
+        return 1
+    sys.stdout.write(json.dumps(_plain(result), ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+    return 0
+
+
+def parse(argv: list[str]) -> Command:
+    """Arguments over a preset (or over a run's own recipe); a mistake exits with status 2."""
+    args = tyro.cli(Command, args=argv, prog="raynef")
+    if isinstance(args, Demo | Train | Extract):
+        config = load_preset(args.preset)
+        base = dataclasses.replace(args, config=config)
+        args = tyro.cli(type(args), args=argv[1:], default=base, prog=f"raynef {argv[0]}")
+        return dataclasses.replace(args, config=_absolute(check(args.config)))
+    if isinstance(args, Evaluate):
+        from raynef.runtime.run import RunFolder
+
+        recipe = RunFolder(args.run).recipe()
+        base = dataclasses.replace(args, data=recipe.data, evaluate=recipe.evaluate)
+        args = tyro.cli(Evaluate, args=argv[1:], default=base, prog="raynef evaluate")
+    return args
+
+
+def _absolute(config: Recipe) -> Recipe:
+    """Paths as seen from here, for workers with another working directory and for resuming."""
+    data, backbone, train = config.data, config.backbone, config.train
+    if data.root:
+        data = dataclasses.replace(data, root=os.path.abspath(data.root))
+    if backbone.weights and backbone.weights not in ("hub", "bundled"):
+        backbone = dataclasses.replace(backbone, weights=os.path.abspath(backbone.weights))
+    if train.store:
+        train = dataclasses.replace(train, store=os.path.abspath(train.store))
+    return dataclasses.replace(config, data=data, backbone=backbone, train=train)
+
+
+def _dispatch(args: Command) -> dict[str, Any]:
+    """Run a command; imports torch and Ray only where it needs them."""
+    if isinstance(args, Demo):
+        from raynef.runtime.demo import demo
+
+        return demo(args.config, args.out, num_train=args.num_train, num_val=args.num_val)
+    if isinstance(args, Train):
+        from raynef.runtime.report import write_report
+        from raynef.runtime.train import train
+
+        result = train(args.config, args.out, address=args.address)
+        write_report(args.out)
+        return result
+    if isinstance(args, Evaluate):
+        from raynef.runtime.evaluate import evaluate
+        from raynef.runtime.run import RunFolder
+
+        recipe = RunFolder(args.run).recipe()
+        recipe = check(dataclasses.replace(recipe, data=args.data, evaluate=args.evaluate))
+        return evaluate(args.run, recipe=_absolute(recipe), address=args.address)
+    if isinstance(args, Predict):
+        from raynef.runtime.predict import predict
+
+        return predict(args.run, args.source, args.out, address=args.address)
+    if isinstance(args, Extract):
+        from raynef.runtime.features import extract_store
+
+        return extract_store(args.config, args.out, address=args.address)
+    if isinstance(args, Report):
+        from raynef.runtime.report import write_report
+
+        return write_report(args.run)
+    return _distill(args)
+
+
+def _distill(args: Distill) -> dict[str, Any]:
+    raise NotImplementedError
+
+
+def _mistake_within(error: BaseException) -> UserError | None:
+    """The user's mistake that Ray wrapped in its own exceptions, if there is one."""
+    seen: set[int] = set()
+    queue: list[Any] = [error]
+    while queue:
+        found = queue.pop()
+        if id(found) in seen or not isinstance(found, BaseException):
+            continue
+        seen.add(id(found))
+        if isinstance(found, UserError):
+            return found
+        queue += [found.__cause__, found.__context__, getattr(found, "cause", None)]
+        queue += list(getattr(found, "worker_failures", {}).values())
+    return None
+
+
+def _plain(value: Any) -> Any:
+    """NaN and infinity have no place in JSON: null."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return str(value) if isinstance(value, Path) else value

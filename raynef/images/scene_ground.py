@@ -1,0 +1,134 @@
+"""Shapes on the ground plane: roads, lakes and canals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+import numpy as np
+
+from raynef.images.scene_backdrop import GroundLayer
+from raynef.images.scene_canvas import Label
+from raynef.images.scene_dice import Dice
+from raynef.images.scene_textures import Field, Rgb, Textures, asphalt, dirt
+
+Number = TypeVar("Number", float, np.ndarray)
+
+
+@dataclass(frozen=True)
+class Lane:
+    """A road along the view: centre line ``x = shift + slant z + bend z^2`` and half width, in
+    metres.
+    """
+
+    shift: float
+    slant: float
+    bend: float
+    half: float
+
+    def centre(self, z: Number) -> Number:
+        """Position of the centre line at distance z."""
+        return self.shift + self.slant * z + self.bend * z * z
+
+    def covers(self, x: Field, z: Field) -> Field:
+        """Whether ground points lie on the road."""
+        return np.abs(x - self.centre(z)) < self.half
+
+    def layer(self, dice: Dice, surface: str) -> GroundLayer:
+        """The road's ground layer; surface "marked" (asphalt with lines), "asphalt", "dirt"."""
+        if surface == "dirt":
+            rgb = dice.vary(dice.pick(((0.56, 0.45, 0.32), (0.62, 0.56, 0.46), (0.45, 0.38, 0.32))))
+            return GroundLayer(Label.ROAD, self.covers, partial(self._ruts, rgb=rgb))
+        rgb = dice.vary(
+            dice.pick(((0.27, 0.27, 0.28), (0.36, 0.36, 0.37), (0.33, 0.31, 0.29))), 0.2
+        )
+        if surface == "asphalt":
+            return GroundLayer(Label.ROAD, self.covers, partial(asphalt, rgb=rgb))
+        line = dice.pick(((0.86, 0.86, 0.82), (0.86, 0.86, 0.82), (0.85, 0.68, 0.20)))
+        dash = dice.pick((0.0, 3.0, 5.0))
+        return GroundLayer(
+            Label.ROAD, self.covers, partial(self._marked, rgb=rgb, line=line, dash=dash)
+        )
+
+    def _marked(
+        self, tex: Textures, x: Field, z: Field, pixel: Field, *, rgb: Rgb, line: Rgb, dash: float
+    ) -> Field:
+        color = asphalt(tex, x, z, pixel, rgb=rgb)
+        off = x - self.centre(z)
+        worn = tex.fine(x * 12, z * 12) > -1.4
+        middle = np.abs(off) < 0.09
+        if dash:
+            middle &= z % (2.4 * dash) < dash
+        edge = np.abs(np.abs(off) - self.half + 0.35) < 0.08
+        color[middle & worn] = line
+        color[edge & worn] = (0.82, 0.82, 0.80)
+        return color
+
+    def _ruts(self, tex: Textures, x: Field, z: Field, pixel: Field, *, rgb: Rgb) -> Field:
+        off = np.abs(x - self.centre(z)) / self.half
+        rut = np.exp(-(((off - 0.55) / 0.2) ** 2))
+        return dirt(tex, x, z, pixel, rgb=rgb) * (1 - 0.18 * rut)[:, None]
+
+
+@dataclass(frozen=True)
+class Shore:
+    """A lake between a near bank at ``near + slant x`` and a far bank at ``far`` metres, within
+    ``reach`` sideways.
+    """
+
+    near: float
+    far: float
+    slant: float
+    wiggle: float
+    reach: float = 1e9
+
+    def covers(self, x: Field, z: Field) -> Field:
+        """Whether ground points are under water."""
+        bank = (
+            self.near
+            + self.slant * x
+            + self.wiggle * (np.sin(x * 0.35) + 0.6 * np.sin(x * 0.83 + 1))
+        )
+        side = self.reach * np.sqrt(np.maximum(1 - ((z - self._middle()) / self._half()) ** 2, 0))
+        return (z > bank) & (z < self.far) & ((np.abs(x) < side) | (self.reach > 1e8))
+
+    def mirror(self, u: Field, z: Field) -> Field:
+        """Distance of the bank behind the water."""
+        return np.full_like(z, self.far)
+
+    def layer(self) -> GroundLayer:
+        """The lake's ground layer; ``Water`` colours it later."""
+        return GroundLayer(Label.WATER, self.covers, _wet)
+
+    def _middle(self) -> float:
+        return 0.5 * (self.near + self.far)
+
+    def _half(self) -> float:
+        return 0.5 * (self.far - self.near)
+
+
+@dataclass(frozen=True)
+class Canal:
+    """Water along the view between x0 and x1, with a bank wall on its far side."""
+
+    x0: float
+    x1: float
+
+    def covers(self, x: Field, z: Field) -> Field:
+        """Whether ground points are under water."""
+        return (x > self.x0) & (x < self.x1)
+
+    def mirror(self, u: Field, z: Field) -> Field:
+        """Distance along the ray to the far bank."""
+        far = self.x1 if self.x1 > 0 else self.x0
+        return far / np.where(u * far > 1e-4, u, 1e-4 * np.sign(far)).astype(np.float32)
+
+    def layer(self) -> GroundLayer:
+        """The canal's ground layer; ``Water`` colours it later."""
+        return GroundLayer(Label.WATER, self.covers, _wet)
+
+
+def _wet(tex: Textures, x: Field, z: Field, pixel: Field) -> Field:
+    """Placeholder colour of water until ``Water.paint``."""
+    return np.full((len(x), 3), 0.1, np.float32)

@@ -1,0 +1,170 @@
+"""Gathers what a run left in its folder, and writes its report."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from raynef.core.errors import BadImageError, UserError
+from raynef.core.files import read_json, write_text
+from raynef.images.datasets import open_split
+from raynef.images.decode import read_image, read_label
+from raynef.images.folder import ImageFile
+from raynef.images.geometry import centre_crop, resize, resize_label, short_side_size
+from raynef.report.page import render
+from raynef.report.records import ClusterCard, GalleryItem, Report
+from raynef.runtime.run import RunFolder
+from raynef.segmenter import Segmenter
+
+_GALLERY_ROWS = 12
+_CARD_IMAGES = 48  # images that are searched for the patches that define a cluster
+_CARDS = 24
+_PATCHES_PER_CARD = 9
+_CUT_OUT = 3  # a cut-out is so many patches wide
+
+
+def write_report(path: str | Path) -> dict[str, Any]:
+    """Write RUN/report.html; the result of ``raynef report``.
+
+    Raises:
+        UserError: no run, or one whose training is not finished.
+    """
+    run = RunFolder(Path(path).absolute())
+    record, finished = run.record(), run.finished()
+    if finished is None:
+        raise UserError(f"{run.path} is not finished; the same raynef train command goes on with it")
+    recipe = run.recipe()
+    segmenter = Segmenter.load(run.path, device="cuda" if torch.cuda.is_available() else "cpu")
+    evaluation = read_json(run.evaluate_file) if run.evaluate_file.is_file() else None
+    split = recipe.data.val_split if evaluation else recipe.data.train_split
+    files = _spread(open_split(recipe.data, split).files, _CARD_IMAGES)
+    images = _read(files, recipe.evaluate.short_side, recipe.evaluate.crop)
+    with run.steps_file.open(encoding="utf-8") as lines:
+        steps = [json.loads(line) for line in lines]
+    page = render(
+        Report(
+            title=run.path.name,
+            summary=_summary(finished, evaluation, segmenter),
+            recipe=record["recipe"],
+            environment=record["environment"],
+            steps=steps,
+            evaluation=evaluation,
+            gallery=_gallery(segmenter, _spread(images, _GALLERY_ROWS)),
+            clusters=_cards(segmenter, [image for _, image, _ in images], evaluation),
+            skipped=[{"name": n, "reason": r} for n, r in finished["skipped"].items()],
+        )
+    )
+    write_text(run.report_file, page)
+    return {"run": str(run.path), "report": str(run.report_file)}
+
+
+def _summary(
+    finished: dict[str, Any], evaluation: dict[str, Any] | None, segmenter: Segmenter
+) -> dict[str, Any]:
+    summary: dict[str, Any] = {}
+    if evaluation is not None:
+        summary |= {"miou": evaluation["miou"], "accuracy": evaluation["accuracy"]}
+    return summary | {
+        "num_images": finished["num_images"],
+        "num_clusters": segmenter.num_clusters,
+        "epochs": finished["epochs"],
+        "images_per_second": finished["images_per_second"],
+    }
+
+
+def _spread(items: Any, count: int) -> list:
+    """At most ``count`` items, evenly from the whole sequence."""
+    picks = np.unique(np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int))
+    return [items[pick] for pick in picks]
+
+
+def _read(
+    files: list[ImageFile], short_side: int, crop: int
+) -> list[tuple[str, np.ndarray, np.ndarray | None]]:
+    """(name, image, label or None) at the size that is scored; unreadable files are left out."""
+    read = []
+    for file in files:
+        try:
+            image = read_image(file.path)
+        except BadImageError:
+            continue
+        size = short_side_size(*image.shape[:2], short_side)
+        label = None
+        if file.label and Path(file.label).is_file():
+            label = centre_crop(resize_label(read_label(file.label), size), crop)
+        read.append((file.name, centre_crop(resize(image, size), crop), label))
+    return read
+
+
+def _gallery(
+    segmenter: Segmenter, images: list[tuple[str, np.ndarray, np.ndarray | None]]
+) -> list[GalleryItem]:
+    items = []
+    for name, image, label in images:
+        clusters = segmenter.clusters(image[None])[0].astype(np.int64)
+        mapping = segmenter.mapping
+        classes = np.asarray(mapping.classes)[clusters] if mapping else None
+        items.append(GalleryItem(name, image, clusters, classes, label))
+    return items
+
+
+def _cards(
+    segmenter: Segmenter, images: list[np.ndarray], evaluation: dict[str, Any] | None
+) -> list[ClusterCard]:
+    """The largest clusters with the patches that they are surest of, at most two an image."""
+    sure: list[np.ndarray] = []  # per patch: probability of its cluster
+    held: list[np.ndarray] = []  # … and the cluster
+    where: list[tuple[int, int, int]] = []  # … and image, row and column
+    for index, image in enumerate(images):
+        best = torch.softmax(segmenter.patch_logits(image[None])[0], dim=-1).max(dim=-1)
+        sure.append(best.values.flatten().cpu().numpy())
+        held.append(best.indices.flatten().cpu().numpy())
+        height, width = best.indices.shape
+        where += [(index, row, column) for row in range(height) for column in range(width)]
+    if not held:
+        return []
+    clusters, certainty = np.concatenate(held), np.concatenate(sure)
+    sizes = np.bincount(clusters, minlength=segmenter.num_clusters)
+    named = {entry["cluster"]: entry for entry in evaluation["clusters"]} if evaluation else {}
+    cards = []
+    for cluster in np.argsort(-sizes, kind="stable")[:_CARDS]:
+        members = np.flatnonzero(clusters == cluster)
+        if not len(members):
+            break
+        members = members[np.argsort(-certainty[members], kind="stable")]
+        entry = named.get(int(cluster))
+        cards.append(
+            ClusterCard(
+                cluster=int(cluster),
+                share=float(sizes[cluster] / len(clusters)),
+                class_name=entry["class"] if entry else None,
+                purity=entry["purity"] if entry else None,
+                patches=_cut_outs(members, where, images, segmenter.backbone.patch_size),
+            )
+        )
+    return cards
+
+
+def _cut_outs(
+    members: np.ndarray,
+    where: list[tuple[int, int, int]],
+    images: list[np.ndarray],
+    patch_size: int,
+) -> tuple[np.ndarray, ...]:
+    side = _CUT_OUT * patch_size
+    taken: dict[int, int] = {}
+    cut: list[np.ndarray] = []
+    for member in members:
+        index, row, column = where[member]
+        image = images[index]
+        if taken.get(index, 0) >= 2 or min(image.shape[:2]) < side:
+            continue
+        taken[index] = taken.get(index, 0) + 1
+        top = int(np.clip(row * patch_size - patch_size, 0, image.shape[0] - side))
+        left = int(np.clip(column * patch_size - patch_size, 0, image.shape[1] - side))
+        cut.append(image[top : top + side, left : left + side])
+        if len(cut) == _PATCHES_PER_CARD:
+            break
+    return tuple(cut)

@@ -93,11 +93,15 @@ class Distill:
     teacher_weights: str
     """Its weights: a .safetensors or .pt file, or 'hub'."""
     images: tuple[Path, ...]
-    """Folders of images."""
+    """Folders of images, without labels."""
     out: Path
-    """The student's weights, a .safetensors file."""
-    steps: int = 20000
-    """Training steps."""
+    """The student's weights, a .safetensors file; a checkpoint beside it resumes."""
+    image_shares: tuple[float, ...] = ()
+    """Share of the crops from each folder; equal by default."""
+    minutes: float | None = None
+    """Length of the training in minutes of wall time, or …"""
+    steps: int | None = None
+    """… in steps."""
     batch_size: int = 16
     """Crops a step."""
     lr: float = 1e-3

@@ -11,12 +11,15 @@ from typing import Any
 
 import tyro
 
-from raynef.cli.arguments import Command, Demo, Distill, Evaluate, Extract, Predict, Report, Train
+from raynef.cli.arguments import Command, Demo, Evaluate, Extract, Predict, Report, Train
 from raynef.core.errors import BadImageError, NonFiniteLossError, UserError
 from raynef.core.presets import load_preset
 from raynef.core.recipe import Recipe, check
 
 logger = logging.getLogger("raynef")
+
+_STATUS = {UserError: 2, BadImageError: 2, NonFiniteLossError: 1, OSError: 1}
+"""Exit status of failures that one line explains; any other shows its traceback and is 1."""
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -36,24 +39,15 @@ def main(argv: list[str] | None = None) -> None:
 def _run(argv: list[str]) -> int:
     try:
         result = _dispatch(parse(argv))
-    except (UserError, BadImageError) as error:
-        logger.error("raynef: %s", error)
-        return 2
-    except NonFiniteLossError as error:
-        logger.error("raynef: %s", error)
-        return 1
     except KeyboardInterrupt:
         logger.error("raynef: interrupted; the same command goes on from here")
         return 1
-    except OSError as error:
-        logger.error("raynef: %s", error)
-        logger.debug("", exc_info=True)
-        return 1
-    except Exception as error:  # Ray wraps what its workers raise
-        mistake = _mistake_within(error)
-        if mistake is not None:
-            logger.error("raynef: %s", mistake)
-            return 2
+    except Exception as error:
+        for kind, status in _STATUS.items():  # Ray wraps what its workers raise
+            cause = _cause_within(error, kind)
+            if cause is not None:
+                logger.error("raynef: %s", cause)
+                return status
         logger.exception("raynef: failed")
         return 1
     sys.stdout.write(json.dumps(_plain(result), ensure_ascii=False) + "\n")
@@ -122,15 +116,13 @@ def _dispatch(args: Command) -> dict[str, Any]:
         from raynef.runtime.report import write_report
 
         return write_report(args.run)
-    return _distill(args)
+    from raynef.cli import distill
+
+    return distill.run(args)
 
 
-def _distill(args: Distill) -> dict[str, Any]:
-    raise NotImplementedError
-
-
-def _mistake_within(error: BaseException) -> UserError | None:
-    """The user's mistake that Ray wrapped in its own exceptions, if there is one."""
+def _cause_within(error: BaseException, kind: type[Exception]) -> Exception | None:
+    """What Ray wrapped in its own exceptions: the first cause of a kind, if there is one."""
     seen: set[int] = set()
     queue: list[Any] = [error]
     while queue:
@@ -138,7 +130,8 @@ def _mistake_within(error: BaseException) -> UserError | None:
         if id(found) in seen or not isinstance(found, BaseException):
             continue
         seen.add(id(found))
-        if isinstance(found, UserError):
+        # Ray's wrapper is an instance of its cause's class too; its text is a traceback.
+        if isinstance(found, kind) and not type(found).__module__.startswith("ray."):
             return found
         queue += [found.__cause__, found.__context__, getattr(found, "cause", None)]
         queue += list(getattr(found, "worker_failures", {}).values())

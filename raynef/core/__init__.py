@@ -11,3 +11,6 @@ One legend of shape letters, used in every docstring:
 
 Rows are ordered image by image, row-major over the patch grid.
 """
+
+IGNORE = 255
+"""In label maps: this pixel is not scored."""

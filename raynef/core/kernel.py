@@ -83,6 +83,10 @@ def csr(crow: Tensor, columns: Tensor, values: Tensor, shape: tuple[int, int]) -
 
 def transposed(matrix: Tensor) -> Tensor:
     """The transpose of a CSR tensor as CSR: the same edges, sorted by column."""
-    csc = matrix.to_sparse_csc()
     rows, columns = matrix.shape
+    if matrix.device.type == "cpu":  # SciPy's counting sort takes a fifth of torch's time here
+        by_column = _to_scipy(matrix).tocsc()
+        parts = (by_column.indptr, by_column.indices, by_column.data)
+        return csr(*(torch.from_numpy(part) for part in parts), (columns, rows))
+    csc = matrix.to_sparse_csc()
     return csr(csc.ccol_indices(), csc.row_indices(), csc.values(), (columns, rows))

@@ -12,7 +12,9 @@ from raynef.core.recipe import Recipe, from_dict
 def preset_names() -> list[str]:
     """The presets that come with the package."""
     folder = resources.files("raynef") / "recipes"
-    return sorted(p.name.removesuffix(".yaml") for p in folder.iterdir() if p.name.endswith(".yaml"))
+    return sorted(
+        p.name.removesuffix(".yaml") for p in folder.iterdir() if p.name.endswith(".yaml")
+    )
 
 
 def load_preset(name: str) -> Recipe:

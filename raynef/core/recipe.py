@@ -227,7 +227,7 @@ def _build(kind: Any, values: Any, source: str, prefix: str) -> Any:
     for key in values:
         if key not in hints:
             near = difflib.get_close_matches(str(key), hints, n=1)
-            guess = f"; did you mean {prefix}{near[0]}?" if near else ""
+            guess = f"; did you mean {prefix}{near[0]}?" if near else "."
             raise UserError(
                 f"{source}: unknown key {prefix}{key}{guess} Allowed: {', '.join(hints)}"
             )
@@ -263,11 +263,11 @@ def _convert(hint: Any, value: Any, source: str, name: str) -> Any:
             return tuple(_convert(kind, item, source, name) for kind, item in pairs)
     elif hint is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
-    elif hint is bool and isinstance(value, bool):
-        return value
-    elif hint is int and isinstance(value, int) and not isinstance(value, bool):
-        return value
-    elif hint is str and isinstance(value, str):
+    elif (
+        (hint is bool and isinstance(value, bool))
+        or (hint is int and isinstance(value, int) and not isinstance(value, bool))
+        or (hint is str and isinstance(value, str))
+    ):
         return value
     wanted = hint.__name__ if isinstance(hint, type) and origin is None else str(hint)
     raise UserError(f"{source}: {name} must be of type {wanted}, got {value!r}")

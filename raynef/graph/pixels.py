@@ -42,35 +42,44 @@ def pixel_edges(
     for image, keep in zip(thumbnails, valid, strict=True):
         colour, where = image[keep], place[keep]
         size = colour.shape[0]
-        codes = [
-            _nearest_codes(torch.cat((colour, weight * where), dim=1), min(k, size - 1))
-            for k, weight in pixel_neighbors
-            if size > 1
-        ]
-        edges = torch.cat(codes) if codes else torch.empty(0, dtype=torch.int64, device=device)
+        none = torch.empty(0, dtype=torch.int64, device=device)
+        edges = torch.cat([none, *_nearest_codes(colour, where, pixel_neighbors)])
         one_way = (edges // max(1, size), edges % max(1, size))
         both = torch.unique(torch.cat((edges, one_way[1] * size + one_way[0])))
         rows.append(both // max(1, size) + first)
         columns.append(both % max(1, size) + first)
         first += size
     if not rows:
-        return (torch.empty(0, dtype=torch.int64, device=device),) * 2
+        none = torch.empty(0, dtype=torch.int64, device=device)
+        return none, none
     return torch.cat(rows), torch.cat(columns)
 
 
-def _nearest_codes(points: Tensor, k: int) -> Tensor:
-    """Directed k-nearest edges of [m, 5] points, as codes row·m + column, [m·k]."""
-    size = points.shape[0]
-    block = max(1, _BLOCK_ELEMENTS // size)
+def _nearest_codes(
+    colour: Tensor, where: Tensor, pixel_neighbors: Sequence[tuple[int, float]]
+) -> list[Tensor]:
+    """Directed nearest edges of m patches, as codes row·m + column, for each (k, w).
+
+    Squared distances are those of the colours plus w² times those of the places.
+    """
+    size = colour.shape[0]
+    block = max(1, _BLOCK_ELEMENTS // max(1, size))
     codes = []
-    for start in range(0, size, block):
-        stop = min(start + block, size)
-        # Differences, not the expansion |a|² + |b|² - 2ab: near neighbours need the digits.
-        distance = torch.zeros((stop - start, size), dtype=points.dtype, device=points.device)
-        for channel in points.T:
-            distance += (channel[start:stop, None] - channel[None, :]).square_()
-        own = torch.arange(start, stop, device=points.device)
-        distance[own - start, own] = torch.inf
-        nearest = torch.topk(distance, k, dim=1, largest=False, sorted=False).indices
-        codes.append((own[:, None] * size + nearest).flatten())
-    return torch.cat(codes)
+    for start in range(0, size if size > 1 else 0, block):
+        own = torch.arange(start, min(start + block, size), device=colour.device)
+        of_colour, of_place = _squared_distances(colour, own), _squared_distances(where, own)
+        of_colour[own - start, own] = torch.inf
+        for k, weight in pixel_neighbors:
+            distance = torch.add(of_colour, of_place, alpha=weight**2)
+            top = torch.topk(distance, min(k, size - 1), dim=1, largest=False, sorted=False)
+            codes.append((own[:, None] * size + top.indices).flatten())
+    return codes
+
+
+def _squared_distances(points: Tensor, own: Tensor) -> Tensor:
+    """|p_i - p_j|² of the rows ``own`` to all, by differences: |p|² + |q|² - 2pq would lose the
+    digits that tell near neighbours apart. [m, channels] -> [len(own), m]."""
+    distance = torch.zeros((len(own), len(points)), dtype=points.dtype, device=points.device)
+    for channel in points.T.contiguous():
+        distance += (channel[own][:, None] - channel[None, :]).square_()
+    return distance

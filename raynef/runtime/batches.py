@@ -6,6 +6,7 @@ Both yield, for each global batch of an epoch, the part that this worker holds.
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from raynef.core.collectives import Collectives
@@ -72,8 +73,8 @@ class StoredBatches:
                         batch,
                         rank=self.collectives.rank,
                         world_size=self.collectives.world_size,
-                    )
-                    yield lambda epoch=epoch, own=own.tolist(): self._read(epoch, own)
+                    ).tolist()
+                    yield partial(self._read, epoch, own)
 
         yield from _one_ahead(jobs())
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from raynef.assign.contingency import IGNORE, contingency
+from raynef.assign.contingency import contingency
 from raynef.assign.matching import UNMATCHED, match, score
+from raynef.core import IGNORE
 from raynef.core.errors import BadImageError, UserError
 from raynef.core.files import write_json
 from raynef.core.recipe import Evaluate, Recipe

@@ -125,7 +125,9 @@ def write_maps(unit: Unit) -> tuple[int, dict[str, str]]:
         _write_png(out / "clusters" / target, clusters)
         _write_png(out / "overlays" / target, overlay(image, segments.clusters, colors))
         if segments.classes is not None:
-            _write_png(out / "classes" / target, np.where(segments.classes < 0, 255, segments.classes))
+            _write_png(
+                out / "classes" / target, np.where(segments.classes < 0, 255, segments.classes)
+            )
     return len(unit["files"]), unit["skipped"]
 
 

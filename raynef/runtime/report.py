@@ -34,7 +34,9 @@ def write_report(path: str | Path) -> dict[str, Any]:
     run = RunFolder(Path(path).absolute())
     record, finished = run.record(), run.finished()
     if finished is None:
-        raise UserError(f"{run.path} is not finished; the same raynef train command goes on with it")
+        raise UserError(
+            f"{run.path} is not finished; the same raynef train command goes on with it"
+        )
     recipe = run.recipe()
     segmenter = Segmenter.load(run.path, device="cuda" if torch.cuda.is_available() else "cpu")
     evaluation = read_json(run.evaluate_file) if run.evaluate_file.is_file() else None
@@ -90,7 +92,7 @@ def _read(
             image = read_image(file.path)
         except BadImageError:
             continue
-        size = short_side_size(*image.shape[:2], short_side)
+        size = short_side_size(image.shape, short_side)
         label = None
         if file.label and Path(file.label).is_file():
             label = centre_crop(resize_label(read_label(file.label), size), crop)

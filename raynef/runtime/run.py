@@ -1,13 +1,13 @@
 """A run's folder: held by one process, bound to one recipe, with a record of what made it.
 
-    RUN/run.json         recipe, versions, git commit, machine, command
-    RUN/log.txt          what was said, with times
-    RUN/store/           features, unless train.store names another place
-    RUN/checkpoints/     Ray Train's, the last two epochs
-    RUN/steps.jsonl      the terms of L at every step
-    RUN/segmenter/       the product
-    RUN/train.json       the result: present when training is done
-    RUN/evaluate.json, RUN/report.html
+RUN/run.json         recipe, versions, git commit, machine, command
+RUN/log.txt          what was said, with times
+RUN/store/           features, unless train.store names another place
+RUN/checkpoints/     Ray Train's, the last two epochs
+RUN/steps.jsonl      the terms of L at every step
+RUN/segmenter/       the product
+RUN/train.json       the result: present when training is done
+RUN/evaluate.json, RUN/report.html
 """
 
 import contextlib

@@ -75,18 +75,32 @@ def ray_session(address: str | None = None, *, min_cpus: int = 2) -> Iterator[No
     scratch = Path(tempfile.mkdtemp(prefix="raynef-"))
     logger.info("starting an embedded Ray")
     try:
-        ray.init(
-            num_cpus=max(os.cpu_count() or 1, min_cpus),
-            include_dashboard=True,  # the State API, without which Train leaks placement groups
-            dashboard_host="127.0.0.1",
-            logging_level=logging.ERROR,
-            log_to_driver=False,
-            _temp_dir=str(scratch),
-        )
+        with _without_stderr():
+            ray.init(
+                num_cpus=max(os.cpu_count() or 1, min_cpus),
+                include_dashboard=True,  # the State API, without which Train leaks placement groups
+                dashboard_host="127.0.0.1",
+                logging_level=logging.ERROR,
+                log_to_driver=False,
+                _temp_dir=str(scratch),
+            )
         yield
     finally:
         ray.shutdown()
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _without_stderr() -> Iterator[None]:
+    """Ray's C++ core says on stderr that it was told to say nothing; what fails raises anyway."""
+    saved = os.dup(2)
+    try:
+        with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+            yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
 
 
 def _require_cpus(min_cpus: int) -> None:

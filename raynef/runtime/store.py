@@ -224,7 +224,7 @@ class FeatureStore:
         return sorted({image for image, _ in self._row})
 
     def read(self, images: list[int], *, view: int) -> Features:
-        """Features of some images in one view. Raises UserError on damaged bytes, naming the file."""
+        """Features of some images in one view. Raises UserError naming a damaged file."""
         rows = [self._read_one(image, view) for image in images]
         return Features(*(torch.from_numpy(np.stack(part)) for part in zip(*rows, strict=True)))
 

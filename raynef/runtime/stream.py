@@ -47,7 +47,7 @@ def stream(
     dataset = dataset.map(_Sealed(prepare), num_cpus=0.5)
     if actor is not None and actors is not None:
         dataset = dataset.map(
-            _SealedActor,
+            _SealedActor,  # pyright: ignore[reportArgumentType]  # a class, as the docs say
             fn_constructor_kwargs={
                 "kind": actor,
                 "kwargs": actor_kwargs or {},

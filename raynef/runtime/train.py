@@ -122,6 +122,11 @@ def _train(recipe: Recipe, run: RunFolder, images: ImageSet, in_dim: int) -> dic
 def _fit(recipe: Recipe, run: RunFolder, config: dict[str, Any]) -> dict[str, Any] | None:
     """Run the workers; the last checkpoint's content."""
     on_gpu = gpus_in_cluster() > 0
+    if on_gpu and recipe.train.num_workers > gpus_in_cluster():
+        raise UserError(
+            f"train.num_workers = {recipe.train.num_workers}, but Ray knows of "
+            f"{gpus_in_cluster()} GPU(s), and each worker needs one of its own"
+        )
     resources: dict[str, float] = {"CPU": 1}
     if on_gpu:
         resources["GPU"] = 1 if recipe.train.features == "stored" else 0.5

@@ -1,0 +1,108 @@
+"""The training step without Ray: it learns, it stops on NaN, it goes on from its state."""
+
+import numpy as np
+import pytest
+import torch
+
+from raynef.core.errors import NonFiniteLossError
+from raynef.core.recipe import Eigen, Graph, Recipe, Train
+from raynef.features.extract import Features
+from raynef.training import Trainer, global_batches, slice_of
+
+
+def planted(num_images, *, side=6, dim=12, blocks=4, noise=0.25, seed=0):
+    """Images whose patches belong to planted blocks: a feature and a colour for each block."""
+    generator = torch.Generator().manual_seed(seed)
+    centres = torch.linalg.qr(torch.randn(dim, dim, generator=generator)).Q[:blocks]
+    colours = torch.rand(blocks, 3, generator=torch.Generator().manual_seed(99))
+    truth = torch.randint(0, blocks, (num_images, 2, 2), generator=generator)
+    truth = truth.repeat_interleave(side // 2, 1).repeat_interleave(side // 2, 2)
+    features = centres[truth.flatten(1)]
+    taps = torch.stack([features] * 3, dim=1)
+    taps = taps + noise * torch.randn(taps.shape, generator=generator) / dim**0.5
+    valid = torch.ones(truth.shape, dtype=torch.bool)
+    return Features(taps, colours[truth], valid), truth.flatten(1)
+
+
+def small_recipe(**train):
+    return Recipe(
+        graph=Graph(num_neighbors=24),
+        eigen=Eigen(num_eigenfunctions=4),
+        train=Train(batch_size=8, **train),
+    )
+
+
+def test_recovers_planted_blocks():
+    """A graph of four blocks and four eigenfunctions: each block gets a cluster of its own."""
+    centres_seed = 0
+    steps = 60
+    trainer = Trainer(small_recipe(), in_dim=36, num_steps=steps)
+    batch, truth = planted(8, seed=centres_seed)
+    for step in range(steps):
+        metrics = trainer.step(batch, range(8), epoch=step)
+    with torch.no_grad():
+        clusters = trainer.psi.eval()(batch.taps).argmax(dim=-1)
+    table = np.zeros((4, 4), dtype=int)
+    np.add.at(table, (clusters.flatten().numpy(), truth.flatten().numpy()), 1)
+    purity = table.max(axis=1).sum() / table.sum()
+    assert sorted(table.argmax(axis=1)) == [0, 1, 2, 3]
+    assert purity > 0.98
+    assert metrics["clusters_in_use"] == 4
+    # The best that four disjoint clusters can do is near the number of blocks times ‖κ‖ ≈ 1.
+    assert metrics["trace"] > 3.5
+
+
+def test_state_goes_on_where_it_was():
+    batch, _ = planted(8)
+    whole = Trainer(small_recipe(), in_dim=36, num_steps=6)
+    losses = [whole.step(batch, range(8), epoch=e)["loss"] for e in range(6)]
+    first = Trainer(small_recipe(), in_dim=36, num_steps=6)
+    for epoch in range(3):
+        first.step(batch, range(8), epoch=epoch)
+    second = Trainer(small_recipe(seed=5), in_dim=36, num_steps=6)
+    second.load_state_dict(first.state_dict())
+    second.recipe = first.recipe
+    rest = [second.step(batch, range(8), epoch=e)["loss"] for e in range(3, 6)]
+    assert rest == losses[3:]
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_weights_change():
+    batch, _ = planted(8)
+    trainer = Trainer(small_recipe(), in_dim=36, num_steps=4)
+    trainer.step(batch, range(8), epoch=0)
+    before = {name: value.clone() for name, value in trainer.psi.state_dict().items()}
+    taps = batch.taps.clone()
+    taps[0, 0, 0, 0] = torch.nan
+    with pytest.raises(NonFiniteLossError, match=r"step 1 \(epoch 1\) on rank 0"):
+        trainer.step(Features(taps, batch.thumbnails, batch.valid), range(8), epoch=1)
+    for name, value in trainer.psi.state_dict().items():
+        assert torch.equal(value, before[name]), name
+
+
+def test_learning_rate_and_temperature_follow_their_cosine():
+    batch, _ = planted(8)
+    trainer = Trainer(small_recipe(lr=1e-2, lr_end=1e-4), in_dim=36, num_steps=3)
+    metrics = [trainer.step(batch, range(8), epoch=e) for e in range(3)]
+    assert [m["lr"] for m in metrics] == pytest.approx([1e-2, 5.05e-3, 1e-4])
+    assert [m["tau"] for m in metrics] == pytest.approx([1.0, 0.65, 0.3])
+
+
+def test_global_batches_are_a_partition_that_follows_from_seed_and_epoch():
+    images = list(range(3, 38))
+    batches = global_batches(images, batch_size=8, seed=1, epoch=2)
+    assert [len(batch) for batch in batches] == [8, 8, 8, 8]  # 35 images: 3 are left out
+    flat = np.concatenate(batches)
+    assert len(set(flat.tolist())) == 32
+    assert set(flat.tolist()) <= set(images)
+    again = global_batches(images, batch_size=8, seed=1, epoch=2)
+    assert all(np.array_equal(a, b) for a, b in zip(batches, again, strict=True))
+    other = global_batches(images, batch_size=8, seed=1, epoch=3)
+    assert not np.array_equal(batches[0], other[0])
+
+
+@pytest.mark.parametrize(("size", "workers"), [(16, 1), (16, 3), (5, 5), (7, 2)])
+def test_slices_are_consecutive_and_even(size, workers):
+    batch = np.arange(size)
+    parts = [slice_of(batch, rank=rank, world_size=workers) for rank in range(workers)]
+    assert np.array_equal(np.concatenate(parts), batch)
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1

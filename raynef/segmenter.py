@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import safetensors.torch
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
 from raynef.core.errors import UserError
@@ -17,7 +17,7 @@ from raynef.eigen.psi import Psi
 from raynef.features.backbone import NUM_TAPS, Backbone, load_backbone
 from raynef.features.extract import extract_features
 from raynef.features.weights import read_state, resolve_weights, weights_identity
-from raynef.images.decode import read_image, to_rgb
+from raynef.images.decode import read_image, to_rgb, upright
 from raynef.images.geometry import pad_to, resize, short_side_size
 from raynef.segment.upsample import upsample_argmax
 
@@ -133,7 +133,7 @@ class Segmenter:
             BadImageError: a file that cannot be read as an image.
         """
         pixels = _pixels(image)
-        small = resize(pixels, short_side_size(*pixels.shape[:2], self.short_side))
+        small = resize(pixels, short_side_size(pixels.shape, self.short_side))
         clusters = self.clusters(small[None], pixels.shape[:2])[0]
         if self.mapping is None:
             return Segmentation(clusters)
@@ -144,13 +144,11 @@ class Segmenter:
         """Write config.json and model.safetensors; backbone weights from a local file go along."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        state = {name: tensor.contiguous() for name, tensor in self.psi.state_dict().items()}
-        write_atomic(folder / _WEIGHTS, lambda path: safetensors.torch.save_file(state, path))
+        _save_tensors(self.psi.state_dict(), folder / _WEIGHTS)
         source = resolve_weights(self.backbone_config)
         config = dataclasses.asdict(self.backbone_config)
         if source is not None and config["weights"] not in (None, "bundled"):
-            weights = {name: tensor.contiguous() for name, tensor in read_state(source).items()}
-            write_atomic(folder / _BACKBONE, lambda path: safetensors.torch.save_file(weights, path))
+            _save_tensors(read_state(source), folder / _BACKBONE)
             config["weights"] = _BACKBONE
         write_json(
             folder / _CONFIG,
@@ -175,30 +173,32 @@ class Segmenter:
         """
         folder = segmenter_folder(path)
         config = _read_config(folder)
-        backbone_config = BackboneConfig(**config["backbone"])
+        try:
+            backbone_config = BackboneConfig(**config["backbone"])
+            num_clusters, num_blocks = int(config["num_eigenfunctions"]), int(config["num_blocks"])
+            short_side, mapping = int(config["short_side"]), config["mapping"]
+            if mapping is not None:
+                mapping = Mapping(tuple(mapping["classes"]), tuple(mapping["class_names"]))
+                if len(mapping.classes) != num_clusters:
+                    raise ValueError(f"{len(mapping.classes)} clusters mapped of {num_clusters}")
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(f"{folder / _CONFIG} is damaged: {error!r}") from error
         if backbone_config.weights == _BACKBONE:
             backbone_config = dataclasses.replace(
                 backbone_config, weights=str((folder / _BACKBONE).absolute())
             )
         backbone = load_backbone(backbone_config)
-        psi = Psi(
-            NUM_TAPS * backbone.dim,
-            config["num_eigenfunctions"],
-            num_blocks=config["num_blocks"],
-        )
+        psi = Psi(NUM_TAPS * backbone.dim, num_clusters, num_blocks=num_blocks)
         try:
             psi.load_state_dict(read_state(folder / _WEIGHTS))
         except RuntimeError as error:
             raise UserError(f"{folder / _WEIGHTS} does not fit its config.json: {error}") from error
-        mapping = config["mapping"]
         return cls(
             backbone,
             psi,
             backbone_config=backbone_config,
-            short_side=config["short_side"],
-            mapping=Mapping(tuple(mapping["classes"]), tuple(mapping["class_names"]))
-            if mapping
-            else None,
+            short_side=short_side,
+            mapping=mapping,
         ).to(device)
 
 
@@ -209,6 +209,11 @@ def segmenter_folder(path: str | Path) -> Path:
         if (folder / _CONFIG).is_file() and (folder / _WEIGHTS).is_file():
             return folder
     raise UserError(f"{path} holds no segmenter; raynef train --out {path} makes one")
+
+
+def _save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    write_atomic(path, lambda temporary: safetensors.torch.save_file(state, temporary))
 
 
 def save_mapping(path: str | Path, mapping: Mapping) -> None:
@@ -233,12 +238,11 @@ def _pixels(image: Image.Image | np.ndarray | str | Path) -> np.ndarray:
     if isinstance(image, str | Path):
         return read_image(image)
     if isinstance(image, np.ndarray):
-        if image.dtype != np.uint8 or image.ndim not in (2, 3) or 0 in image.shape:
+        shaped = image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (3, 4))
+        if image.dtype != np.uint8 or not shaped or 0 in image.shape:
             raise ValueError(
                 "an image array must be uint8 [H, W, 3], [H, W, 4] or [H, W], got "
                 f"{image.dtype} {list(image.shape)}"
             )
         image = Image.fromarray(image)
-    return to_rgb(ImageOps.exif_transpose(image))
-
-
+    return to_rgb(upright(image))

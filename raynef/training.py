@@ -110,9 +110,9 @@ class Trainer:
         )
         if not torch.isfinite(terms.loss):
             raise NonFiniteLossError(
-                f"the loss is {terms.loss.item()} at step {self.step_index} (epoch {epoch}) on rank "
-                f"{self.collectives.rank}; the last checkpoint is from before. A lower train.lr "
-                "usually helps"
+                f"the loss is {terms.loss.item()} at step {self.step_index} (epoch {epoch}) on "
+                f"rank {self.collectives.rank}; the last checkpoint is from before. A lower "
+                "train.lr usually helps"
             )
         self.optimizer.zero_grad(set_to_none=True)
         terms.loss.backward()
@@ -173,7 +173,7 @@ class Trainer:
             gradient.copy_(part.view_as(gradient))
 
     def _cluster_health(self, logits: Tensor) -> dict[str, float]:
-        """Clusters that hold a patch of the batch, and the mean entropy of softmax(logits), nats."""
+        """Clusters that hold a patch of the batch; mean entropy of softmax(logits), in nats."""
         num_clusters = logits.shape[1]
         log_p = torch.log_softmax(logits.float(), dim=1)
         entropy = -(log_p.exp() * log_p).sum()

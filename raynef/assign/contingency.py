@@ -2,9 +2,8 @@
 
 import numpy as np
 
+from raynef.core import IGNORE
 from raynef.core.errors import UserError
-
-IGNORE = 255
 
 
 def contingency(

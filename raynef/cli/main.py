@@ -92,10 +92,12 @@ def _dispatch(args: Command) -> dict[str, Any]:
         return demo(args.config, args.out, num_train=args.num_train, num_val=args.num_val)
     if isinstance(args, Train):
         from raynef.runtime.report import write_report
+        from raynef.runtime.run import RunFolder
         from raynef.runtime.train import train
 
         result = train(args.config, args.out, address=args.address)
-        write_report(args.out)
+        if not RunFolder(args.out).report_file.is_file():
+            write_report(args.out)
         return result
     if isinstance(args, Evaluate):
         from raynef.runtime.evaluate import evaluate

@@ -26,6 +26,8 @@ def load_preset(name: str) -> Recipe:
             text = Path(name).read_text(encoding="utf-8")
         except OSError as error:
             raise UserError(f"recipe {name} cannot be read: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise UserError(f"recipe {name} is not YAML: {error}") from error
     else:
         raise UserError(
             f"--recipe {name!r} is neither a .yaml file nor one of {', '.join(preset_names())}"

@@ -9,6 +9,7 @@ import dataclasses
 import difflib
 import hashlib
 import json
+import math
 import types
 import typing
 from dataclasses import dataclass, field
@@ -144,6 +145,9 @@ class Recipe:
 def check(recipe: Recipe) -> Recipe:
     """Return the recipe, or raise UserError that names the field, the rule and the value."""
     data, graph, eigen, train = recipe.data, recipe.graph, recipe.eigen, recipe.train
+    for section, fields in dataclasses.asdict(recipe).items():
+        for name, value in fields.items():
+            require(_finite(value), f"{section}.{name}", "finite", value)
     at_least_one = {
         "data.short_side": data.short_side,
         "data.crop": data.crop,
@@ -190,13 +194,13 @@ def check(recipe: Recipe) -> Recipe:
         f"<= train.batch_size = {train.batch_size}, so that each worker has an image",
         train.num_workers,
     )
-    require(
-        train.features == "stored" or train.batch_size % train.num_workers == 0,
-        "train.batch_size",
-        f"a multiple of train.num_workers = {train.num_workers} when features are streamed",
-        train.batch_size,
-    )
     return recipe
+
+
+def _finite(value: Any) -> bool:
+    if isinstance(value, tuple):
+        return all(map(_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def to_dict(recipe: Recipe) -> dict[str, dict[str, Any]]:

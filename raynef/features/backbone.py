@@ -4,6 +4,7 @@ Grid, prefix tokens, mean and standard deviation follow from the model. Any crop
 multiple of the patch size works: timm resamples the position embeddings.
 """
 
+import difflib
 import math
 from collections.abc import Callable
 from typing import Any, Literal
@@ -48,7 +49,8 @@ class Backbone(nn.Module):
         height, width = images.shape[-2:]
         if height % self.patch_size or width % self.patch_size:
             raise ValueError(
-                f"images must be multiples of the patch size {self.patch_size}, got {height}x{width}"
+                f"images must be multiples of the patch size {self.patch_size}, "
+                f"got {height}x{width}"
             )
         blocks = self.model.blocks
         seen: dict[str, Tensor] = {}
@@ -107,7 +109,7 @@ def create_model(name: str, *, from_hub: bool = False) -> Any:
     if name == BUNDLED_BACKBONE:
         return create_student()
     if not timm.is_model(name):
-        near = timm.list_models(f"*{name.split('_')[0]}*")[:5]
+        near = difflib.get_close_matches(name, timm.list_models(), n=5, cutoff=0.5)
         hint = f"; similar: {', '.join(near)}" if near else ""
         raise UserError(f"backbone.name {name!r} is not a timm model{hint}")
     try:
@@ -120,7 +122,7 @@ def create_model(name: str, *, from_hub: bool = False) -> Any:
                 f"the weights of {name} could not be fetched from the hub ({error}); without "
                 "network give a local file: --backbone.weights FILE.safetensors"
             ) from error
-        raise
+        raise UserError(f"backbone {name!r} cannot be made: {error}") from error
     patch = getattr(getattr(model, "patch_embed", None), "patch_size", None)
     if patch is None or not hasattr(model, "blocks") or not math.isclose(patch[0], patch[1]):
         raise _no_grid(name)

@@ -30,6 +30,10 @@ from raynef.core.files import write_atomic
 
 _log = logging.getLogger(__name__)
 
+# Of the final norm, which fixes the tokens' size: a guess that is half as large as its goal costs
+# less than one of full size while it is still wrong.
+_FIRST_GAIN = 0.5
+
 ReadImage = Callable[[Path], np.ndarray]
 """A path to RGB, uint8 [H, W, 3]; raises ``BadImageError``."""
 
@@ -51,29 +55,31 @@ class DistillConfig:
     """Optimiser steps; the same seed and steps give the same student."""
     minutes: float | None = None
     """Wall time of training, over all resumptions."""
-    batch_size: int = 16
+    batch_size: int = 8
     """Crops of a step at the smallest crop size; larger crops come in smaller batches."""
-    crop_sizes: tuple[tuple[int, float], ...] = ((224, 0.75), (320, 0.25))
+    crop_sizes: tuple[tuple[int, float], ...] = ((224, 0.7), (320, 0.3))
     """Pairs (side in pixels, share of the steps)."""
-    crop_scale: tuple[float, float] = (0.1, 1.0)
+    crop_scale: tuple[float, float] = (0.15, 1.0)
     """Range of a crop's share of its image's area."""
     crop_ratio: tuple[float, float] = (0.75, 4 / 3)
     """Range of a crop's width over its height, before it is made square."""
-    jitter: float = 0.4
+    jitter: float = 0.3
     """Greatest relative change of brightness, contrast and saturation; of teacher and student."""
-    cutmix: float = 0.5
+    cutmix: float = 0.25
     """Share of the steps that paste a rectangle of each crop into its neighbour."""
-    learning_rate: float = 1e-3
+    learning_rate: float = 1.5e-3
     """Peak of AdamW's rate, after the warm-up; then a cosine to zero."""
     warmup: float = 0.02
     """Share of the run that warms up."""
     weight_decay: float = 0.05
     """On matrices; never on biases, norms or position embeddings."""
+    middle_weight: float = 0.5
+    """Of the loss between the tokens half way, through a projection that is thrown away."""
     clip: float = 1.0
     """Greatest norm of the gradient."""
-    ema_decay: float = 0.999
+    ema_decay: float = 0.998
     """Of the averaged weights, which are what is kept."""
-    stats_batches: int = 16
+    stats_batches: int = 12
     """Batches of teacher tokens that fix the mean and deviation of each channel."""
     autocast: bool = True
     """Run both models in bfloat16 where that is faster; weights stay in float32."""
@@ -89,8 +95,8 @@ class DistillConfig:
             raise UserError(
                 f"give either steps or minutes, got steps={self.steps} and minutes={self.minutes}"
             )
-        require((self.steps or 1) > 0, "steps", "positive", self.steps)
-        require((self.minutes or 1) > 0, "minutes", "positive", self.minutes)
+        require(self.steps is None or self.steps > 0, "steps", "positive", self.steps)
+        require(self.minutes is None or self.minutes > 0, "minutes", "positive", self.minutes)
         require(self.batch_size > 0, "batch_size", "positive", self.batch_size)
         require(bool(self.crop_sizes), "crop_sizes", "at least one pair", self.crop_sizes)
         low, high = self.crop_scale
@@ -182,7 +188,9 @@ class Crops:
                 self._room -= image.nbytes
                 self._cache[path] = image
             return image
-        raise UserError(f"none of the {total} images can be read; the first: {self._first_reason()}")
+        raise UserError(
+            f"none of the {total} images can be read; the first: {self._first_reason()}"
+        )
 
     def _first_reason(self) -> str:
         return ": ".join(next(iter(self.skipped.items())))
@@ -211,34 +219,37 @@ def _cutmix(images: Tensor, draw: np.random.Generator) -> Tensor:
     return mixed
 
 
-def patch_tokens(model: Any, images: Tensor) -> Tensor:
-    """Images [B, 3, H, W] in [0, 1] -> patch tokens after the final norm, float32 [B, h·w, D]."""
+def patch_tokens(model: Any, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Images [B, 3, H, W] in [0, 1] -> patch tokens half way and after the final norm.
+
+    Both float32 [B, h·w, D], row-major, without the prefix tokens.
+    """
     config = model.pretrained_cfg
     mean = images.new_tensor(config["mean"])[:, None, None]
     std = images.new_tensor(config["std"])[:, None, None]
-    tokens = model.forward_features((images - mean) / std)
-    return tokens[:, int(getattr(model, "num_prefix_tokens", 0)) :].float()
+    tokens, (middle,) = model.forward_intermediates(
+        (images - mean) / std, indices=[len(model.blocks) // 2 - 1], output_fmt="NLC"
+    )
+    return middle.float(), tokens[:, int(getattr(model, "num_prefix_tokens", 0)) :].float()
 
 
 class _Trainer:
     """The state of a run: student, its average, the optimiser, the clock."""
 
-    def __init__(
-        self, teacher: Any, student: Any, crops: Crops, config: DistillConfig
-    ) -> None:
+    def __init__(self, teacher: Any, student: Any, crops: Crops, config: DistillConfig) -> None:
         self.device = next(student.parameters()).device
         self.teacher = teacher.to(self.device).eval().requires_grad_(False)
         self.student = student.train()
         self.crops, self.config = crops, config
         self.scale = teacher.patch_embed.patch_size[0] / student.patch_embed.patch_size[0]
-        self.mean, self.std = self._channel_stats()
-        torch.manual_seed(config.seed)  # of the projection, where there is one
-        self.head = self._make_head()
+        self.stats = self._channel_stats()
+        torch.manual_seed(config.seed)  # of the projections
+        self.heads = self._make_heads()
         self.average = {name: value.clone() for name, value in student.state_dict().items()}
-        trained = [*student.named_parameters(), *self.head.named_parameters(prefix="head")]
+        trained = [*student.named_parameters(), *self.heads.named_parameters()]
         self.parameters = [parameter for _, parameter in trained]
-        plain = [p for name, p in trained if p.ndim < 2 or "pos_embed" in name]
-        matrices = [p for name, p in trained if not (p.ndim < 2 or "pos_embed" in name)]
+        plain = [p for name, p in trained if p.ndim < 2 or name == "pos_embed"]
+        matrices = [p for name, p in trained if not (p.ndim < 2 or name == "pos_embed")]
         self.optimizer = torch.optim.AdamW(
             [
                 {"params": matrices, "weight_decay": config.weight_decay},
@@ -253,36 +264,47 @@ class _Trainer:
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.autocast)
 
-    def _teach(self, images: Tensor) -> Tensor:
-        """The teacher's tokens on the student's grid: [B, h·w, D]."""
+    def _teach(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The teacher's tokens on the student's grid, half way and last: [B, h·w, D] each."""
         if self.scale != 1:
             images = functional.interpolate(images, scale_factor=self.scale, mode="bilinear")
         with torch.inference_mode(), self._autocast():
-            tokens = patch_tokens(self.teacher, images)
-        return tokens.clone()  # an ordinary tensor again
+            middle, last = patch_tokens(self.teacher, images)
+        return middle.clone(), last.clone()  # ordinary tensors again
 
-    def _channel_stats(self) -> tuple[Tensor, Tensor]:
-        """Mean and deviation of the teacher's tokens, [D] each, over some first crops."""
+    def _channel_stats(self) -> list[tuple[Tensor, Tensor]]:
+        """(mean, deviation) [D] of the teacher's tokens, half way and last, over some crops."""
         batches = [
-            self._teach(self.crops.batch("stats", index).to(self.device)).flatten(0, 1)
+            self._teach(self.crops.batch("stats", index).to(self.device))
             for index in range(self.config.stats_batches)
         ]
-        tokens = torch.cat(batches)
-        return tokens.mean(0), tokens.std(0).clamp_min(1e-6)
+        tokens = [
+            torch.cat([part.flatten(0, 1) for part in parts])
+            for parts in zip(*batches, strict=True)
+        ]
+        return [(part.mean(0), part.std(0).clamp_min(1e-6)) for part in tokens]
 
-    def _make_head(self) -> nn.Module:
-        """From the student's tokens to the teacher's, standardised: fixed when both are as wide.
+    def _make_heads(self) -> nn.ModuleList:
+        """From the student's tokens, half way and last, to the teacher's, standardised.
 
-        Then the student's final norm starts at the statistics, which spares Adam the long way
-        from 1 and 0; they come of activations, not of the teacher's weights.
+        Where both are as wide, the last are compared as they are: the student learns in
+        standardised units, which ``kept`` folds back.
         """
-        width = self.student.embed_dim
-        if len(self.mean) != width:
-            return nn.Linear(width, len(self.mean)).to(self.device)
+        width, dim = self.student.embed_dim, len(self.stats[1][0])
+        self.folds = dim == width
         with torch.no_grad():
-            self.student.norm.weight.copy_(self.std)
-            self.student.norm.bias.copy_(self.mean)
-        return _Standardise(self.mean, self.std)
+            self.student.norm.weight.fill_(_FIRST_GAIN)
+        last = nn.Identity() if self.folds else nn.Linear(width, dim)
+        return nn.ModuleList([nn.Linear(width, dim), last]).to(self.device)
+
+    def kept(self) -> dict[str, Tensor]:
+        """The averaged weights, in the teacher's own units where the head is the identity."""
+        state = dict(self.average)
+        if self.folds:
+            mean, std = self.stats[1]
+            state["norm.weight"] = state["norm.weight"] * std
+            state["norm.bias"] = state["norm.bias"] * std + mean
+        return state
 
     def progress(self) -> float:
         """Share of the run that is behind, by steps or by the clock."""
@@ -298,16 +320,20 @@ class _Trainer:
             return self.config.learning_rate * max(done / warm, 0.01)
         return self.config.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
-    def prepare(self, step: int) -> tuple[Tensor, Tensor]:
+    def prepare(self, step: int) -> tuple[Tensor, list[Tensor]]:
         """Crops of a step [B, 3, S, S] and the teacher's tokens of them, standardised."""
         images = self.crops.batch("train", step).to(self.device)
-        return images, (self._teach(images) - self.mean) / self.std
+        taught = zip(self._teach(images), self.stats, strict=True)
+        return images, [(tokens - mean) / std for tokens, (mean, std) in taught]
 
-    def train_step(self, images: Tensor, goal: Tensor) -> float:
-        """One step towards the goal [B, h·w, D]; returns its loss."""
+    def train_step(self, images: Tensor, goals: list[Tensor]) -> float:
+        """One step towards the goals [B, h·w, D]; returns the loss of the last tokens."""
         with self._autocast():
             tokens = patch_tokens(self.student, images)
-        loss = functional.smooth_l1_loss(self.head(tokens), goal)
+        middle, loss = (
+            functional.smooth_l1_loss(head(part), goal)
+            for head, part, goal in zip(self.heads, tokens, goals, strict=True)
+        )
         value = loss.item()
         if not math.isfinite(value):
             raise NonFiniteLossError(
@@ -317,7 +343,7 @@ class _Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate()
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        (loss + self.config.middle_weight * middle).backward()
         nn.utils.clip_grad_norm_(self.parameters, self.config.clip)
         self.optimizer.step()
         self.step += 1
@@ -336,7 +362,7 @@ class _Trainer:
         return {
             "config": asdict(self.config),
             "student": self.student.state_dict(),
-            "head": self.head.state_dict(),
+            "heads": self.heads.state_dict(),
             "average": self.average,
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
@@ -360,21 +386,12 @@ class _Trainer:
                 "it to start anew"
             )
         self.student.load_state_dict(state["student"])
-        self.head.load_state_dict(state["head"])
+        self.heads.load_state_dict(state["heads"])
         self.average = state["average"]
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.images_seen = state["step"], state["images_seen"]
         self.seconds = state["seconds"]
         self.crops.skipped.update(state["skipped"])
-
-
-class _Standardise(nn.Module):
-    def __init__(self, mean: Tensor, std: Tensor) -> None:
-        super().__init__()
-        self.mean, self.std = mean, std
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        return (tokens - self.mean) / self.std
 
 
 def distill(
@@ -424,7 +441,7 @@ def distill(
                 "minutes": f"{trainer.seconds / 60:.1f}",
                 "seed": str(config.seed),
             }
-            save_weights(trainer.average, out, metadata=about)
+            save_weights(trainer.kept(), out, metadata=about)
 
     losses: list[float] = []
     saved = trainer.seconds
@@ -432,9 +449,9 @@ def distill(
         coming = ahead.submit(trainer.prepare, trainer.step)
         while trainer.progress() < 1:
             start = time.perf_counter()
-            images, goal = coming.result()
+            images, goals = coming.result()
             coming = ahead.submit(trainer.prepare, trainer.step + 1)
-            losses.append(trainer.train_step(images, goal))
+            losses.append(trainer.train_step(images, goals))
             trainer.seconds += time.perf_counter() - start
             if trainer.step % 100 == 0:
                 log(
@@ -446,7 +463,7 @@ def distill(
                 save()
                 saved = trainer.seconds
     save()
-    student.load_state_dict(trainer.average)
+    student.load_state_dict(trainer.kept())
     student.eval()
     return DistillResult(
         steps=trainer.step,
@@ -461,5 +478,6 @@ def save_weights(state: Mapping[str, Tensor], path: Path, *, metadata: Mapping[s
     """Write tensors to a .safetensors file in half precision, atomically."""
     half = {name: value.detach().half().cpu().contiguous() for name, value in state.items()}
     write_atomic(
-        path, lambda temporary: safetensors.torch.save_file(half, temporary, metadata=dict(metadata))
+        path,
+        lambda temporary: safetensors.torch.save_file(half, temporary, metadata=dict(metadata)),
     )

@@ -7,24 +7,40 @@ ViT taps this one.
 
 from typing import Any
 
-import torch
 from timm.layers import PatchEmbed
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 PATCH_SIZE = 16
 EMBED_DIM = 192  # that of ViT-Ti, whose tokens are regressed as they are
-DEPTH = 6
+DEPTH = 4
 NUM_HEADS = 3
+GRID_BLOCKS = 3  # residual convolutions at stride 16, before the attention
 STEM_WIDTHS = (32, 64, 128)  # channels at strides 2, 4 and 8
 MEAN = STD = (0.5, 0.5, 0.5)
 
 
-class ConvStem(PatchEmbed):
-    """timm's patch embedding whose one 16 x 16 convolution is four of 3 x 3 with stride 2.
+class ConvBlock(nn.Module):
+    """A residual block of ConvNeXt's kind: depthwise, then two pointwise; [B, C, h, w] -> same."""
 
-    Images [B, 3, H, W] -> a grid of H/16 x W/16 patches in the format that timm asks for. Each
-    patch sees a little beyond its border (31 x 31 pixels).
+    def __init__(self, width: int, *, kernel: int) -> None:
+        super().__init__()
+        self.spread = nn.Conv2d(width, width, kernel, padding=kernel // 2, groups=width)
+        self.norm = nn.GroupNorm(1, width)  # of each image alone: a batch changes nothing
+        self.widen = nn.Conv2d(width, 3 * width, 1)
+        self.act = nn.GELU()
+        self.narrow = nn.Conv2d(3 * width, width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.narrow(self.act(self.widen(self.norm(self.spread(x)))))
+
+
+class ConvStem(PatchEmbed):
+    """timm's patch embedding with small convolutions for the one of 16 x 16.
+
+    Images [B, 3, H, W] -> a grid of H/16 x W/16 patches in the format that timm asks for: four
+    3 x 3 convolutions of stride 2, then residual blocks on the grid. Patches see beyond their
+    borders.
     """
 
     def __init__(
@@ -51,6 +67,7 @@ class ConvStem(PatchEmbed):
             ]
             previous = width
         layers.append(nn.Conv2d(previous, embed_dim, 3, stride=2, padding=1, bias=bias))
+        layers += [ConvBlock(embed_dim, kernel=7) for _ in range(GRID_BLOCKS)]
         self.proj = nn.Sequential(*layers)
 
 

@@ -1,14 +1,12 @@
 """Weights from a local file, the hub or the bundle: tensors only, never a pickle."""
 
 import hashlib
-import pickle
 import sys
 from importlib import resources
 from pathlib import Path
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from raynef.core.errors import UserError
@@ -19,7 +17,11 @@ _CLASSIFIERS = ("head.", "head_dist.", "fc.", "classifier.", "fc_norm.")
 
 def bundled_file() -> Path:
     """The weights of the bundled backbone, half precision."""
-    return Path(str(resources.files("raynef.features"))) / "bundled" / f"{BUNDLED_BACKBONE}.safetensors"
+    return (
+        Path(str(resources.files("raynef.features")))
+        / "bundled"
+        / f"{BUNDLED_BACKBONE}.safetensors"
+    )
 
 
 def resolve_weights(config: Backbone) -> Path | None:
@@ -36,8 +38,8 @@ def resolve_weights(config: Backbone) -> Path | None:
     if weights == "bundled":
         if config.name != BUNDLED_BACKBONE:
             raise UserError(
-                f"backbone.weights 'bundled' holds {BUNDLED_BACKBONE} only, not {config.name}; give "
-                "a .safetensors or .pt file, or 'hub'"
+                f"backbone.weights 'bundled' holds {BUNDLED_BACKBONE} only, not {config.name}; "
+                "give a .safetensors or .pt file, or 'hub'"
             )
         return bundled_file()
     path = Path(weights)
@@ -61,7 +63,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+    except Exception as error:  # readers of damaged files raise anything: IndexError, KeyError…
         raise UserError(f"weights {path} cannot be read as tensors only: {error}") from error
     for key in ("state_dict", "model", "teacher", "state_dict_ema"):
         if isinstance(state, dict) and isinstance(state.get(key), dict):
@@ -81,15 +83,15 @@ def load_weights(model: nn.Module, path: Path) -> None:
     """
     state = {name: tensor.float() for name, tensor in read_state(path).items()}
     to_timm = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
-    if to_timm is not None:
-        state = to_timm(state, model)
     wanted = model.state_dict()
-    state = {
-        name: tensor
-        for name, tensor in state.items()
-        if name in wanted or not name.startswith(_CLASSIFIERS)
-    }
     try:
+        if to_timm is not None:
+            state = to_timm(state, model)
+        state = {
+            name: tensor
+            for name, tensor in state.items()
+            if name in wanted or not name.startswith(_CLASSIFIERS)
+        }
         model.load_state_dict(state, strict=True)
-    except RuntimeError as error:
+    except Exception as error:  # timm's filter meets tensors of another model with any error
         raise UserError(f"weights {path} do not fit the backbone: {error}") from error

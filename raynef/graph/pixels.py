@@ -38,20 +38,17 @@ def pixel_edges(
     """
     device = thumbnails.device
     place = coordinates(thumbnails.shape[1], thumbnails.shape[2], thumbnails)
-    rows, columns, first = [], [], 0
+    none = torch.empty(0, dtype=torch.int64, device=device)
+    rows, columns, first = [none], [none], 0
     for image, keep in zip(thumbnails, valid, strict=True):
         colour, where = image[keep], place[keep]
         size = colour.shape[0]
-        none = torch.empty(0, dtype=torch.int64, device=device)
         edges = torch.cat([none, *_nearest_codes(colour, where, pixel_neighbors)])
         one_way = (edges // max(1, size), edges % max(1, size))
         both = torch.unique(torch.cat((edges, one_way[1] * size + one_way[0])))
         rows.append(both // max(1, size) + first)
         columns.append(both % max(1, size) + first)
         first += size
-    if not rows:
-        none = torch.empty(0, dtype=torch.int64, device=device)
-        return none, none
     return torch.cat(rows), torch.cat(columns)
 
 

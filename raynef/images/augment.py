@@ -31,7 +31,7 @@ def augment(image: np.ndarray, data: Data, *, seed: int, view: int, index: int) 
     """View number ``view`` of image ``index``, from its pixels uint8 [H, W, 3]."""
     draws = generator("view", seed, view, index)
     scale = draws.uniform(*data.scale)
-    size = short_side_size(*image.shape[:2], max(1, round(data.short_side * scale)))
+    size = short_side_size(image.shape, max(1, round(data.short_side * scale)))
     top = int(draws.integers(0, max(0, size[0] - data.crop) + 1))
     left = int(draws.integers(0, max(0, size[1] - data.crop) + 1))
     extent = (min(data.crop, size[0]), min(data.crop, size[1]))
@@ -57,8 +57,8 @@ def photometric_distortion(pixels: np.ndarray, draws: np.random.Generator) -> np
     hue = int(draws.integers(-18, 19)) if draws.random() < 0.5 else 0
 
     image = Image.fromarray(pixels)
-    before = _table(levels + brightness)
-    image = image.point(3 * _table(np.float32(before) * (contrast if contrast_first else 1.0)))
+    before = np.array(_table(levels + brightness), dtype=np.float32)
+    image = image.point(3 * _table(before * (contrast if contrast_first else 1.0)))
     if saturation != 1.0 or hue:
         turned = [int(level) for level in (levels + round(hue * 256 / 360)) % 256]
         tables = turned + _table(levels * saturation) + _table(levels)

@@ -1,11 +1,12 @@
 """One image or label file to pixels, as a viewer would show it, or a reason why not."""
 
+import contextlib
 import io
 import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from raynef.core.errors import BadImageError, UserError
 
@@ -13,6 +14,15 @@ IMAGE_SUFFIXES = frozenset(
     {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp"}
 )
 _BACKGROUND = (255, 255, 255)  # what a transparent image is laid upon
+_TURNS = {  # EXIF orientation -> what makes the image upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 def read_image(path: str | Path) -> np.ndarray:
@@ -41,7 +51,7 @@ def decode_image(encoded: bytes) -> np.ndarray:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(encoded)) as image:
                 image.load()
-                return to_rgb(ImageOps.exif_transpose(image))
+                return to_rgb(upright(image))
     except UnidentifiedImageError as error:
         raise BadImageError("not an image") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -50,6 +60,19 @@ def decode_image(encoded: bytes) -> np.ndarray:
         raise BadImageError("too large for the memory") from error
     except Exception as error:  # decoders of hostile files raise anything: struct.error, KeyError…
         raise BadImageError(f"damaged ({type(error).__name__}: {error})") from error
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """The image turned as its EXIF asks; as it is where the EXIF cannot be read.
+
+    ``ImageOps.exif_transpose`` also writes the other tags anew and fails on malformed ones, which
+    viewers ignore.
+    """
+    orientation = None
+    with contextlib.suppress(Exception):  # of any kind, from damaged tags of any kind
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+    turn = _TURNS.get(orientation) if isinstance(orientation, int) else None
+    return image if turn is None else image.transpose(turn)
 
 
 def to_rgb(image: Image.Image) -> np.ndarray:
@@ -65,9 +88,10 @@ def to_rgb(image: Image.Image) -> np.ndarray:
 
 def _to_8_bit(values: np.ndarray) -> np.ndarray:
     """Integers of 8 or 16 bits by their range; other values stretched from least to most."""
+    whole = np.issubdtype(values.dtype, np.integer)
     values = np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0)
     low, high = values.min(), values.max()
-    if 0 <= low and high <= 65535 and float(high).is_integer():
+    if whole and low >= 0 and high <= 65535:
         scaled = values if high <= 255 else values / 257
     else:
         scaled = (values - low) * (255 / (high - low) if high > low else 0)

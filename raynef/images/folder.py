@@ -6,8 +6,6 @@ from pathlib import Path
 from raynef.core.errors import UserError
 from raynef.images.decode import IMAGE_SUFFIXES
 
-IGNORE = 255  # label of pixels that are not scored
-
 
 @dataclass(frozen=True)
 class ImageFile:
@@ -43,10 +41,12 @@ def open_folder(root: str | Path, split: str | None) -> ImageSet:
     ``classes.txt`` a name a line. Any other folder is a tree of images without labels.
 
     Raises:
-        UserError: no such folder, no image in it, a name of the split without an image, or a name
+        UserError: no such folder, no image in it, a name of the split without an image, or a split
             that leads out of the root.
     """
     root = Path(root)
+    if split and (Path(split).is_absolute() or ".." in Path(split).parts):
+        raise UserError(f"split {split!r} leads out of data.root")
     if not root.is_dir():
         raise UserError(f"data.root {str(root)!r} is not a folder")
     base = root / "images" if (root / "images").is_dir() else root

@@ -1,13 +1,16 @@
 """Resizing and cropping of arrays that hold pixels or labels."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from PIL import Image
 
 from raynef.core.errors import UserError
 
 
-def short_side_size(height: int, width: int, short_side: int) -> tuple[int, int]:
-    """(H, W) with the short side at ``short_side`` and the aspect kept, each side at least 1."""
+def short_side_size(shape: Sequence[int], short_side: int) -> tuple[int, int]:
+    """(H, W) of [H, W, …] with the short side at ``short_side`` and the aspect kept."""
+    height, width = shape[0], shape[1]
     scale = short_side / min(height, width)
     return max(1, round(height * scale)), max(1, round(width * scale))
 
@@ -66,5 +69,5 @@ def for_scoring(
             f"the label of {name} is {label.shape[1]}x{label.shape[0]} pixels, "
             f"but its image is {image.shape[1]}x{image.shape[0]}"
         )
-    size = short_side_size(*label.shape, short_side)
+    size = short_side_size(label.shape, short_side)
     return centre_crop(resize(image, size), crop), centre_crop(resize_label(label, size), crop)

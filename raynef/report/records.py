@@ -5,8 +5,6 @@ from typing import Any
 
 import numpy as np
 
-IGNORE = 255  # in label maps: this pixel has no label
-
 
 @dataclass(frozen=True)
 class GalleryItem:

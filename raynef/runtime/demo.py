@@ -33,7 +33,6 @@ def demo(recipe: Recipe, out: str | Path, *, num_train: int, num_val: int) -> di
         names = (sample / "val.txt").read_text(encoding="utf-8").split()
         predict(run, sample / "images" / f"{names[0]}.jpg", out / "segments")
     page = write_report(run)
-    logger.info("the report is at %s", page["report"])
     return {
         **{name: scores[name] for name in ("miou", "accuracy", "num_images", "per_class_iou")},
         "images_per_second": trained["images_per_second"],

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from filelock import FileLock, Timeout
 
-from raynef.core.errors import BadImageError, UserError
+from raynef.core.errors import BadImageError, UserError, require
 from raynef.core.recipe import Backbone as BackboneConfig
-from raynef.core.recipe import Data, Recipe
-from raynef.features.backbone import NUM_TAPS, load_backbone
+from raynef.core.recipe import Data, Recipe, check
+from raynef.features.backbone import NUM_TAPS, Backbone, load_backbone
 from raynef.features.extract import Features, extract_features
 from raynef.images.augment import augment
 from raynef.images.datasets import open_split
@@ -167,6 +167,18 @@ def _extract(recipe: Recipe, images: ImageSet, folder: Path, journal: StoreProgr
         logger.warning("features: %s", describe_skipped(journal.skipped))
 
 
+def fitting_backbone(recipe: Recipe) -> Backbone:
+    """The recipe's backbone. Raises UserError where its patches do not divide the crop."""
+    backbone = load_backbone(recipe.backbone)
+    require(
+        recipe.data.crop % backbone.patch_size == 0,
+        "data.crop",
+        f"a multiple of the patch size {backbone.patch_size} of {backbone.name}",
+        recipe.data.crop,
+    )
+    return backbone
+
+
 def _units(recipe: Recipe, images: ImageSet, folder: Path) -> list[Unit]:
     """One unit for each shard, the same whenever the same recipe asks."""
     per_shard = _images_per_shard(recipe)
@@ -259,7 +271,9 @@ def extract_store(
 ) -> dict[str, Any]:
     """Make a store and say what is in it: the result of ``raynef extract``."""
     started = time.monotonic()
+    check(recipe)
     images = open_split(recipe.data, recipe.data.train_split)
+    fitting_backbone(recipe)
     with ray_session(address):
         store = ensure_store(recipe, images, folder)
     return {

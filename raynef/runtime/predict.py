@@ -1,6 +1,7 @@
 """Prediction on Ray: new images in, cluster maps and overlays out."""
 
 import logging
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +87,9 @@ def _files(source: Path) -> tuple[ImageFile, ...]:
 def _output_names(files: tuple[ImageFile, ...]) -> list[str]:
     """``a/b.jpg`` becomes ``a/b.png``, or ``a/b.jpg.png`` where two images share a stem."""
     stems = [Path(file.name).with_suffix(".png").as_posix() for file in files]
+    times = Counter(stems)
     return [
-        stem if stems.count(stem) == 1 else f"{file.name}.png"
+        stem if times[stem] == 1 else f"{file.name}.png"
         for stem, file in zip(stems, files, strict=True)
     ]
 

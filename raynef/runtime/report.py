@@ -1,6 +1,7 @@
 """Gathers what a run left in its folder, and writes its report."""
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from raynef.report.page import render
 from raynef.report.records import ClusterCard, GalleryItem, Report
 from raynef.runtime.run import RunFolder
 from raynef.segmenter import Segmenter
+
+logger = logging.getLogger("raynef")
 
 _GALLERY_ROWS = 12
 _CARD_IMAGES = 48  # images that are searched for the patches that define a cluster
@@ -59,6 +62,7 @@ def write_report(path: str | Path) -> dict[str, Any]:
         )
     )
     write_text(run.report_file, page)
+    logger.info("report: %s", run.report_file)
     return {"run": str(run.path), "report": str(run.report_file)}
 
 

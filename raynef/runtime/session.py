@@ -55,6 +55,7 @@ def ray_session(address: str | None = None, *, min_cpus: int = 2) -> Iterator[No
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
         "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
         "RAY_BACKEND_LOG_LEVEL": "fatal",
+        "RAY_USAGE_STATS_ENABLED": "0",
     }
     for name, value in quiet.items():
         os.environ.setdefault(name, value)
@@ -84,6 +85,7 @@ def ray_session(address: str | None = None, *, min_cpus: int = 2) -> Iterator[No
                 log_to_driver=False,
                 _temp_dir=str(scratch),
             )
+        _guard_token()
         yield
     finally:
         ray.shutdown()
@@ -101,6 +103,13 @@ def _without_stderr() -> Iterator[None]:
     finally:
         os.dup2(saved, 2)
         os.close(saved)
+
+
+def _guard_token() -> None:
+    """Ray writes the token that protects the embedded cluster readable by all: owner only."""
+    token = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
+    with contextlib.suppress(OSError):
+        token.chmod(0o600)
 
 
 def _require_cpus(min_cpus: int) -> None:

@@ -21,13 +21,18 @@ from ray.util.queue import Empty, Queue
 from raynef.core.collectives import Collectives
 from raynef.core.errors import NonFiniteLossError, UserError
 from raynef.core.files import write_json, write_text
-from raynef.core.recipe import Recipe, from_dict, to_dict
+from raynef.core.recipe import Recipe, check, from_dict, to_dict
 from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.images.datasets import open_split
 from raynef.images.folder import ImageSet
 from raynef.runtime.batches import Batches, StoredBatches, StreamedBatches, plan, usable_batch_size
 from raynef.runtime.collectives import current_collectives
-from raynef.runtime.features import describe_skipped, ensure_store, scan
+from raynef.runtime.features import (
+    describe_skipped,
+    ensure_store,
+    fitting_backbone,
+    scan,
+)
 from raynef.runtime.progress import Progress
 from raynef.runtime.run import RunFolder, hold
 from raynef.runtime.session import gpus_in_cluster, ray_session
@@ -51,18 +56,13 @@ def train(recipe: Recipe, out: str | Path, *, address: str | None = None) -> dic
         UserError: the user's mistake, named.
         NonFiniteLossError: with step and rank.
     """
-    with hold(out, recipe) as run:
+    with hold(out, check(recipe)) as run:
         finished = run.finished()
         if finished is not None:
             logger.info("%s is finished; its result:", run.path)
             return finished
         images = open_split(recipe.data, recipe.data.train_split)
-        backbone = load_backbone(recipe.backbone)  # before Ray starts: a wrong name costs seconds
-        if recipe.data.crop % backbone.patch_size:
-            raise UserError(
-                f"data.crop must be a multiple of the patch size {backbone.patch_size} of "
-                f"{backbone.name}, got {recipe.data.crop}"
-            )
+        backbone = fitting_backbone(recipe)  # before Ray starts: a wrong name costs seconds
         logger.info("%d training images under %s", len(images.files), images.root)
         with ray_session(address, min_cpus=_cpus_needed(recipe)):
             return _train(recipe, run, images, NUM_TAPS * backbone.dim)

@@ -59,7 +59,7 @@ class Segmenter:
 
     Args:
         backbone: with its weights.
-        psi: trained.
+        psi: trained; its head is made plain.
         backbone_config: the recipe's, for saving.
         short_side: size at which images are segmented, in pixels.
         mapping: see ``Mapping``.
@@ -74,7 +74,7 @@ class Segmenter:
         short_side: int,
         mapping: Mapping | None = None,
     ) -> None:
-        self.backbone, self.psi = backbone.eval(), psi.eval()
+        self.backbone, self.psi = backbone.eval(), psi.plain().eval()
         self.backbone_config, self.short_side, self.mapping = backbone_config, short_side, mapping
 
     @property
@@ -187,8 +187,15 @@ class Segmenter:
             backbone_config = dataclasses.replace(
                 backbone_config, weights=str((folder / _BACKBONE).absolute())
             )
+        elif weights_identity(backbone_config) != config["backbone_weights"]:
+            raise UserError(
+                f"{folder} was trained on other weights of {backbone_config.name} than this raynef "
+                "has; train it again, or use the raynef that made it"
+            )
         backbone = load_backbone(backbone_config)
-        psi = Psi(NUM_TAPS * backbone.dim, num_clusters, num_blocks=num_blocks)
+        psi = Psi(
+            NUM_TAPS * backbone.dim, num_clusters, num_blocks=num_blocks, orthogonal_head=False
+        )
         try:
             psi.load_state_dict(read_state(folder / _WEIGHTS))
         except RuntimeError as error:

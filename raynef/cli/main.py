@@ -135,7 +135,7 @@ def _cause_within(error: BaseException, kind: type[Exception]) -> Exception | No
         # Ray's wrapper is an instance of its cause's class too; its text is a traceback.
         if isinstance(found, kind) and not type(found).__module__.startswith("ray."):
             return found
-        queue += [found.__cause__, found.__context__, getattr(found, "cause", None)]
+        queue += [found.__cause__, getattr(found, "cause", None)]
         queue += list(getattr(found, "worker_failures", {}).values())
     return None
 

@@ -245,6 +245,14 @@ def _build(kind: Any, values: Any, source: str, prefix: str) -> Any:
     return kind(**built)
 
 
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _convert(hint: Any, value: Any, source: str, name: str) -> Any:
     """A plain value as the field's type, or UserError."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
@@ -267,6 +275,8 @@ def _convert(hint: Any, value: Any, source: str, name: str) -> Any:
             return tuple(_convert(kind, item, source, name) for kind, item in pairs)
     elif hint is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
+    elif hint is float and isinstance(value, str) and _is_number(value):
+        return float(value)  # YAML 1.1 reads 1e-3, without a point, as text
     elif (
         (hint is bool and isinstance(value, bool))
         or (hint is int and isinstance(value, int) and not isinstance(value, bool))

@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import orthogonal
 
 from raynef.core.draws import seed_of
@@ -49,8 +50,9 @@ class Block(nn.Module):
 class Psi(nn.Module):
     """Neural eigenfunctions: backbone taps to K logits a patch.
 
-    The weight of the head is kept orthogonal (plain where K exceeds the input's dimension). The
-    initial weights follow from ``seed`` alone.
+    The weight of the head is kept orthogonal (plain where K exceeds the input's dimension, or where
+    ``orthogonal_head`` is False: what is saved has a plain one). The initial weights follow from
+    ``seed`` alone.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Psi(nn.Module):
         head_dim: int = 64,
         mlp_dim: int = 576,
         seed: int = 0,
+        orthogonal_head: bool = True,
     ) -> None:
         super().__init__()
         with torch.random.fork_rng(devices=[]):
@@ -74,8 +77,17 @@ class Psi(nn.Module):
             self.norm = nn.LayerNorm(in_dim)
             self.head = nn.Linear(in_dim, num_eigenfunctions)
             self.apply(_initialise)
-            if num_eigenfunctions <= in_dim:
+            if orthogonal_head and num_eigenfunctions <= in_dim:
                 orthogonal(self.head, "weight")
+
+    def plain(self) -> "Psi":
+        """Fix the head's weight as it is, in place: training is over, and making an orthogonal
+        matrix of its parameters at every forward pass costs more than the head itself."""
+        if parametrize.is_parametrized(self.head):
+            parametrize.remove_parametrizations(self.head, "weight")
+            # In memory as it will be when it is loaded: rounding follows the layout.
+            self.head.weight = nn.Parameter(self.head.weight.detach().contiguous())
+        return self
 
     def features(self, taps: Tensor, valid: Tensor | None = None) -> Tensor:
         """What precedes the head: taps [B, T, h·w, D], valid [B, h·w] -> [B, h·w, T·D]."""

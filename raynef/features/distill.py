@@ -368,7 +368,7 @@ class _Trainer:
             "step": self.step,
             "images_seen": self.images_seen,
             "seconds": self.seconds,
-            "skipped": self.crops.skipped,
+            "skipped": dict(self.crops.skipped),  # the teacher's thread may add to it
         }
 
     def restore(self, path: Path) -> None:
@@ -477,7 +477,6 @@ def distill(
 def save_weights(state: Mapping[str, Tensor], path: Path, *, metadata: Mapping[str, str]) -> None:
     """Write tensors to a .safetensors file in half precision, atomically."""
     half = {name: value.detach().half().cpu().contiguous() for name, value in state.items()}
-    write_atomic(
-        path,
-        lambda temporary: safetensors.torch.save_file(half, temporary, metadata=dict(metadata)),
-    )
+    # Not save_file, which makes a file that only its owner can read.
+    encoded = safetensors.torch.save(half, metadata=dict(metadata))
+    write_atomic(path, lambda temporary: temporary.write_bytes(encoded))

@@ -37,12 +37,13 @@ def open_folder(root: str | Path, split: str | None) -> ImageSet:
     """Open a split of a folder of images.
 
     With an ``images/`` folder inside, its images are the data set, ``{split}.txt`` lists the stems
-    of a split (no such file: all images), ``labels/`` holds PNGs of the same stem and
-    ``classes.txt`` a name a line. Any other folder is a tree of images without labels.
+    of a split (where no split has a list, every image is in every split), ``labels/`` holds PNGs
+    of the same stem and ``classes.txt`` a name a line. Any other folder is a tree of images
+    without labels.
 
     Raises:
-        UserError: no such folder, no image in it, a name of the split without an image, or a split
-            that leads out of the root.
+        UserError: no such folder, no image in it, a split without a list beside others that have
+            one, a name in the list without an image, or a split that leads out of the root.
     """
     root = Path(root)
     if split and (Path(split).is_absolute() or ".." in Path(split).parts):
@@ -57,6 +58,9 @@ def open_folder(root: str | Path, split: str | None) -> ImageSet:
     if list_file is not None and base != root and list_file.is_file():
         found = _listed(found, base, list_file)
     else:
+        others = sorted(path.name for path in root.glob("*.txt") if path.name != "classes.txt")
+        if split and base != root and others:
+            raise UserError(f"{root} has no {split}.txt, but {', '.join(others)}")
         split = None
     labels = root / "labels" if base != root and (root / "labels").is_dir() else None
     files = tuple(
@@ -106,8 +110,11 @@ def _listed(found: list[Path], base: Path, list_file: Path) -> list[Path]:
 def _class_names(path: Path) -> tuple[str, ...]:
     if not path.is_file():
         return ()
-    lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
-    return tuple(line for line in lines if line)
+    names = path.read_text(encoding="utf-8").rstrip().splitlines()
+    for number, name in enumerate(names, start=1):
+        if not name.strip():
+            raise UserError(f"{path} has no name in line {number}; line n names class n - 1")
+    return tuple(name.strip() for name in names)
 
 
 def require_labels(images: ImageSet) -> None:

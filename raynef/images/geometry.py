@@ -7,11 +7,17 @@ from PIL import Image
 
 from raynef.core.errors import UserError
 
+_LONGEST = 16
+
 
 def short_side_size(shape: Sequence[int], short_side: int) -> tuple[int, int]:
-    """(H, W) of [H, W, …] with the short side at ``short_side`` and the aspect kept."""
+    """(H, W) of [H, W, …] with the short side at ``short_side`` and the aspect kept.
+
+    A strip stays smaller: its long side is at most ``_LONGEST`` times ``short_side``, or one pixel
+    line of 5,000 would become a gigabyte.
+    """
     height, width = shape[0], shape[1]
-    scale = short_side / min(height, width)
+    scale = min(short_side / min(height, width), _LONGEST * short_side / max(height, width))
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 

@@ -19,14 +19,14 @@ logger = logging.getLogger("raynef")
 def demo(recipe: Recipe, out: str | Path, *, num_train: int, num_val: int) -> dict[str, Any]:
     """Render, train, evaluate, segment, report; the result of ``raynef demo``.
 
-    Writes OUT/images (the sample), OUT/run and OUT/segments.
+    Writes OUT/sample, OUT/demo (the run) and OUT/segments.
     """
     out = Path(out).absolute()
     sample = out / "sample"
     logger.info("rendering %d scenes into %s", num_train + num_val, sample)
     write_scenes(sample, num_train=num_train, num_val=num_val, seed=recipe.train.seed)
     recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, root=str(sample)))
-    run = out / "run"
+    run = out / "demo"
     with ray_session():
         trained = train(recipe, run)
         scores = evaluate(run)

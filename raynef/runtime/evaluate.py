@@ -180,11 +180,12 @@ def _scores(
         )
         + f", fitted on the {images.split or 'whole'} images that are scored",
         "data": images.root,
-        "class_names": list(names),
-        "clusters": _describe_clusters(table, classes, names),
         "skipped": skipped,
     }
-    write_json(run.evaluate_file, result)
+    write_json(
+        run.evaluate_file,
+        {**result, "class_names": names, "clusters": _describe_clusters(table, classes, names)},
+    )
     logger.info(
         "mIoU %.1f %%, accuracy %.1f %% on %d images",
         100 * scores.miou,

@@ -66,7 +66,11 @@ class RunFolder:
         """run.json. Raises UserError where there is no run."""
         if not self.record_file.is_file():
             raise UserError(f"{self.path} is no run (it has no run.json)")
-        return read_json(self.record_file)
+        try:
+            record = read_json(self.record_file)
+            return {"recipe": record["recipe"], "environment": record.get("environment", {})}
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{self.record_file} is damaged: {error!r}") from error
 
     def recipe(self) -> Recipe:
         """The recipe that the run is bound to."""
@@ -79,7 +83,7 @@ class RunFolder:
 
 @contextlib.contextmanager
 def hold(path: str | Path, recipe: Recipe | None = None) -> Iterator[RunFolder]:
-    """Hold a run's folder: no other process may, and its recipe is fixed at the first time.
+    """Hold a run's folder, so that no other process may, and only for the recipe of the run.
 
     Args:
         path: the folder; made if a recipe is given.
@@ -111,7 +115,7 @@ def hold(path: str | Path, recipe: Recipe | None = None) -> Iterator[RunFolder]:
     logging.getLogger("raynef").addHandler(handler)
     try:
         if recipe is not None:
-            _bind(run, recipe)
+            _require_same_recipe(run, recipe)
         yield run
     finally:
         logging.getLogger("raynef").removeHandler(handler)
@@ -124,7 +128,13 @@ def _is_ours(run: RunFolder) -> bool:
     return run.record_file.is_file() or {p.name for p in run.path.iterdir()} <= {".lock", "log.txt"}
 
 
-def _bind(run: RunFolder, recipe: Recipe) -> None:
+def bind(run: RunFolder, recipe: Recipe) -> None:
+    """Fix the recipe of a run that is held, and record what it is made with, at its first start."""
+    if not run.record_file.is_file():
+        write_json(run.record_file, {"recipe": to_dict(recipe), "environment": environment()})
+
+
+def _require_same_recipe(run: RunFolder, recipe: Recipe) -> None:
     wanted = to_dict(recipe)
     if run.record_file.is_file():
         found = run.record()["recipe"]
@@ -138,8 +148,6 @@ def _bind(run: RunFolder, recipe: Recipe) -> None:
             raise UserError(
                 f"{run.path} belongs to another recipe: {'; '.join(differing)}. Give another --out"
             )
-        return
-    write_json(run.record_file, {"recipe": wanted, "environment": environment()})
 
 
 def environment() -> dict[str, Any]:

@@ -34,7 +34,7 @@ from raynef.runtime.features import (
     scan,
 )
 from raynef.runtime.progress import Progress
-from raynef.runtime.run import RunFolder, hold
+from raynef.runtime.run import RunFolder, bind, hold
 from raynef.runtime.session import gpus_in_cluster, ray_session
 from raynef.runtime.store import FeatureStore
 from raynef.segmenter import Segmenter
@@ -61,8 +61,10 @@ def train(recipe: Recipe, out: str | Path, *, address: str | None = None) -> dic
         if finished is not None:
             logger.info("%s is finished; its result:", run.path)
             return finished
+        # Before the folder is bound to the recipe, and before Ray starts: a mistake costs seconds.
         images = open_split(recipe.data, recipe.data.train_split)
-        backbone = fitting_backbone(recipe)  # before Ray starts: a wrong name costs seconds
+        backbone = fitting_backbone(recipe)
+        bind(run, recipe)
         logger.info("%d training images under %s", len(images.files), images.root)
         with ray_session(address, min_cpus=_cpus_needed(recipe)):
             return _train(recipe, run, images, NUM_TAPS * backbone.dim)

@@ -114,3 +114,14 @@ def test_gumbel_softmax_is_soft_and_sharpens():
     assert torch.allclose(soft, torch.softmax(logits.half().float() + noise, dim=1))
     sharp = gumbel_softmax(logits, noise, 0.3)
     assert (sharp.max(dim=1).values > soft.max(dim=1).values).all()
+
+
+def test_plain_changes_nothing_but_the_cost():
+    psi = Psi(30, 8).eval()
+    taps = torch.randn(2, 3, 5, 10)
+    before = psi(taps)
+    assert torch.allclose(psi.plain()(taps), before, atol=1e-6)
+    assert not hasattr(psi.head, "parametrizations")
+    other = Psi(30, 8, orthogonal_head=False).eval()
+    other.load_state_dict(psi.state_dict())
+    assert torch.equal(other(taps), psi(taps))

@@ -35,6 +35,7 @@ def spoil(root: Path) -> set[str]:
     Image.fromarray(draws.integers(0, 255, (70, 80, 4), dtype=np.uint8)).save(images / "rgba.png")
     Image.new("RGB", (1, 1), (9, 99, 199)).save(images / "dot.png")
     (root / "train.txt").unlink()
+    (root / "val.txt").unlink()
     return {"truncated.jpg", "empty.png", "text.jpg", "bytes.png"}
 
 

@@ -1,0 +1,109 @@
+"""Extraction in steady state beside a bare loop that reads, decodes and runs the same backbone.
+
+    python tests/benchmarks/bench_extract.py --images DIR [--backbone NAME --weights FILE]
+
+Prints one JSON line. The bare loop runs on the same cores with as many threads, on the same views
+(without them for --plain, where both see a resize and a centre crop only). The start-up of Ray and
+of the actors is left out: the rate counts from the first finished shard on.
+"""
+
+import argparse
+import json
+import os
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from raynef.core.recipe import BUNDLED_BACKBONE, Backbone, Data, Recipe
+from raynef.features.backbone import load_backbone
+from raynef.features.extract import extract_features
+from raynef.images.augment import augment
+from raynef.images.datasets import open_split
+from raynef.images.decode import read_image
+from raynef.runtime import features as features_module
+from raynef.runtime.progress import Progress
+from raynef.runtime.session import ray_session
+
+
+def bare_loop(recipe: Recipe, files: list[str]) -> float:
+    """Images a second of one process."""
+    torch.set_num_threads(os.cpu_count() or 1)
+    backbone = load_backbone(recipe.backbone)
+    size = recipe.backbone.batch_size
+    started = 0.0
+    for start in range(0, len(files), size):
+        if start == size:  # the first batch warms up
+            started = time.perf_counter()
+        views = [
+            augment(read_image(path), recipe.data, seed=0, view=0, index=start + i)
+            for i, path in enumerate(files[start : start + size])
+        ]
+        extract_features(
+            backbone,
+            np.stack([view.pixels for view in views]),
+            np.array([view.extent for view in views]),
+        )
+    return (len(files) - size) / (time.perf_counter() - started)
+
+
+class Timed(Progress):
+    """Notes when shards end, to leave start-up and the last, partial shards out."""
+
+    marks: list[tuple[float, int]] = []  # noqa: RUF012  (one extraction a process)
+
+    def advance(self, count: int, note: str = "") -> None:
+        super().advance(count, note)
+        self.marks.append((time.perf_counter(), self.done))
+
+
+def ours(recipe: Recipe) -> float:
+    """Images a second of ``raynef extract``, from the first finished shard to the last."""
+    features_module.Progress = Timed
+    images = open_split(recipe.data, "train")
+    with tempfile.TemporaryDirectory() as folder, ray_session():
+        features_module.ensure_store(recipe, images, Path(folder) / "store")
+    (first, done_first), (last, done_last) = Timed.marks[0], Timed.marks[-1]
+    return (done_last - done_first) / (last - first)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", required=True)
+    parser.add_argument("--backbone", default=BUNDLED_BACKBONE)
+    parser.add_argument("--weights")
+    parser.add_argument("--crop", type=int, default=320)
+    parser.add_argument("--plain", action="store_true")
+    options = parser.parse_args()
+    data = Data(root=options.images, crop=options.crop, short_side=options.crop, num_views=1)
+    if options.plain:
+        data = Data(
+            root=options.images,
+            crop=options.crop,
+            short_side=options.crop,
+            num_views=1,
+            scale=(1.0, 1.0),
+            flip=0.0,
+            photometric=False,
+        )
+    recipe = Recipe(data=data, backbone=Backbone(name=options.backbone, weights=options.weights))
+    files = [file.path for file in open_split(data, "train").files]
+    bare = bare_loop(recipe, files)
+    rate = ours(recipe)
+    result = {
+        "backbone": options.backbone,
+        "crop": options.crop,
+        "images": len(files),
+        "bare_images_per_s": round(bare, 2),
+        "extract_images_per_s": round(rate, 2),
+        "share": round(rate / bare, 3),
+        "cores": os.cpu_count(),
+        "torch": torch.__version__,
+    }
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

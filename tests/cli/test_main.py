@@ -1,0 +1,367 @@
+"""The command line: quick help, one clear message a mistake, flags over presets."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from raynef.cli.arguments import Evaluate, Predict, Train
+from raynef.cli.main import _cause_within, _plain, main, parse
+from raynef.core.errors import BadImageError, NonFiniteLossError, UserError
+from raynef.core.presets import load_preset
+from raynef.core.recipe import Recipe, from_dict, to_dict
+
+COMMANDS = ["demo", "train", "evaluate", "predict", "extract", "report", "distill"]
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "raynef", *arguments], capture_output=True, text=True, check=False
+    )
+
+
+def fails(capsys, *arguments: str) -> tuple[int, str]:
+    """Exit status and stderr of a command that must say nothing on stdout."""
+    with pytest.raises(SystemExit) as exit_:
+        main(list(arguments))
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "Traceback" not in said.err
+    return exit_.value.code, " ".join(said.err.split())
+
+
+# ------------------------------------------------------------------------------------------ help
+
+
+def test_help_is_quick():
+    """Median of three in seconds of its processor: a busy machine makes no difference."""
+    seconds = []
+    for _ in range(3):
+        before = os.times()
+        done = run("--help")
+        after = os.times()
+        assert done.returncode == 0
+        assert done.stderr == ""
+        assert all(command in done.stdout for command in COMMANDS)
+        used = after.children_user + after.children_system
+        seconds.append(used - before.children_user - before.children_system)
+    assert sorted(seconds)[1] < 0.5
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["evaluate", "--help"]])
+def test_help_imports_neither_torch_nor_ray(arguments):
+    code = (
+        "import sys\n"
+        "from raynef.cli.main import main\n"
+        "try:\n"
+        f"    main({arguments!r})\n"
+        "except SystemExit as exit_:\n"
+        "    print(*sys.modules, file=sys.stderr)\n"
+        "    raise\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    modules = set(done.stderr.split())
+    assert "raynef.cli.main" in modules
+    assert not modules & {"torch", "ray", "timm", "scipy", "pyarrow"}
+
+
+@pytest.mark.parametrize(
+    "flag",
+    [
+        "--graph.alpha",
+        "--eigen.beta",
+        "--eigen.num-eigenfunctions",
+        "--graph.num-neighbors",
+        "--train.batch-size",
+        "--train.num-workers",
+        "--train.epochs",
+        "--train.seed",
+        "--backbone.name",
+        "--backbone.weights",
+        "--backbone.tap",
+        "--data.name",
+        "--data.root",
+        "--recipe",
+        "--out",
+    ],
+)
+def test_help_of_train_names_each_flag(flag, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main(["train", "--help"])
+    assert exit_.value.code == 0
+    assert flag in capsys.readouterr().out.split()
+
+
+# -------------------------------------------------------------------------------------- mistakes
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "evaluate"),
+        (["frobnicate"], "frobnicate"),
+        (["train"], "--out"),
+        (["train", "--out", "RUN", "--train.epoch", "3"], "--train.epoch"),
+        (["train", "--out", "RUN", "--nonsense", "3"], "--nonsense"),
+        (["train", "--out", "RUN", "--train.epochs", "abc"], "--train.epochs"),
+        (["train", "--out", "RUN", "--train.epochs", "0"], "train.epochs must be >= 1, got 0"),
+        (["train", "--out", "RUN", "--train.lr", "inf"], "train.lr must be finite, got inf"),
+        (["train", "--out", "RUN", "--evaluate.match", "best"], "best"),
+        (["train", "--out", "RUN", "--data.scale", "1"], "--data.scale"),
+        (["train", "--out", "RUN", "--recipe", "nope"], "neither a .yaml file nor one of demo"),
+        (["train", "--out", "RUN", "--recipe", "no.yaml"], "recipe no.yaml cannot be read"),
+        (["train", "--out", "RUN", "--recipe", "BAD.yaml"], "did you mean graph.alpha?"),
+        (["extract", "--out", "RUN", "--recipe", "nope"], "neither a .yaml file nor one of demo"),
+        (["evaluate", "RUN"], "RUN is no run (it has no run.json)"),
+        (["evaluate", "RUN", "--data.root", "x"], "RUN is no run"),
+        (["report", "RUN"], "RUN is no run"),
+        (["predict", "RUN"], "--out"),
+    ],
+)
+def test_a_mistake_is_one_clear_message(arguments, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("BAD.yaml").write_text("graph: {alhpa: 1}\n", encoding="utf-8")
+    status, said = fails(capsys, *arguments)
+    assert status == 2
+    assert message in said
+    assert said.count("raynef: ") <= 1
+    assert [path.name for path in tmp_path.iterdir()] == ["BAD.yaml"]  # nothing was begun
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "--out", "RUN"], "data.root is not set"),
+        (["train", "--out", "RUN", "--data.root", "none"], "none' is not a folder"),
+        (["train", "--out", "RUN", "--data.root", "empty"], "no image under"),
+        (["extract", "--out", "RUN", "--data.root", "none"], "none' is not a folder"),
+        (["predict", "RUN", "x.jpg", "--out", "OUT"], "RUN holds no segmenter"),
+    ],
+)
+def test_missing_data_is_one_clear_message(arguments, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("empty").mkdir()
+    status, said = fails(capsys, *arguments)
+    assert status == 2
+    assert message in said
+    assert said.count("raynef: ") == 1
+
+
+def test_as_a_process(tmp_path):
+    done = run("evaluate", str(tmp_path))
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == f"raynef: {tmp_path} is no run (it has no run.json)\n"
+
+
+# ----------------------------------------------------------------------------- flags and presets
+
+
+def test_flags_override_a_preset():
+    base = load_preset("folder")
+    flags = (
+        "--graph.alpha 0.5 --graph.num-neighbors 8 --graph.pixel-neighbors 4 1.5 3 0.2",
+        "--eigen.beta 0.08 --eigen.num-eigenfunctions 32 --backbone.tap keys",
+        "--train.batch-size 4 --train.num-workers 2 --train.epochs 3 --train.seed 7",
+        "--data.scale 1 1 --data.no-photometric",
+    )
+    args = parse(["train", "--out", "RUN", "--recipe", "folder", *" ".join(flags).split()])
+    assert isinstance(args, Train)
+    assert args.out == Path("RUN")
+    config = to_dict(args.config)
+    expected = to_dict(base)
+    expected["graph"] = {"alpha": 0.5, "num_neighbors": 8, "pixel_neighbors": [[4, 1.5], [3, 0.2]]}
+    expected["eigen"] |= {"beta": 0.08, "num_eigenfunctions": 32}
+    expected["train"] |= {"batch_size": 4, "num_workers": 2, "epochs": 3, "seed": 7}
+    expected["data"] |= {"scale": [1.0, 1.0], "photometric": False}
+    expected["backbone"]["tap"] = "keys"
+    assert config == expected
+
+
+def test_without_flags_a_preset_is_what_it_says():
+    assert parse(["train", "--out", "RUN"]).config == load_preset("folder")
+    assert parse(["train", "--out", "RUN", "--recipe", "demo"]).config == load_preset("demo")
+    assert parse(["demo"]).config == load_preset("demo")
+    assert load_preset("demo") != load_preset("folder")
+
+
+def test_flags_override_a_file(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("graph: {alpha: 0.7, num_neighbors: 9}\ntrain: {epochs: 5}\n", encoding="utf-8")
+    config = parse(["extract", "--out", "S", "--recipe", str(path), "--graph.alpha", "0.1"]).config
+    assert (config.graph.alpha, config.graph.num_neighbors, config.train.epochs) == (0.1, 9, 5)
+
+
+def test_a_flag_that_repeats_the_default_overrides_too(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("graph: {alpha: 0.7}\n", encoding="utf-8")
+    args = parse(["train", "--out", "R", "--recipe", str(path), "--graph.alpha", "0.3"])
+    assert args.config.graph.alpha == Recipe().graph.alpha == 0.3
+
+
+def test_paths_are_absolute_and_words_stay(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    flags = ["--data.root", "d", "--backbone.weights", "w.pt", "--train.store", "s"]
+    config = parse(["train", "--out", "RUN", *flags]).config
+    assert config.data.root == str(tmp_path / "d")
+    assert config.backbone.weights == str(tmp_path / "w.pt")
+    assert config.train.store == str(tmp_path / "s")
+    for word in ("hub", "bundled"):
+        config = parse(["train", "--out", "RUN", "--backbone.weights", word]).config
+        assert config.backbone.weights == word
+
+
+def test_evaluate_starts_from_the_runs_own_recipe(tmp_path):
+    recipe = from_dict(
+        {
+            "data": {"root": "/images", "val_split": "test", "crop": 96},
+            "evaluate": {"short_side": 123, "match": "count"},
+        }
+    )
+    record = {"recipe": to_dict(recipe)}
+    (tmp_path / "run.json").write_text(json.dumps(record), encoding="utf-8")
+    args = parse(["evaluate", str(tmp_path)])
+    assert isinstance(args, Evaluate)
+    assert (args.run, args.data, args.evaluate) == (tmp_path, recipe.data, recipe.evaluate)
+    args = parse(["evaluate", str(tmp_path), "--data.root", "other", "--evaluate.match", "iou"])
+    assert (args.data.root, args.data.val_split, args.data.crop) == ("other", "test", 96)
+    assert (args.evaluate.short_side, args.evaluate.match) == (123, "iou")
+
+
+def test_predict_takes_what_it_is_given():
+    args = parse(["predict", "RUN", "x.jpg", "--out", "OUT", "--address", "ray://head:10001"])
+    assert args == Predict(Path("RUN"), Path("x.jpg"), Path("OUT"), "ray://head:10001")
+
+
+# --------------------------------------------------------------------------- results and failures
+
+
+class Wrapped(Exception):
+    """Stands for Ray's exceptions: a cause that is an attribute, and failures by rank."""
+
+    def __init__(self, *, cause=None, worker_failures=None):
+        super().__init__("wrapped")
+        self.cause = cause
+        self.worker_failures = worker_failures or {}
+
+
+class FromRay(UserError):
+    """Ray's wrapper of a UserError is one itself, but its text is a traceback."""
+
+    __module__ = "ray.exceptions"
+    cause: Exception | None = None
+
+    def with_cause(self, cause: Exception) -> "FromRay":
+        self.cause = cause
+        return self
+
+
+def chained(error: Exception, cause: Exception | None, context: Exception | None) -> Exception:
+    error.__cause__, error.__context__ = cause, context
+    return error
+
+
+def circle() -> Exception:
+    one, two = ValueError("one"), ValueError("two")
+    one.__cause__, two.__context__ = two, one
+    return one
+
+
+MISTAKE = UserError("data.root is wrong")
+
+
+@pytest.mark.parametrize(
+    ("error", "found"),
+    [
+        (MISTAKE, MISTAKE),
+        (Wrapped(cause=MISTAKE), MISTAKE),
+        (Wrapped(worker_failures={0: KeyError("x"), 1: MISTAKE}), MISTAKE),
+        (Wrapped(worker_failures={1: Wrapped(cause=Wrapped(cause=MISTAKE))}), MISTAKE),
+        (chained(RuntimeError(), MISTAKE, None), MISTAKE),
+        (chained(RuntimeError(), None, MISTAKE), None),  # another failure while that was handled
+        (FromRay("a traceback").with_cause(MISTAKE), MISTAKE),
+        (FromRay("a traceback"), None),
+        (ValueError("not the user's"), None),
+        (Wrapped(cause="data.root is wrong"), None),
+        (circle(), None),
+    ],
+)
+def test_the_cause_within(error, found):
+    assert _cause_within(error, UserError) is found
+
+
+@pytest.mark.parametrize(
+    ("raised", "status", "message", "traceback"),
+    [
+        (MISTAKE, 2, "raynef: data.root is wrong", False),
+        (Wrapped(cause=MISTAKE), 2, "raynef: data.root is wrong", False),
+        (Wrapped(cause=NonFiniteLossError("step 3")), 1, "raynef: step 3", False),
+        (Wrapped(cause=OSError(28, "No space left on device")), 1, "No space left", False),
+        (Wrapped(cause=ZeroDivisionError("ours")), 1, "Traceback", True),
+        (BadImageError("empty file"), 2, "raynef: empty file", False),
+        (NonFiniteLossError("step 3, rank 1"), 1, "raynef: step 3, rank 1", False),
+        (KeyboardInterrupt(), 1, "raynef: interrupted", False),
+        (OSError(28, "No space left on device"), 1, "No space left on device", False),
+        (ZeroDivisionError("a fault of ours"), 1, "ZeroDivisionError: a fault of ours", True),
+    ],
+)
+def test_exit_status_and_message(raised, status, message, traceback, capsys, monkeypatch):
+    def fail(args):
+        raise raised
+
+    monkeypatch.setattr("raynef.cli.main._dispatch", fail)
+    with pytest.raises(SystemExit) as exit_:
+        main(["report", "RUN"])
+    said = capsys.readouterr()
+    assert exit_.value.code == status
+    assert said.out == ""
+    assert message in said.err
+    assert ("Traceback" in said.err) == traceback
+
+
+def test_the_result_is_one_line_of_json(capsys, monkeypatch):
+    result = {"miou": float("nan"), "iou": {"straße": 0.5, "x": float("inf")}, "run": Path("a/b")}
+    monkeypatch.setattr("raynef.cli.main._dispatch", lambda args: {**result, "sizes": (1, 2.5)})
+    with pytest.raises(SystemExit) as exit_:
+        main(["report", "RUN"])
+    said = capsys.readouterr()
+    assert exit_.value.code == 0
+    assert said.err == ""
+    assert said.out.count("\n") == 1
+    assert json.loads(said.out) == {
+        "miou": None,
+        "iou": {"straße": 0.5, "x": None},
+        "run": "a/b",
+        "sizes": [1, 2.5],
+    }
+    assert "straße" in said.out
+
+
+def test_plain_keeps_what_json_has():
+    value = {"a": [1, 2.5, None, True, "x"], "b": {}}
+    assert _plain(value) == value
+
+
+def test_main_leaves_no_handler_behind(capsys):
+    import logging
+
+    before = list(logging.getLogger("raynef").handlers)
+    for _ in range(2):
+        fails(capsys, "report", "no-such-run")
+    assert logging.getLogger("raynef").handlers == before
+
+
+def test_an_unreadable_image_to_predict_is_named(capsys, tmp_path):
+    """A segmenter's folder that is none, given a file that is an image."""
+    Image.fromarray(np.zeros((2, 2), np.uint8)).save(tmp_path / "x.png")
+    (tmp_path / "RUN").mkdir()
+    arguments = [str(tmp_path / "RUN"), str(tmp_path / "x.png"), "--out", str(tmp_path / "OUT")]
+    status, said = fails(capsys, "predict", *arguments)
+    assert status == 2
+    assert f"{tmp_path / 'RUN'} holds no segmenter" in said
+    assert not (tmp_path / "OUT").exists()

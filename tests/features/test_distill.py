@@ -1,0 +1,201 @@
+"""Distillation on a few random images, and the file that is bundled."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors import safe_open
+from timm.models.vision_transformer import VisionTransformer
+
+from raynef.core.errors import NonFiniteLossError, UserError
+from raynef.features.distill import DistillConfig, ImageSource, distill, patch_tokens
+from raynef.features.student import EMBED_DIM, create_student
+from raynef.features.weights import bundled_file, load_weights
+from raynef.images.decode import read_image
+
+SMALL = DistillConfig(
+    steps=4,
+    batch_size=2,
+    crop_sizes=((32, 0.5), (48, 0.5)),
+    stats_batches=2,
+    learning_rate=2e-3,
+    autocast=False,
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six pictures of coloured stripes."""
+    root = tmp_path_factory.mktemp("images")
+    rng = np.random.default_rng(0)
+    for index in range(6):
+        coarse = rng.integers(0, 256, (4, 5, 3), dtype=np.uint8)
+        Image.fromarray(coarse).resize((80, 64), Image.Resampling.NEAREST).save(
+            root / f"{index}.png"
+        )
+    return root
+
+
+def make_teacher(*, dim: int = EMBED_DIM, patch_size: int = 16) -> VisionTransformer:
+    torch.manual_seed(7)
+    teacher = VisionTransformer(
+        img_size=32, patch_size=patch_size, embed_dim=dim, depth=2, num_heads=2, num_classes=0,
+        dynamic_img_size=True,
+    )  # fmt: skip
+    teacher.pretrained_cfg = {"mean": (0.4, 0.5, 0.6), "std": (0.2, 0.3, 0.4)}
+    return teacher
+
+
+def make_student() -> VisionTransformer:
+    torch.manual_seed(1)
+    return create_student(img_size=32)
+
+
+def source(folder: Path) -> list[ImageSource]:
+    return [ImageSource(tuple(sorted(folder.iterdir())))]
+
+
+def settings(**changes: object) -> DistillConfig:
+    return DistillConfig(**{**SMALL.__dict__, **changes})  # type: ignore[arg-type]
+
+
+def test_loss_falls(folder: Path) -> None:
+    lines: list[str] = []
+    config = settings(steps=1, cutmix=0.0, jitter=0.0, crop_sizes=((32, 1.0),))
+    first = distill(
+        make_teacher(), make_student(), source(folder), read_image=read_image, config=config
+    )
+    last = distill(
+        make_teacher(),
+        make_student(),
+        source(folder),
+        read_image=read_image,
+        config=settings(steps=100, cutmix=0.0, jitter=0.0, crop_sizes=((32, 1.0),)),
+        log=lines.append,
+    )
+    assert last.loss < 0.9 * first.loss  # the mean over all 100 steps, the bad first ones included
+    assert last.steps == 100
+    assert last.images_seen == 200
+    assert len(lines) == 1
+
+
+def test_resumed_is_uninterrupted(folder: Path, tmp_path: Path) -> None:
+    whole = make_student()
+    distill(make_teacher(), whole, source(folder), read_image=read_image, config=SMALL)
+
+    checkpoint = tmp_path / "run.pt"
+    options = {"read_image": read_image, "config": SMALL, "checkpoint": checkpoint}
+    reads = 0
+
+    def read_then_die(path: Path) -> np.ndarray:
+        nonlocal reads
+        reads += 1
+        if reads > 6:  # saved by then: save_every_minutes is 0
+            raise KeyboardInterrupt
+        return read_image(path)
+
+    config = settings(save_every_minutes=0.0, cache_mb=0)
+    options["config"] = config
+    with pytest.raises(KeyboardInterrupt):
+        distill(
+            make_teacher(),
+            make_student(),
+            source(folder),
+            **{**options, "read_image": read_then_die},
+        )
+    assert 0 < torch.load(checkpoint, weights_only=True)["step"] < 4
+    torch.manual_seed(99)
+    resumed = make_student()
+    result = distill(make_teacher(), resumed, source(folder), **options)
+    assert result.steps == 4
+    for name, value in whole.state_dict().items():
+        torch.testing.assert_close(resumed.state_dict()[name], value, rtol=0, atol=0)
+
+
+def test_checkpoint_of_other_settings_is_refused(folder: Path, tmp_path: Path) -> None:
+    checkpoint = tmp_path / "run.pt"
+    for steps in (1, 2):
+        if steps == 2:
+            with pytest.raises(UserError, match="steps"):
+                distill(
+                    make_teacher(), make_student(), source(folder), read_image=read_image,
+                    config=settings(steps=steps), checkpoint=checkpoint,
+                )  # fmt: skip
+            return
+        distill(
+            make_teacher(), make_student(), source(folder), read_image=read_image,
+            config=settings(steps=steps), checkpoint=checkpoint,
+        )  # fmt: skip
+
+
+def test_written_file_loads_and_holds_nothing_of_the_teacher(folder: Path, tmp_path: Path) -> None:
+    teacher, student, out = make_teacher(), make_student(), tmp_path / "student.safetensors"
+    distill(
+        teacher, student, source(folder), read_image=read_image, config=SMALL, out=out,
+        metadata={"teacher": "tiny"},
+    )  # fmt: skip
+    loaded = create_student()
+    load_weights(loaded, out)  # strict; resamples the position embeddings from 32 to 224
+    with safe_open(out, "pt") as file:
+        about = file.metadata()
+        assert all(file.get_tensor(name).dtype == torch.float16 for name in file.keys())  # noqa: SIM118
+    assert about["teacher"] == "tiny"
+    assert about["steps"] == "4"
+    theirs = [value for value in teacher.state_dict().values() if value.numel() > 1]
+    for name, value in student.state_dict().items():
+        assert not any(value.shape == t.shape and torch.equal(value, t) for t in theirs), name
+    assert [path.name for path in tmp_path.iterdir()] == ["student.safetensors"]
+
+
+def test_teacher_of_other_width_and_patch_size(folder: Path) -> None:
+    teacher = make_teacher(dim=64, patch_size=8)
+    result = distill(
+        teacher, make_student(), source(folder), read_image=read_image, config=settings(steps=1)
+    )
+    assert np.isfinite(result.loss)
+
+
+def test_corrupt_image_is_skipped_and_named(folder: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(b"not an image")
+    both = [*source(folder), ImageSource((bad,), weight=4.0)]
+    result = distill(make_teacher(), make_student(), both, read_image=read_image, config=SMALL)
+    assert list(result.skipped) == [str(bad)]
+    assert "not an image" in result.skipped[str(bad)]
+    with pytest.raises(UserError, match=r"none of the 1 images can be read.*bad\.jpg"):
+        distill(make_teacher(), make_student(), both[1:], read_image=read_image, config=SMALL)
+
+
+def test_non_finite_loss_stops_with_the_step(folder: Path) -> None:
+    student = make_student()
+    with torch.no_grad():
+        student.blocks[0].mlp.fc1.bias.fill_(float("nan"))
+    with pytest.raises(NonFiniteLossError, match="at step 0"):
+        distill(make_teacher(), student, source(folder), read_image=read_image, config=SMALL)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"steps": None}, {"minutes": 1.0}, {"steps": 0}, {"crop_scale": (0.5, 2.0)}]
+)
+def test_impossible_settings_are_named(folder: Path, changes: dict[str, object]) -> None:
+    with pytest.raises(UserError, match="|".join(changes)):
+        settings(**changes).check()
+
+
+def test_student_takes_any_multiple_of_its_patch() -> None:
+    student = create_student().eval()
+    with torch.inference_mode():
+        middle, last = patch_tokens(student, torch.rand(1, 3, 48, 80))
+    assert middle.shape == last.shape == (1, 15, EMBED_DIM)
+
+
+def test_bundled_file() -> None:
+    path = bundled_file()
+    assert path.stat().st_size < 8_000_000
+    load_weights(create_student(), path)
+    with safe_open(path, "pt") as file:
+        about = file.metadata()
+    assert {"teacher", "command", "steps", "seed"} <= set(about)
+    assert (path.parent / "MODEL_CARD.md").is_file()

@@ -86,7 +86,7 @@ def transposed(matrix: Tensor) -> Tensor:
     rows, columns = matrix.shape
     if matrix.device.type == "cpu":  # SciPy's counting sort takes a fifth of torch's time here
         by_column = _to_scipy(matrix).tocsc()
-        parts = (by_column.indptr, by_column.indices, by_column.data)
-        return csr(*(torch.from_numpy(part) for part in parts), (columns, rows))
+        crow, inner = torch.from_numpy(by_column.indptr), torch.from_numpy(by_column.indices)
+        return csr(crow, inner, torch.from_numpy(by_column.data), (columns, rows))
     csc = matrix.to_sparse_csc()
     return csr(csc.ccol_indices(), csc.row_indices(), csc.values(), (columns, rows))

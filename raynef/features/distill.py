@@ -155,7 +155,8 @@ class Crops:
         image = self._image(draw)
         height, width = image.shape[:2]
         area = height * width * draw.uniform(*self.config.crop_scale)
-        ratio = math.exp(draw.uniform(*map(math.log, self.config.crop_ratio)))
+        narrow, wide_ratio = self.config.crop_ratio
+        ratio = math.exp(draw.uniform(math.log(narrow), math.log(wide_ratio)))
         wide = min(width, math.sqrt(area * ratio))
         high = min(height, math.sqrt(area / ratio))
         left, top = draw.uniform(0, width - wide), draw.uniform(0, height - high)

@@ -94,7 +94,7 @@ def create_student(*, img_size: int | tuple[int, int] = 224) -> VisionTransforme
         dynamic_img_size=True,
         embed_layer=ConvStem,
     )
-    model.pretrained_cfg = {
+    model.pretrained_cfg = {  # pyright: ignore[reportAttributeAccessIssue, reportArgumentType]
         "input_size": (3, 224, 224),
         "mean": MEAN,
         "std": STD,

@@ -39,7 +39,7 @@ def extract_features(
     device = next(backbone.parameters()).device
     batch, height, width, _ = pixels.shape
     grid = (height // backbone.patch_size, width // backbone.patch_size)
-    unit = torch.from_numpy(np.ascontiguousarray(pixels)).to(device).permute(0, 3, 1, 2) / 255.0
+    unit = torch.tensor(pixels, device=device).permute(0, 3, 1, 2) / 255.0
     thumbnails = functional.interpolate(unit, size=grid, mode="bilinear", antialias=True)
     mean = torch.tensor(backbone.mean, device=device)[:, None, None]
     std = torch.tensor(backbone.std, device=device)[:, None, None]

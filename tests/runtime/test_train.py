@@ -79,10 +79,11 @@ def test_two_workers_give_the_curve_of_one(finished, recipe, tmp_path):
     np.testing.assert_allclose(losses(two), losses(finished[0]), rtol=1e-3)
 
 
-def test_streamed_features_make_the_batches_of_stored_ones(finished, recipe, tmp_path):
+@pytest.mark.parametrize("num_workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_streamed_features_make_the_batches_of_stored_ones(finished, recipe, tmp_path, num_workers):
     """With two views and two epochs, both modes train on the same views in the same order."""
     streamed = tmp_path / "streamed"
-    train(change(recipe, train={"features": "streamed", "num_workers": 2}), streamed)
+    train(change(recipe, train={"features": "streamed", "num_workers": num_workers}), streamed)
     np.testing.assert_allclose(losses(streamed), losses(finished[0]), rtol=1e-3)
     assert not (streamed / "store").exists()
 

@@ -46,7 +46,7 @@ def extract_features(
     images = (unit - mean) / std
     if extents is None:
         extents = np.full((batch, 2), (height, width))
-    limits = torch.as_tensor(np.asarray(extents), device=device)
+    limits = torch.tensor(np.asarray(extents), device=device)
     for image, (rows, columns) in zip(images, extents, strict=True):
         image[:, int(rows) :] = 0
         image[:, :, int(columns) :] = 0

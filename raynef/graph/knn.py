@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 _BLOCK_ELEMENTS = 1 << 23  # similarities held at once: 32 MB of float32
+_GROUP = 8  # columns whose maximum decides whether they are looked at
 
 
 def unit_rows(features: Tensor) -> Tensor:
@@ -30,12 +31,33 @@ def nearest_neighbors(
     k = min(num_neighbors, num_keys - 1)
     columns = torch.empty((num_rows, k), dtype=torch.int64, device=keys.device)
     values = torch.empty((num_rows, k), dtype=keys.dtype, device=keys.device)
-    block = max(1, _BLOCK_ELEMENTS // max(1, num_keys))
+    width = -(-num_keys // _GROUP) * _GROUP
+    block = max(1, min(num_rows, _BLOCK_ELEMENTS // max(1, width)))
+    similarity = torch.full((block, width), -torch.inf, dtype=keys.dtype, device=keys.device)
     for start in range(0, num_rows, block):
         stop = min(start + block, num_rows)
-        similarity = queries[start:stop] @ keys.T
+        part = similarity[: stop - start]
+        torch.mm(queries[start:stop], keys.T, out=part[:, :num_keys])
         own = torch.arange(start, stop, device=keys.device)
-        similarity[own - start, own + first_row] = -torch.inf
-        top = torch.topk(similarity, k, dim=1, sorted=False)
-        columns[start:stop], values[start:stop] = top.indices, top.values
+        part[own - start, own + first_row] = -torch.inf
+        values[start:stop], columns[start:stop] = largest(part, k)
     return columns, values.clamp_(min=0)
+
+
+def largest(rows: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The k largest of each row, unordered: values and columns, [b, k] each, of ``rows`` [b, W].
+
+    The same as ``topk``, in about half the time where W is many times k: the columns fall into
+    W/8 groups, and the k largest lie in the k groups with the largest maxima, since each group
+    before them holds a larger one. W must be a multiple of 8.
+    """
+    size, width = rows.shape
+    if k * _GROUP >= width:
+        top = torch.topk(rows, k, dim=1, sorted=False)
+        return top.values, top.indices
+    # Group j holds columns j, j + W/8, …: maxima are then taken along whole vectors.
+    grouped = rows.view(size, _GROUP, width // _GROUP)
+    groups = torch.topk(grouped.amax(dim=1), k, dim=1, sorted=False).indices
+    inside = grouped.gather(2, groups[:, None, :].expand(-1, _GROUP, -1)).view(size, -1)
+    values, at = torch.topk(inside, k, dim=1, sorted=False)
+    return values, groups.gather(1, at % k) + at.div(k, rounding_mode="floor") * (width // _GROUP)

@@ -11,12 +11,12 @@ import argparse
 import json
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -115,9 +115,17 @@ def measure_memory(step: str, num_patches: int) -> float:
     (dense_step if step == "dense" else sparse_step)(
         *(part[: GRID**2] if part.ndim == 2 else part[:1] for part in (features, thumbnails, psi))
     )  # libraries load and threads start outside of the measurement
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts from what is held now
+    before = resident_megabytes("VmRSS")
     (dense_step if step == "dense" else sparse_step)(features, thumbnails, psi)
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return resident_megabytes("VmHWM") - before
+
+
+def resident_megabytes(field: str) -> float:
+    """VmRSS (now) or VmHWM (peak) of this process, from Linux."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    (line,) = (line for line in lines if line.startswith(f"{field}:"))
+    return int(line.split()[1]) / 1024
 
 
 def main() -> None:

@@ -129,3 +129,16 @@ def test_names_what_is_wrong(change, message):
     arguments = {"features": features, "thumbnails": thumbnails, "num_neighbors": 4, "alpha": 0.3}
     with pytest.raises(ValueError, match=message):
         build_kernel(**{**arguments, **change})
+
+
+@pytest.mark.parametrize(
+    ("rows", "width", "k"), [(5, 800, 10), (3, 800, 99), (4, 96, 40), (2, 8, 1)]
+)
+def test_largest_is_topk(rows, width, k):
+    values = torch.randn(rows, width, generator=torch.Generator().manual_seed(k))
+    values[:, -3:] = -torch.inf  # as where the width is rounded up
+    expected = torch.topk(values, k, dim=1)
+    found, columns = knn_module.largest(values, k)
+    assert torch.equal(values.gather(1, columns), found)
+    assert torch.equal(found.sort(dim=1, descending=True).values, expected.values)
+    assert torch.equal(columns.sort(dim=1).values, expected.indices.sort(dim=1).values)

@@ -102,9 +102,9 @@ class Distill:
     """Length of the training in minutes of wall time, or …"""
     steps: int | None = None
     """… in steps."""
-    batch_size: int = 16
+    batch_size: int = 8
     """Crops a step."""
-    lr: float = 1e-3
+    lr: float = 1.5e-3
     """Largest learning rate."""
     seed: int = 0
     """Seed of weights, crops and order."""

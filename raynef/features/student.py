@@ -102,8 +102,3 @@ def create_student(*, img_size: int | tuple[int, int] = 224) -> VisionTransforme
         "first_conv": "patch_embed.proj.0",
     }
     return model
-
-
-def count_parameters(model: nn.Module) -> int:
-    """Trained numbers of a model."""
-    return sum(parameter.numel() for parameter in model.parameters())

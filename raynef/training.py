@@ -61,6 +61,7 @@ class Trainer:
         self.num_steps = num_steps
         self.device = device or torch.device("cpu")
         self.collectives = collectives or Alone()
+        self.half = uses_bfloat16(recipe, self.device)
         self.psi = build_psi(recipe, in_dim).to(self.device)
         self.optimizer = torch.optim.Adam(self.psi.parameters(), lr=recipe.train.lr)
         self.step_index = 0
@@ -99,7 +100,7 @@ class Trainer:
             collectives=self.collectives,
         )
 
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
             logits = self.psi(taps, rows)
         probabilities = gumbel_softmax(logits, self._noise(images, logits, epoch), tau)[rows]
         terms = eigenfunction_objective(
@@ -184,6 +185,13 @@ class Trainer:
             "clusters_in_use": int((sums[:num_clusters] > 0).sum()),
             "entropy": float(sums[-2] / sums[-1].clamp_min(1)),
         }
+
+
+def uses_bfloat16(recipe: Recipe, device: torch.device) -> bool:
+    """Whether ψ's products are made in bfloat16 on a device."""
+    if recipe.train.precision == "auto":
+        return device.type == "cuda"
+    return recipe.train.precision == "bfloat16"
 
 
 def build_psi(recipe: Recipe, in_dim: int) -> Psi:

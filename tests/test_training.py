@@ -52,6 +52,17 @@ def test_recovers_planted_blocks():
     assert metrics["trace"] > 3.5
 
 
+def test_bfloat16_stays_near_float32_and_its_weights_are_float32():
+    batch, _ = planted(8)
+    losses = {}
+    for precision in ("float32", "bfloat16"):
+        trainer = Trainer(small_recipe(precision=precision), in_dim=36, num_steps=20)
+        losses[precision] = [trainer.step(batch, range(8), epoch=e)["loss"] for e in range(20)]
+        assert all(p.dtype == torch.float32 for p in trainer.psi.parameters())
+    assert losses["bfloat16"] != losses["float32"]  # it was indeed computed in another precision
+    assert np.allclose(losses["bfloat16"], losses["float32"], rtol=0.05, atol=0.02)
+
+
 def test_state_goes_on_where_it_was():
     batch, _ = planted(8)
     whole = Trainer(small_recipe(), in_dim=36, num_steps=6)

@@ -24,10 +24,10 @@ BUNDLED_BACKBONE = "raynef_vit_micro_patch16"
 class Data:
     """Which images, and how a training crop is made of them."""
 
-    name: Literal["folder"] = "folder"
-    """Data set: a loader in raynef.images."""
+    name: str = "folder"
+    """Data set: folder, or one of the benchmarks in raynef.images.datasets."""
     root: str | None = None
-    """Folder of the data set."""
+    """Folder of the data set, or an address that Arrow opens, such as s3://bucket/folder."""
     train_split: str = "train"
     """Split that trains (train.txt); without such a file, every image of the tree."""
     val_split: str = "val"
@@ -44,6 +44,8 @@ class Data:
     """Random brightness, contrast, saturation and hue."""
     num_views: int = 4
     """Augmented views per image in the feature store; epoch e trains on view e mod num_views."""
+    view_seed: int = 0
+    """Seed of the views, apart from train.seed: runs of several seeds share one feature store."""
     max_bad_fraction: float = 0.01
     """Share of unreadable files that may be skipped (one file always may)."""
 
@@ -60,6 +62,9 @@ class Backbone:
     tap: Literal["norm", "keys"] = "norm"
     """Last features: the final norm's output (supervised, CLIP) or the last block's attention keys
     (DINO)."""
+    input_size: int | None = None
+    """Side to which a training crop is resized (bicubic) before the backbone, and images at test by
+    the same factor: the native resolution of CLIP and DINOv2. None: the crop as it is."""
     batch_size: int = 16
     """Images per forward pass of a feature actor."""
 
@@ -114,18 +119,60 @@ class Train:
     """Feature store to use or to make (shared by many runs); by default RUN/store."""
     max_failures: int = 3
     """Times that a run goes on from its last checkpoint after a lost worker."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of the products within ψ; auto is bfloat16 on GPUs and float32 on CPUs. Graph, norm and loss
+    are float32 always."""
+    leak_labels: bool = False
+    """Train ψ's trunk on the LABELS too, as the code behind the paper's tables did. For comparison
+    only: such a run is marked wherever it is shown."""
+
+
+@dataclass(frozen=True)
+class KMeans:
+    """The K-means baselines."""
+
+    max_points: int = 262_144
+    """Patches on which the centres are found, drawn uniformly from all training views; the closing
+    pass that updates the centres sees every patch."""
+    iterations: int = 25
+    """Lloyd iterations."""
+    cosine: bool = False
+    """Cluster directions: features and centres of unit length."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """The linear probe: supervised, on features that no gradient reaches."""
+
+    epochs: int = 10
+    """Passes over the stored views."""
+    lr: float = 1e-3
+    """Adam's learning rate at the first step; 0 at the last (cosine)."""
 
 
 @dataclass(frozen=True)
 class Evaluate:
     """The evaluation protocol."""
 
+    protocol: Literal["reco", "sliding", "whole"] = "reco"
+    """reco: short side resized, centre crop, scored at that size. sliding: short side resized,
+    windows averaged, scored at the label's own size. whole: short side resized, one pass."""
     short_side: int = 320
     """Short side of an image at test, in pixels."""
     crop: int = 320
-    """Side of the centre crop that is scored, in pixels."""
+    """Side of the centre crop that is scored, in pixels (reco)."""
+    window: int = 480
+    """Side of a window, in pixels (sliding)."""
+    stride: int = 320
+    """Step between windows, in pixels (sliding)."""
     match: Literal["iou", "count", "hungarian"] = "iou"
     """Cluster to class: majority vote by IoU or by pixel count, or Hungarian."""
+    match_on: Literal["val", "train"] = "val"
+    """Split whose labels name the clusters: val as in the papers, train as in a deployment."""
+    crf: bool = False
+    """Also score after a dense CRF, with a mapping of its own."""
+    crf_clusters: int = 32
+    """Clusters of an image that its CRF works on: those with the largest mean probability."""
     batch_size: int = 8
     """Images per forward pass."""
 
@@ -139,6 +186,8 @@ class Recipe:
     graph: Graph = field(default_factory=Graph)
     eigen: Eigen = field(default_factory=Eigen)
     train: Train = field(default_factory=Train)
+    kmeans: KMeans = field(default_factory=KMeans)
+    probe: Probe = field(default_factory=Probe)
     evaluate: Evaluate = field(default_factory=Evaluate)
 
 
@@ -160,7 +209,13 @@ def check(recipe: Recipe) -> Recipe:
         "train.epochs": train.epochs,
         "evaluate.short_side": recipe.evaluate.short_side,
         "evaluate.crop": recipe.evaluate.crop,
+        "evaluate.window": recipe.evaluate.window,
+        "evaluate.stride": recipe.evaluate.stride,
+        "evaluate.crf_clusters": recipe.evaluate.crf_clusters,
         "evaluate.batch_size": recipe.evaluate.batch_size,
+        "kmeans.max_points": recipe.kmeans.max_points,
+        "kmeans.iterations": recipe.kmeans.iterations,
+        "probe.epochs": recipe.probe.epochs,
     }
     for name, value in at_least_one.items():
         require(value >= 1, name, ">= 1", value)
@@ -188,6 +243,25 @@ def check(recipe: Recipe) -> Recipe:
     require(train.lr > 0, "train.lr", "> 0", train.lr)
     require(0 < train.lr_end <= train.lr, "train.lr_end", "in (0, train.lr]", train.lr_end)
     require(train.max_failures >= 0, "train.max_failures", ">= 0", train.max_failures)
+    require(recipe.probe.lr > 0, "probe.lr", "> 0", recipe.probe.lr)
+    require(
+        recipe.backbone.input_size is None or recipe.backbone.input_size >= 1,
+        "backbone.input_size",
+        ">= 1, or none",
+        recipe.backbone.input_size,
+    )
+    require(
+        recipe.evaluate.stride <= recipe.evaluate.window,
+        "evaluate.stride",
+        f"<= evaluate.window = {recipe.evaluate.window}, so that every pixel lies in a window",
+        recipe.evaluate.stride,
+    )
+    require(
+        recipe.kmeans.max_points >= eigen.num_eigenfunctions,
+        "kmeans.max_points",
+        f">= eigen.num_eigenfunctions = {eigen.num_eigenfunctions}",
+        recipe.kmeans.max_points,
+    )
     require(
         train.num_workers <= train.batch_size,
         "train.num_workers",

@@ -204,7 +204,7 @@ def image_unit(recipe: Recipe, images: ImageSet, indices: list[int]) -> Unit:
         "paths": [images.files[index].path for index in indices],
         "names": [images.files[index].name for index in indices],
         "data": recipe.data,
-        "seed": recipe.train.seed,
+        "seed": recipe.data.view_seed,
     }
 
 

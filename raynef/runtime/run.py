@@ -137,12 +137,12 @@ def bind(run: RunFolder, recipe: Recipe) -> None:
 def _require_same_recipe(run: RunFolder, recipe: Recipe) -> None:
     wanted = to_dict(recipe)
     if run.record_file.is_file():
-        found = run.record()["recipe"]
+        found = to_dict(run.recipe())  # a field that came later has its default
         differing = [
-            f"{section}.{name} is {found.get(section, {}).get(name)!r}, not {value!r}"
+            f"{section}.{name} is {found[section][name]!r}, not {value!r}"
             for section, fields in wanted.items()
             for name, value in fields.items()
-            if found.get(section, {}).get(name) != value
+            if found[section][name] != value
         ]
         if differing:
             raise UserError(

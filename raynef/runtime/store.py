@@ -49,7 +49,7 @@ def store_key(recipe: Recipe, images: ImageSet) -> dict[str, Any]:
         "flip": data.flip,
         "photometric": data.photometric,
         "num_views": data.num_views,
-        "seed": recipe.train.seed,
+        "seed": data.view_seed,
     }
 
 

@@ -69,7 +69,6 @@ def test_unknown_keys_are_named_with_what_is_allowed(values, parts):
         ("data.scale", ["a", 1], "of type float, got 'a'"),
         ("graph.pixel_neighbors", [10, 2.0], "of type tuple"),
         ("graph.pixel_neighbors", [[10.5, 2.0]], "of type int, got 10.5"),
-        ("data.name", "coco", "one of folder, got 'coco'"),
         ("backbone.tap", "values", "one of norm, keys, got 'values'"),
         ("evaluate.match", ["iou"], "one of iou, count, hungarian"),
     ],

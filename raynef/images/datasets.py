@@ -4,7 +4,8 @@ import difflib
 
 from raynef.core.errors import UserError
 from raynef.core.recipe import Data
-from raynef.images.folder import ImageSet, open_folder
+from raynef.images.folder import open_folder
+from raynef.images.imageset import ImageSet
 
 _LOADERS = {"folder": open_folder}
 

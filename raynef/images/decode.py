@@ -3,12 +3,14 @@
 import contextlib
 import io
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from raynef.core.errors import BadImageError, UserError
+from raynef.core.storage import read_bytes
 
 IMAGE_SUFFIXES = frozenset(
     {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp"}
@@ -35,7 +37,7 @@ def read_image(path: str | Path) -> np.ndarray:
         BadImageError: a missing, empty, truncated, non-image or over-large file, with the reason.
     """
     try:
-        encoded = Path(path).read_bytes()
+        encoded = read_bytes(path)
     except OSError as error:
         raise BadImageError(f"cannot be read ({error.strerror or error})") from error
     return decode_image(encoded)
@@ -98,14 +100,19 @@ def _to_8_bit(values: np.ndarray) -> np.ndarray:
     return np.rint(scaled).astype(np.uint8)
 
 
-def read_label(path: str | Path) -> np.ndarray:
+def read_label(path: str | Path, codes: Sequence[int] | None = None) -> np.ndarray:
     """Decode one label file (8-bit grey or palette PNG, or 16-bit) to class indices, int32 [H, W].
 
+    Args:
+        path: its location.
+        codes: class (or IGNORE) of each value in the file; None where the values are the classes.
+
     Raises:
-        UserError: a missing or unreadable file, or one with colours in place of indices.
+        UserError: a missing or unreadable file, one with colours in place of indices, or a value
+            that has no code.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(io.BytesIO(read_bytes(path))) as image:
             image.load()
             mode, values = image.mode, np.asarray(image)
     except FileNotFoundError as error:
@@ -117,4 +124,10 @@ def read_label(path: str | Path) -> np.ndarray:
             f"label {path} must hold one class index a pixel (8-bit or palette PNG), "
             f"got an image of mode {mode}"
         )
-    return values.astype(np.int32)
+    values = values.astype(np.int32)
+    if codes is None:
+        return values
+    if values.min(initial=0) < 0 or values.max(initial=0) >= len(codes):
+        worst = values.max() if values.max() >= len(codes) else values.min()
+        raise UserError(f"label {path} holds {worst}, but its data set knows 0 to {len(codes) - 1}")
+    return np.asarray(codes, dtype=np.int32)[values]

@@ -1,36 +1,10 @@
 """The ``folder`` data set: any tree of images, or images/, labels/, splits and classes.txt."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from raynef.core.errors import UserError
 from raynef.images.decode import IMAGE_SUFFIXES
-
-
-@dataclass(frozen=True)
-class ImageFile:
-    """One image of a data set: its name within the root, its path, its label's path if any."""
-
-    name: str
-    path: str
-    label: str | None = None
-
-
-@dataclass(frozen=True)
-class ImageSet:
-    """One split of a data set, in a fixed order.
-
-    Attributes:
-        root: where it lies.
-        split: the split's name, or None for a plain tree.
-        files: the images; an image's index in this tuple seeds its random draws.
-        class_names: in label order, empty where the data set names none.
-    """
-
-    root: str
-    split: str | None
-    files: tuple[ImageFile, ...]
-    class_names: tuple[str, ...] = ()
+from raynef.images.imageset import ImageFile, ImageSet
 
 
 def open_folder(root: str | Path, split: str | None) -> ImageSet:
@@ -115,15 +89,3 @@ def _class_names(path: Path) -> tuple[str, ...]:
         if not name.strip():
             raise UserError(f"{path} has no name in line {number}; line n names class n - 1")
     return tuple(name.strip() for name in names)
-
-
-def require_labels(images: ImageSet) -> None:
-    """Raise UserError unless every image of the set has its label file."""
-    missing = [file for file in images.files if not file.label or not Path(file.label).is_file()]
-    if missing:
-        first = missing[0]
-        raise UserError(
-            f"{len(missing)} of {len(images.files)} images under {images.root} have no label; the "
-            f"first is {first.name} (looked for {first.label or 'a labels/ folder'}). evaluate "
-            "needs images/, labels/ and classes.txt; predict needs no labels"
-        )

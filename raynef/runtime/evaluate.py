@@ -14,8 +14,8 @@ from raynef.core.files import write_json
 from raynef.core.recipe import Evaluate, Recipe
 from raynef.images.datasets import open_split
 from raynef.images.decode import read_image, read_label
-from raynef.images.folder import ImageSet, require_labels
 from raynef.images.geometry import for_scoring
+from raynef.images.imageset import ImageSet, require_labels
 from raynef.runtime.features import check_skipped
 from raynef.runtime.progress import Progress
 from raynef.runtime.run import RunFolder, hold
@@ -65,6 +65,7 @@ def contingency_table(
         {
             "files": [images.files[i] for i in indices[start : start + config.batch_size]],
             "config": config,
+            "codes": images.label_codes,
             "shape": (num_clusters, num_classes),
         }
         for start in range(0, len(images.files), config.batch_size)
@@ -103,7 +104,7 @@ def read_labelled(unit: Unit) -> Unit:
             skipped[file.name] = str(error)
             continue
         try:
-            label = read_label(file.label)
+            label = read_label(file.label, unit["codes"])
             pair = for_scoring(
                 image, label, short_side=config.short_side, crop=config.crop, name=file.name
             )

@@ -19,7 +19,7 @@ from raynef.features.extract import Features, extract_features
 from raynef.images.augment import augment
 from raynef.images.datasets import open_split
 from raynef.images.decode import read_image
-from raynef.images.folder import ImageSet
+from raynef.images.imageset import ImageSet
 from raynef.runtime.progress import Progress
 from raynef.runtime.session import feature_actors, ray_session
 from raynef.runtime.store import (

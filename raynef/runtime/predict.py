@@ -12,7 +12,8 @@ from raynef.core.errors import BadImageError, UserError
 from raynef.core.files import write_atomic, write_json
 from raynef.core.palette import overlay, palette
 from raynef.images.decode import read_image
-from raynef.images.folder import ImageFile, open_folder
+from raynef.images.folder import open_folder
+from raynef.images.imageset import ImageFile
 from raynef.runtime.features import describe_skipped
 from raynef.runtime.progress import Progress
 from raynef.runtime.session import feature_actors, ray_session

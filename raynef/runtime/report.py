@@ -10,10 +10,11 @@ import torch
 
 from raynef.core.errors import BadImageError, UserError
 from raynef.core.files import read_json, write_text
+from raynef.core.storage import is_file
 from raynef.images.datasets import open_split
 from raynef.images.decode import read_image, read_label
-from raynef.images.folder import ImageFile
 from raynef.images.geometry import centre_crop, resize, resize_label, short_side_size
+from raynef.images.imageset import ImageFile
 from raynef.report.page import render
 from raynef.report.records import ClusterCard, GalleryItem, Report
 from raynef.runtime.run import RunFolder
@@ -44,8 +45,11 @@ def write_report(path: str | Path) -> dict[str, Any]:
     segmenter = Segmenter.load(run.path, device="cuda" if torch.cuda.is_available() else "cpu")
     evaluation = read_json(run.evaluate_file) if run.evaluate_file.is_file() else None
     split = recipe.data.val_split if evaluation else recipe.data.train_split
-    files = _spread(open_split(recipe.data, split).files, _CARD_IMAGES)
-    images = _read(files, recipe.evaluate.short_side, recipe.evaluate.crop)
+    shown = open_split(recipe.data, split)
+    files = _spread(shown.files, _CARD_IMAGES)
+    images = _read(
+        files, shown.label_codes, recipe.evaluate.short_side, recipe.evaluate.crop
+    )
     with run.steps_file.open(encoding="utf-8") as lines:
         steps = [json.loads(line) for line in lines]
     page = render(
@@ -87,7 +91,7 @@ def _spread(items: Any, count: int) -> list:
 
 
 def _read(
-    files: list[ImageFile], short_side: int, crop: int
+    files: list[ImageFile], codes: tuple[int, ...] | None, short_side: int, crop: int
 ) -> list[tuple[str, np.ndarray, np.ndarray | None]]:
     """(name, image, label or None) at the size that is scored; unreadable files are left out."""
     read = []
@@ -98,8 +102,8 @@ def _read(
             continue
         size = short_side_size(image.shape, short_side)
         label = None
-        if file.label and Path(file.label).is_file():
-            label = centre_crop(resize_label(read_label(file.label), size), crop)
+        if file.label and is_file(file.label):
+            label = centre_crop(resize_label(read_label(file.label, codes), size), crop)
         read.append((file.name, centre_crop(resize(image, size), crop), label))
     return read
 

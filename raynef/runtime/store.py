@@ -24,9 +24,10 @@ import torch
 from raynef.core.errors import UserError
 from raynef.core.files import read_json, write_atomic, write_json
 from raynef.core.recipe import Recipe, fingerprint
+from raynef.core.storage import file_sizes
 from raynef.features.extract import Features
 from raynef.features.weights import weights_identity
-from raynef.images.folder import ImageSet
+from raynef.images.imageset import ImageSet
 
 _FORMAT = 1
 _MANIFEST, _PROGRESS = "manifest.json", "progress.jsonl"
@@ -34,11 +35,12 @@ _MANIFEST, _PROGRESS = "manifest.json", "progress.jsonl"
 
 def store_key(recipe: Recipe, images: ImageSet) -> dict[str, Any]:
     """What the features depend on; two stores with equal keys hold equal features."""
-    sizes = [(file.name, Path(file.path).stat().st_size) for file in images.files]
-    data = recipe.data
+    sizes = file_sizes([file.path for file in images.files])
+    names_and_sizes = [(file.name, size) for file, size in zip(images.files, sizes, strict=True)]
+    data, resized = recipe.data, recipe.backbone.input_size
     return {
         "format": _FORMAT,
-        "files": fingerprint(sizes),
+        "files": fingerprint(names_and_sizes),
         "num_images": len(images.files),
         "backbone": recipe.backbone.name,
         "weights": weights_identity(recipe.backbone),
@@ -50,6 +52,7 @@ def store_key(recipe: Recipe, images: ImageSet) -> dict[str, Any]:
         "photometric": data.photometric,
         "num_views": data.num_views,
         "seed": data.view_seed,
+        **({"input_size": resized} if resized else {}),
     }
 
 

@@ -24,7 +24,7 @@ from raynef.core.files import write_json, write_text
 from raynef.core.recipe import Recipe, check, from_dict, to_dict
 from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.images.datasets import open_split
-from raynef.images.folder import ImageSet
+from raynef.images.imageset import ImageSet
 from raynef.runtime.batches import Batches, StoredBatches, StreamedBatches, plan, usable_batch_size
 from raynef.runtime.collectives import current_collectives
 from raynef.runtime.features import (

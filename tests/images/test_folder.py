@@ -9,7 +9,8 @@ from PIL import Image
 from raynef.core.errors import UserError
 from raynef.core.recipe import Data
 from raynef.images.datasets import open_split
-from raynef.images.folder import open_folder, require_labels
+from raynef.images.folder import open_folder
+from raynef.images.imageset import require_labels
 
 
 def tree(root: Path, *names: str) -> Path:

@@ -1,0 +1,53 @@
+"""One split of a data set, as every loader makes it."""
+
+from dataclasses import dataclass
+
+from raynef.core.errors import UserError
+from raynef.core.storage import file_sizes
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """One image of a data set: its name within the root, its location, its label's if any."""
+
+    name: str
+    path: str
+    label: str | None = None
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """One split of a data set, in a fixed order.
+
+    Attributes:
+        root: where it lies.
+        split: the split's name, or None for a plain tree.
+        files: the images; an image's index in this tuple seeds its random draws.
+        class_names: in label order, empty where the data set names none.
+        label_codes: class (or IGNORE) of each value of a label file; None where the values are the
+            classes. A value beyond the end is an error that names the file.
+        name: of the data set, as in ``data.name``.
+    """
+
+    root: str
+    split: str | None
+    files: tuple[ImageFile, ...]
+    class_names: tuple[str, ...] = ()
+    label_codes: tuple[int, ...] | None = None
+    name: str = "folder"
+
+
+def require_labels(images: ImageSet) -> None:
+    """Raise UserError unless every image of the set has its label file."""
+    named = [file.label for file in images.files if file.label]
+    there = {
+        label for label, size in zip(named, file_sizes(named), strict=True) if size is not None
+    }
+    missing = [file for file in images.files if file.label not in there]
+    if missing:
+        first = missing[0]
+        raise UserError(
+            f"{len(missing)} of {len(images.files)} images under {images.root} have no label; the "
+            f"first is {first.name} (looked for {first.label or 'a labels/ folder'}). evaluate "
+            "needs images/, labels/ and classes.txt; predict needs no labels"
+        )

@@ -47,9 +47,7 @@ def write_report(path: str | Path) -> dict[str, Any]:
     split = recipe.data.val_split if evaluation else recipe.data.train_split
     shown = open_split(recipe.data, split)
     files = _spread(shown.files, _CARD_IMAGES)
-    images = _read(
-        files, shown.label_codes, recipe.evaluate.short_side, recipe.evaluate.crop
-    )
+    images = _read(files, shown.label_codes, recipe.evaluate.short_side, recipe.evaluate.crop)
     with run.steps_file.open(encoding="utf-8") as lines:
         steps = [json.loads(line) for line in lines]
     page = render(

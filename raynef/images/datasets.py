@@ -4,10 +4,27 @@ import difflib
 
 from raynef.core.errors import UserError
 from raynef.core.recipe import Data
+from raynef.images.ade20k import open_ade20k
+from raynef.images.cityscapes import open_cityscapes, open_cityscapes_19
+from raynef.images.coco_stuff import open_coco_stuff_27
 from raynef.images.folder import open_folder
+from raynef.images.imagenet import open_imagenet
 from raynef.images.imageset import ImageSet
+from raynef.images.pascal_context import open_pascal_context, open_pascal_context_60
+from raynef.images.voc import open_voc2012, open_voc2012_aug
 
-_LOADERS = {"folder": open_folder}
+_LOADERS = {
+    "folder": open_folder,
+    "pascal_context": open_pascal_context,
+    "pascal_context_60": open_pascal_context_60,
+    "cityscapes": open_cityscapes,
+    "cityscapes_19": open_cityscapes_19,
+    "ade20k": open_ade20k,
+    "voc2012": open_voc2012,
+    "voc2012_aug": open_voc2012_aug,
+    "coco_stuff_27": open_coco_stuff_27,
+    "imagenet": open_imagenet,
+}
 
 
 def dataset_names() -> list[str]:

@@ -1,14 +1,32 @@
 """Presets in the package and recipes of the user's own."""
 
+import dataclasses
+
 import pytest
 
 from raynef.core.errors import UserError
 from raynef.core.presets import load_preset, preset_names
 from raynef.core.recipe import BUNDLED_BACKBONE, Recipe, check
+from raynef.images.datasets import dataset_names
+
+BENCHMARKS = {  # short side and crop, K, batch and epochs: as read in the paper
+    "pascal_context": (520, 480, 256, 16, 40),
+    "cityscapes": (1024, 768, 256, 8, 40),
+    "ade20k": (512, 512, 512, 16, 20),
+    "voc2012": (520, 480, 256, 16, 40),
+    "coco_stuff_27": (320, 320, 256, 16, 10),
+    "imagenet": (520, 480, 256, 16, 5),
+}
+SLIDING = {  # short side, window, stride
+    "sliding_pascal_context": (520, 480, 320),
+    "sliding_cityscapes": (1024, 768, 512),
+    "ade20k": (512, 512, 512),
+    "voc2012": (520, 480, 320),
+}
 
 
 def test_there_are_presets():
-    assert {"folder", "demo"} <= set(preset_names())
+    assert {"folder", "demo", *BENCHMARKS, *SLIDING} <= set(preset_names())
 
 
 @pytest.mark.parametrize("name", preset_names())
@@ -16,8 +34,46 @@ def test_each_preset_is_possible(name):
     recipe = load_preset(name)
     assert check(recipe) == recipe
     assert recipe.data.root is None  # a preset names nobody's folder
-    assert recipe.backbone.name == BUNDLED_BACKBONE
+    assert recipe.data.name in dataset_names()
     assert recipe.data.crop % 16 == 0
+    assert recipe.evaluate.window % 16 == 0
+
+
+@pytest.mark.parametrize("name", ["folder", "demo"])
+def test_what_needs_no_download_has_the_bundled_backbone(name):
+    assert load_preset(name).backbone.name == BUNDLED_BACKBONE
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_benchmarks(name):
+    recipe = load_preset(name)
+    assert recipe.data.name == name
+    assert recipe.backbone.name == "vit_small_patch16_384.augreg_in21k_ft_in1k"
+    sizes = (recipe.data.short_side, recipe.data.crop, recipe.eigen.num_eigenfunctions)
+    assert (*sizes, recipe.train.batch_size, recipe.train.epochs) == BENCHMARKS[name]
+    # The paper's graph is the default; labels stay out.
+    assert (recipe.graph, recipe.train.leak_labels) == (Recipe().graph, False)
+
+
+@pytest.mark.parametrize("name", sorted({*BENCHMARKS, *SLIDING}))
+def test_protocols(name):
+    """Tables 1 and 2 centre crop at 320, Tables 3 and 4 slide."""
+    evaluate = load_preset(name).evaluate
+    if name in SLIDING:
+        assert evaluate.protocol == "sliding"
+        assert (evaluate.short_side, evaluate.window, evaluate.stride) == SLIDING[name]
+    else:
+        assert (evaluate.protocol, evaluate.short_side, evaluate.crop) == ("reco", 320, 320)
+    assert evaluate.match == "iou"
+
+
+@pytest.mark.parametrize("name", [name for name in preset_names() if name.startswith("sliding_")])
+def test_what_is_laid_over_a_benchmark_is_about_evaluation(name):
+    """Training, and so the run, stays that of the preset below."""
+    recipe, plain = load_preset(name), Recipe()
+    assert dataclasses.replace(recipe, data=plain.data, evaluate=plain.evaluate) == plain
+    assert dataclasses.replace(recipe.data, name=plain.data.name) == plain.data
+    assert recipe.data.name.startswith(name.removeprefix("sliding_"))
 
 
 @pytest.mark.parametrize("suffix", [".yaml", ".yml"])
@@ -57,5 +113,5 @@ def test_what_is_wrong_with_a_file_is_named(tmp_path, content, message):
 
 @pytest.mark.parametrize("name", ["floder", "", "../recipes/folder", "folder.json"])
 def test_unknown_names_come_with_the_known(name):
-    with pytest.raises(UserError, match=r"neither a .yaml file nor one of demo, folder"):
+    with pytest.raises(UserError, match=r"neither a .yaml file nor one of ade20k, .*demo, folder"):
         load_preset(name)

@@ -1,8 +1,19 @@
 """The ``folder`` data set: any tree of images, or images/, labels/, splits and classes.txt."""
 
-from pathlib import Path
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
 
 from raynef.core.errors import UserError
+from raynef.core.storage import (
+    absolute,
+    is_file,
+    is_folder,
+    join,
+    list_files,
+    read_lines,
+    read_text,
+    without_secrets,
+)
 from raynef.images.decode import IMAGE_SUFFIXES
 from raynef.images.imageset import ImageFile, ImageSet
 
@@ -15,77 +26,89 @@ def open_folder(root: str | Path, split: str | None) -> ImageSet:
     of the same stem and ``classes.txt`` a name a line. Any other folder is a tree of images
     without labels.
 
+    Args:
+        root: a path, or an address that Arrow opens.
+        split: its name; None for every image.
+
     Raises:
         UserError: no such folder, no image in it, a split without a list beside others that have
             one, a name in the list without an image, or a split that leads out of the root.
     """
-    root = Path(root)
-    if split and (Path(split).is_absolute() or ".." in Path(split).parts):
+    if split and (PurePosixPath(split).is_absolute() or ".." in PurePosixPath(split).parts):
         raise UserError(f"split {split!r} leads out of data.root")
-    if not root.is_dir():
-        raise UserError(f"data.root {str(root)!r} is not a folder")
-    base = root / "images" if (root / "images").is_dir() else root
+    if not is_folder(absolute(root)):
+        raise UserError(f"data.root {without_secrets(str(root))!r} is not a folder")
+    root = absolute(root)
+    laid_out = is_folder(join(root, "images"))
+    base = join(root, "images") if laid_out else root
     found = _images_below(base)
-    if not found:
-        raise UserError(f"no image under {base} (looked for {', '.join(sorted(IMAGE_SUFFIXES))})")
-    list_file = root / f"{split}.txt" if split else None
-    if list_file is not None and base != root and list_file.is_file():
+    list_file = join(root, f"{split}.txt") if split and laid_out else None
+    if list_file and is_file(list_file):
         found = _listed(found, base, list_file)
     else:
-        others = sorted(path.name for path in root.glob("*.txt") if path.name != "classes.txt")
-        if split and base != root and others:
-            raise UserError(f"{root} has no {split}.txt, but {', '.join(others)}")
+        if list_file and (others := _lists(root)):
+            raise UserError(f"{without_secrets(root)} has no {split}.txt, but {others}")
         split = None
-    labels = root / "labels" if base != root and (root / "labels").is_dir() else None
+    labels = join(root, "labels") if laid_out and is_folder(join(root, "labels")) else None
     files = tuple(
         ImageFile(
-            name=path.relative_to(base).as_posix(),
-            path=str(path.absolute()),
-            label=str((labels / path.relative_to(base).with_suffix(".png")).absolute())
-            if labels
-            else None,
+            name=name,
+            path=join(base, name),
+            label=join(labels, f"{_stem(name)}.png") if labels else None,
         )
-        for path in found
+        for name in found
     )
-    return ImageSet(str(root.absolute()), split, files, _class_names(root / "classes.txt"))
+    return ImageSet(root, split, files, _class_names(join(root, "classes.txt")))
 
 
-def _images_below(base: Path) -> list[Path]:
-    """Every file below with an image's suffix, in a fixed order, hidden ones left out."""
-    paths = (
-        path
-        for path in base.rglob("*")
-        if path.suffix.lower() in IMAGE_SUFFIXES
-        and not any(part.startswith(".") for part in path.relative_to(base).parts)
-        and path.is_file()
-    )
-    return sorted(paths, key=lambda path: path.relative_to(base).as_posix())
+def _images_below(base: str) -> list[str]:
+    """Names of the images below, in a fixed order. Raises UserError where there is none."""
+    # Folders that are links were never followed, and feature stores depend on the list.
+    names = list_files(base, suffixes=sorted(IMAGE_SUFFIXES), follow_links=False)
+    if not names:
+        raise UserError(
+            f"no image under {without_secrets(base)} "
+            f"(looked for {', '.join(sorted(IMAGE_SUFFIXES))})"
+        )
+    return names
 
 
-def _listed(found: list[Path], base: Path, list_file: Path) -> list[Path]:
-    by_name: dict[str, Path] = {}
-    for path in found:
-        relative = path.relative_to(base)
-        by_name.setdefault(relative.with_suffix("").as_posix(), path)
-        by_name[relative.as_posix()] = path
-    names = [line.strip() for line in list_file.read_text(encoding="utf-8").splitlines()]
-    names = [name for name in names if name]
+def _lists(root: str) -> str:
+    """The lists that a folder has, in words."""
+    names = list_files(root, recursive=False)
+    return ", ".join(name for name in names if name.endswith(".txt") and name != "classes.txt")
+
+
+def _stem(name: str) -> str:
+    return PurePosixPath(name).with_suffix("").as_posix()
+
+
+def _listed(found: Sequence[str], base: str, list_file: str) -> list[str]:
+    """The images that a list names, in its order."""
+    by_name: dict[str, str] = {}
+    for image in found:
+        by_name.setdefault(_stem(image), image)
+        by_name[image] = image
+    names = read_lines(list_file)
     missing = [name for name in names if name not in by_name]
     if missing:
         raise UserError(
-            f"{list_file} names {len(missing)} of {len(names)} images that are not in {base}; "
-            f"the first is {missing[0]!r}"
+            f"{without_secrets(list_file)} names {len(missing)} of {len(names)} images that are "
+            f"not in {without_secrets(base)}; the first is {missing[0]!r}"
         )
     if not names:
-        raise UserError(f"{list_file} names no image")
+        raise UserError(f"{without_secrets(list_file)} names no image")
     return [by_name[name] for name in names]
 
 
-def _class_names(path: Path) -> tuple[str, ...]:
-    if not path.is_file():
+def _class_names(location: str) -> tuple[str, ...]:
+    if not is_file(location):
         return ()
-    names = path.read_text(encoding="utf-8").rstrip().splitlines()
+    names = read_text(location).rstrip().splitlines()
     for number, name in enumerate(names, start=1):
         if not name.strip():
-            raise UserError(f"{path} has no name in line {number}; line n names class n - 1")
+            raise UserError(
+                f"{without_secrets(location)} has no name in line {number}; "
+                "line n names class n - 1"
+            )
     return tuple(name.strip() for name in names)

@@ -3,12 +3,15 @@
 from dataclasses import dataclass
 
 from raynef.core.errors import UserError
-from raynef.core.storage import file_sizes
+from raynef.core.storage import file_sizes, without_secrets
 
 
 @dataclass(frozen=True)
 class ImageFile:
-    """One image of a data set: its name within the root, its location, its label's if any."""
+    """One image of a data set: its name within the root, its location, its label's if any.
+
+    Locations are paths or addresses, as ``raynef.core.storage`` reads them.
+    """
 
     name: str
     path: str
@@ -20,7 +23,7 @@ class ImageSet:
     """One split of a data set, in a fixed order.
 
     Attributes:
-        root: where it lies.
+        root: its location.
         split: the split's name, or None for a plain tree.
         files: the images; an image's index in this tuple seeds its random draws.
         class_names: in label order, empty where the data set names none.
@@ -46,8 +49,13 @@ def require_labels(images: ImageSet) -> None:
     missing = [file for file in images.files if file.label not in there]
     if missing:
         first = missing[0]
+        if images.name == "folder":
+            none, needs = "a labels/ folder", "images/, labels/ and classes.txt"
+        else:
+            none, needs = "the label files as released", f"the labels of {images.name}"
+        looked_for = without_secrets(first.label) if first.label else none
         raise UserError(
-            f"{len(missing)} of {len(images.files)} images under {images.root} have no label; the "
-            f"first is {first.name} (looked for {first.label or 'a labels/ folder'}). evaluate "
-            "needs images/, labels/ and classes.txt; predict needs no labels"
+            f"{len(missing)} of {len(images.files)} images under {without_secrets(images.root)} "
+            f"have no label; the first is {first.name} (looked for {looked_for}). evaluate needs "
+            f"{needs}; predict needs no labels"
         )

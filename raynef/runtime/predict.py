@@ -11,6 +11,7 @@ from PIL import Image
 from raynef.core.errors import BadImageError, UserError
 from raynef.core.files import write_atomic, write_json
 from raynef.core.palette import overlay, palette
+from raynef.core.storage import absolute, is_file, is_folder, name_of, without_secrets
 from raynef.images.decode import read_image
 from raynef.images.folder import open_folder
 from raynef.images.imageset import ImageFile
@@ -34,13 +35,19 @@ def predict(
     K ≥ 256), ``overlays/*.png`` and, where a mapping was fitted, ``classes/*.png`` (255 where a
     cluster has no class) with ``classes.json``.
 
+    Args:
+        run: its folder, or a segmenter's.
+        source: a path or an address.
+        out: a local folder.
+        address: of a Ray cluster.
+
     Raises:
         UserError: no segmenter, no image, or not one that can be read.
     """
     folder = segmenter_folder(run)
     segmenter = Segmenter.load(folder)
     out = Path(out).absolute()
-    files = _files(Path(source))
+    files = _files(absolute(source))
     if segmenter.mapping is not None:
         names = segmenter.mapping.class_names
         write_json(out / "classes.json", {str(i): name for i, name in enumerate(names)})
@@ -77,11 +84,11 @@ def predict(
     }
 
 
-def _files(source: Path) -> tuple[ImageFile, ...]:
-    if source.is_file():
-        return (ImageFile(name=source.name, path=str(source.absolute())),)
-    if not source.is_dir():
-        raise UserError(f"{source} is neither an image nor a folder")
+def _files(source: str) -> tuple[ImageFile, ...]:
+    if is_file(source):
+        return (ImageFile(name=name_of(source), path=source),)
+    if not is_folder(source):
+        raise UserError(f"{without_secrets(source)} is neither an image nor a folder")
     return open_folder(source, None).files
 
 

@@ -1,5 +1,6 @@
 """The layouts of a folder of images, and what is refused by name."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,11 @@ from PIL import Image
 
 from raynef.core.errors import UserError
 from raynef.core.recipe import Data
+from raynef.core.storage import join, list_files, read_bytes
 from raynef.images.datasets import open_split
 from raynef.images.folder import open_folder
 from raynef.images.imageset import require_labels
+from tests.s3_server import s3_server
 
 
 def tree(root: Path, *names: str) -> Path:
@@ -89,6 +92,14 @@ def test_without_labels_and_classes(tmp_path):
     assert images.class_names == ()
     with pytest.raises(UserError, match=r"1 of 1 images .* first is a.png \(looked for a labels/"):
         require_labels(images)
+
+
+def test_a_benchmark_without_labels_is_not_told_of_a_labels_folder(tmp_path):
+    images = open_folder(tree(tmp_path, "images/a.png"), None)
+    with pytest.raises(UserError, match=r"looked for the label files as released") as caught:
+        require_labels(dataclasses.replace(images, name="voc2012"))
+    assert "the labels of voc2012" in str(caught.value)
+    assert "labels/" not in str(caught.value)
 
 
 def test_one_label_missing(tmp_path):
@@ -170,3 +181,106 @@ def test_a_gap_in_the_class_names_is_named(tmp_path):
     (root / "classes.txt").write_text("sky\n\nroad\n")
     with pytest.raises(UserError, match="no name in line 2"):
         open_folder(root, "train")
+
+
+# ------------------------------------------------------------------------------------ addresses
+
+
+@pytest.fixture(params=["file", "memory", "s3"])
+def address_of(request, tmp_path):
+    """What makes an address of a folder below ``tmp_path``."""
+    if request.param == "s3":
+        with s3_server(tmp_path) as server:
+            yield lambda folder: server.address(str(folder.relative_to(tmp_path)))
+    elif request.param == "file":
+        yield lambda folder: f"file://{folder}"
+    else:
+        yield lambda folder: in_memory(folder, request.node.name)
+
+
+def in_memory(folder: Path, name: str) -> str:
+    from pyarrow import fs
+
+    root = f"fsspec+memory:///{name.replace('[', '-').replace(']', '')}"
+    system, path = fs.FileSystem.from_uri(root)
+    for file in list_files(str(folder)):
+        with system.open_output_stream(f"{path}/{file}") as stream:
+            stream.write((folder / file).read_bytes())
+    return root
+
+
+@pytest.mark.parametrize("split", ["train", "val", None])
+def test_at_an_address_as_on_a_disk(tmp_path, address_of, split):
+    folder = labelled(tmp_path / "set")
+    here, there = open_folder(folder, split), open_folder(address_of(folder), split)
+    assert [file.name for file in there.files] == [file.name for file in here.files]
+    assert (there.split, there.class_names) == (here.split, here.class_names)
+    for one, other in zip(here.files, there.files, strict=True):
+        assert read_bytes(other.path) == Path(one.path).read_bytes()
+        assert read_bytes(str(other.label)) == Path(str(one.label)).read_bytes()
+    require_labels(there)
+
+
+def test_odd_names_at_an_address(tmp_path, address_of):
+    stems = ["a b", "50%", "a%20b", "ü", "q?x", "h#"]
+    folder = tree(tmp_path / "set", *(f"images/{s}.png" for s in stems))
+    tree(folder, *(f"labels/{s}.png" for s in stems))
+    (folder / "train.txt").write_text("\n".join(stems), encoding="utf-8")
+    there = open_folder(address_of(folder), "train")
+    assert [file.name for file in there.files] == [f"{s}.png" for s in stems]
+    require_labels(there)
+    assert all(read_bytes(file.path) and read_bytes(str(file.label)) for file in there.files)
+
+
+def test_a_plain_tree_at_an_address(tmp_path, address_of):
+    folder = tree(tmp_path / "set", "b.png", "a/c.JPG", ".cache/d.png", "x.txt")
+    there = open_folder(address_of(folder), "train")
+    assert [(file.name, file.label) for file in there.files] == [("a/c.JPG", None), ("b.png", None)]
+    assert there.split is None
+
+
+def test_what_is_refused_at_an_address(tmp_path, address_of):
+    folder = labelled(tmp_path / "set")
+    (folder / "train.txt").write_text("zebra\n", encoding="utf-8")
+    (folder / "labels" / "street" / "c.png").unlink()
+    root = address_of(folder)
+    for no_folder in ("none", "train.txt"):
+        with pytest.raises(UserError, match=rf"data\.root '.*/{no_folder}' is not a folder"):
+            open_folder(join(root, no_folder), "train")
+    with pytest.raises(UserError, match=r"train.txt names 1 of 1 images .* first is 'zebra'"):
+        open_folder(root, "train")
+    with pytest.raises(UserError, match=r"has no tset.txt, but train.txt, val.txt"):
+        open_folder(root, "tset")
+    with pytest.raises(UserError, match=r"1 of 1 images .*labels/street/c\.png") as caught:
+        require_labels(open_folder(root, "val"))
+    assert "s3cret" not in str(caught.value)
+
+
+def test_requests_do_not_grow_with_the_files(tmp_path):
+    asked = []
+    for count in (2, 40):
+        folder = tree(tmp_path / f"set{count}", *(f"images/{i}.png" for i in range(count)))
+        tree(folder, *(f"labels/{i}.png" for i in range(count)))
+        with s3_server(tmp_path) as server:
+            open_folder(server.address(folder.name), "train")
+            asked.append(len(server.asked))
+    assert asked[0] == asked[1] < 20
+
+
+def test_linked_files_are_images_and_linked_folders_are_not_entered(tmp_path):
+    root = tree(tmp_path / "set", "a.png")
+    tree(tmp_path / "other", "b.png")
+    (root / "file.png").symlink_to(tmp_path / "other" / "b.png")
+    (root / "broken.png").symlink_to(tmp_path / "none")
+    (root / "folder").symlink_to(tmp_path / "other")
+    assert names(root) == ["a.png", "file.png"]
+
+
+def test_a_home_and_a_relative_root(tmp_path, monkeypatch):
+    tree(tmp_path / "set", "a.png")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for root in ("set", "./set/", "~/set", Path("set")):
+        images = open_folder(root, None)
+        assert images.root == str(tmp_path / "set")
+        assert images.files[0].path == str(tmp_path / "set" / "a.png")

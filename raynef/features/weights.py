@@ -1,6 +1,9 @@
 """Weights from a local file, the hub or the bundle: tensors only, never a pickle."""
 
+import argparse
+import contextlib
 import hashlib
+import inspect
 import sys
 from importlib import resources
 from pathlib import Path
@@ -13,6 +16,9 @@ from raynef.core.errors import UserError
 from raynef.core.recipe import BUNDLED_BACKBONE, Backbone
 
 _CLASSIFIERS = ("head.", "head_dist.", "fc.", "classifier.", "fc_norm.")
+_WRAPPERS = ("module.", "backbone.", "encoder_q.", "base_encoder.")
+"""What training scripts put before a model's names: data parallelism, DINO and DINOv2, MoCo v1 and
+v2, MoCo v3."""
 
 
 def bundled_file() -> Path:
@@ -58,11 +64,16 @@ def weights_identity(config: Backbone) -> str:
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """Tensors by name from a .safetensors, or a .pt/.pth/.bin read with ``weights_only``."""
+    """Tensors by name from a .safetensors, or a .pt/.pth/.bin read with ``weights_only``.
+
+    Checkpoints of a training come down to their weights, DINO's to its teacher's.
+    """
     try:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        # DINO's checkpoints hold the arguments of their training: a Namespace runs nothing.
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # readers of damaged files raise anything: IndexError, KeyError…
         raise UserError(f"weights {path} cannot be read as tensors only: {error}") from error
     for key in ("state_dict", "model", "teacher", "state_dict_ema"):
@@ -76,22 +87,44 @@ def read_state(path: Path) -> dict[str, Tensor]:
 def load_weights(model: nn.Module, path: Path) -> None:
     """Load a file strictly into a timm model without its classifier; half becomes float32.
 
-    Names and shapes of other releases are mapped by timm's own filter for the model's family.
+    Names and shapes of the original releases (DINO, DINOv2, DINOv3, OpenAI's CLIP, DeiT, XCiT,
+    ConvNeXt) are mapped by timm's own filter for the model's family.
 
     Raises:
         UserError: tensors that are missing, surplus or of another shape, named.
     """
-    state = {name: tensor.float() for name, tensor in read_state(path).items()}
-    to_timm = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
+    state = {
+        name: tensor.float() if tensor.is_floating_point() else tensor
+        for name, tensor in read_state(path).items()
+    }
     wanted = model.state_dict()
     try:
-        if to_timm is not None:
-            state = to_timm(state, model)
         state = {
             name: tensor
-            for name, tensor in state.items()
+            for name, tensor in _as_timm(_unwrapped(state, wanted), model).items()
             if name in wanted or not name.startswith(_CLASSIFIERS)
         }
         model.load_state_dict(state, strict=True)
     except Exception as error:  # timm's filter meets tensors of another model with any error
         raise UserError(f"weights {path} do not fit the backbone: {error}") from error
+
+
+def _unwrapped(state: dict[str, Tensor], wanted: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors below what a training script put before their names, and no other's."""
+    for prefix in _WRAPPERS:
+        below = {name[len(prefix) :]: t for name, t in state.items() if name.startswith(prefix)}
+        if below and not any(name.startswith(prefix) for name in wanted):
+            state = below
+    return state
+
+
+def _as_timm(state: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+    """The tensors by timm's names and in its shapes."""
+    to_timm = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
+    if to_timm is None:
+        return state
+    options = {}
+    if "adapt_layer_scale" in inspect.signature(to_timm).parameters:
+        options["adapt_layer_scale"] = True  # gamma_1, as DeiT III's release has it
+    with contextlib.redirect_stdout(sys.stderr):  # it prints; stdout is for results
+        return to_timm(state, model, **options)

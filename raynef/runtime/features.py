@@ -11,14 +11,16 @@ import numpy as np
 import torch
 from filelock import FileLock, Timeout
 
-from raynef.core.errors import BadImageError, UserError, require
+from raynef.core.errors import BadImageError, UserError
 from raynef.core.recipe import Backbone as BackboneConfig
 from raynef.core.recipe import Data, Recipe, check
+from raynef.core.storage import without_secrets
 from raynef.features.backbone import NUM_TAPS, Backbone, load_backbone
 from raynef.features.extract import Features, extract_features
-from raynef.images.augment import augment
+from raynef.images.augment import View, augment
 from raynef.images.datasets import open_split
 from raynef.images.decode import read_image
+from raynef.images.geometry import resize_bicubic
 from raynef.images.imageset import ImageSet
 from raynef.runtime.progress import Progress
 from raynef.runtime.session import feature_actors, ray_session
@@ -41,8 +43,8 @@ _LISTED = 20  # bad files that an error lists by name
 def make_views(unit: Unit) -> Unit:
     """Task: read, decode and augment the images of a unit; a bad file becomes a named reason.
 
-    Adds ``pixels`` uint8 [n, crop, crop, 3], ``extents`` [n, 2], ``kept`` (positions in
-    ``images``) and ``skipped`` {name: reason}.
+    Adds ``pixels`` uint8 [n, side, side, 3], ``extents`` [n, 2], ``kept`` (positions in
+    ``images``) and ``skipped`` {name: reason}; ``side`` is that of the unit.
     """
     data: Data = unit["data"]
     views, kept, skipped = [], [], {}
@@ -52,9 +54,10 @@ def make_views(unit: Unit) -> Unit:
         except BadImageError as error:
             skipped[unit["names"][position]] = str(error)
             continue
-        views.append(augment(image, data, seed=unit["seed"], view=unit["view"], index=index))
+        view = augment(image, data, seed=unit["seed"], view=unit["view"], index=index)
+        views.append(resized_view(view, unit["side"]))
         kept.append(position)
-    pixels = np.zeros((0, data.crop, data.crop, 3), np.uint8)
+    pixels = np.zeros((0, unit["side"], unit["side"], 3), np.uint8)
     return {
         **unit,
         "pixels": np.stack([view.pixels for view in views]) if views else pixels,
@@ -62,6 +65,19 @@ def make_views(unit: Unit) -> Unit:
         "kept": kept,
         "skipped": skipped,
     }
+
+
+def resized_view(view: View, side: int) -> View:
+    """A view at the side that the backbone takes, bicubic; what was padding stays padding.
+
+    The padding repeats the image's edge, so that none of it shows in the resized image; a row or
+    column that is in part padding counts as padding.
+    """
+    crop = len(view.pixels)
+    if side == crop:
+        return view
+    height, width = (max(1, length * side // crop) for length in view.extent)
+    return View(resize_bicubic(view.pixels, (side, side)), (height, width))
 
 
 class FeatureActor:
@@ -137,7 +153,7 @@ def ensure_store(recipe: Recipe, images: ImageSet, folder: str | Path) -> Featur
     finally:
         lock.release()
     if not store.images():
-        raise UserError(f"not one image under {images.root} could be read")
+        raise UserError(f"not one image under {without_secrets(images.root)} could be read")
     return store
 
 
@@ -167,15 +183,24 @@ def _extract(recipe: Recipe, images: ImageSet, folder: Path, journal: StoreProgr
         logger.warning("features: %s", describe_skipped(journal.skipped))
 
 
+def view_side(recipe: Recipe) -> int:
+    """Side of a training view as the backbone sees it, in pixels."""
+    return recipe.backbone.input_size or recipe.data.crop
+
+
 def fitting_backbone(recipe: Recipe) -> Backbone:
-    """The recipe's backbone. Raises UserError where its patches do not divide the crop."""
+    """The recipe's backbone. Raises UserError where its patches do not divide a view."""
     backbone = load_backbone(recipe.backbone)
-    require(
-        recipe.data.crop % backbone.patch_size == 0,
-        "data.crop",
-        f"a multiple of the patch size {backbone.patch_size} of {backbone.name}",
-        recipe.data.crop,
-    )
+    side, patch = view_side(recipe), backbone.patch_size
+    below = side // patch * patch
+    if side != below:
+        near = " or ".join(str(size) for size in (below, below + patch) if size)
+        resized = recipe.backbone.input_size is not None
+        advice = "" if resized else ", or give such a size to backbone.input_size to resize crops"
+        raise UserError(
+            f"{'backbone.input_size' if resized else 'data.crop'} must be a multiple of the patch "
+            f"size {patch} of {backbone.name}, got {side}; nearest: {near}{advice}"
+        )
     return backbone
 
 
@@ -204,13 +229,14 @@ def image_unit(recipe: Recipe, images: ImageSet, indices: list[int]) -> Unit:
         "paths": [images.files[index].path for index in indices],
         "names": [images.files[index].name for index in indices],
         "data": recipe.data,
+        "side": view_side(recipe),
         "seed": recipe.data.view_seed,
     }
 
 
 def _images_per_shard(recipe: Recipe) -> int:
     """Images that make a shard of about ``_SHARD_BYTES``, had the patch 16 pixels and D 384."""
-    patches = (recipe.data.crop / 16) ** 2
+    patches = (view_side(recipe) / 16) ** 2
     return int(max(4, min(64, _SHARD_BYTES // (patches * 384 * NUM_TAPS * 2))))
 
 
@@ -251,7 +277,7 @@ def scan(data: Data, images: ImageSet) -> tuple[list[int], dict[str, str]]:
     check_skipped(data, skipped, len(images.files))
     usable = [index for index in range(len(images.files)) if index not in bad]
     if not usable:
-        raise UserError(f"not one image under {images.root} could be read")
+        raise UserError(f"not one image under {without_secrets(images.root)} could be read")
     return usable, skipped
 
 

@@ -1,0 +1,235 @@
+"""Where a timm model's patch features are: its blocks, its grid, and its attention's keys.
+
+Everything follows from the model's own ``feature_info``. Two plans are known:
+
+* *isotropic* (ViT, DeiT, DINO, CLIP, EVA, BEiT, XCiT): every block has the same width and grid.
+  The taps go over all blocks.
+* *pyramid* (ResNet, ConvNeXt, Swin): stages of growing width and stride. The record holds taps of
+  one width on one grid, so the taps go over the blocks of the last stage, which is also where
+  Deep Spectral Methods take theirs ("last block", arXiv:2205.07839, Table 9). Nothing is pooled or
+  padded; a last stage of two blocks gives its second block twice.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from raynef.core.errors import UserError
+
+_MISFITS = (AssertionError, RuntimeError, ValueError, IndexError, TypeError)
+"""What timm's models raise on images of a size that they do not take."""
+
+
+class NoGridError(Exception):
+    """What a model yields is no grid of patches, and why."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Where the taps of a model are.
+
+    Attributes:
+        blocks: over which block 0 and block n/2 are counted.
+        stage: whose output is the last map where ``forward_features`` goes on to another width
+            (the head convolution of EfficientNets); None for isotropic models.
+        dim: D, features of a patch.
+        patch_size: P, pixels of a patch's side: the total stride of the grid.
+        num_prefix_tokens: class, distillation and register tokens before the patches.
+        final_norm: norm that the model itself applies after pooling (fc_norm), or None.
+    """
+
+    blocks: tuple[nn.Module, ...]
+    stage: nn.Module | None
+    dim: int
+    patch_size: int
+    num_prefix_tokens: int
+    final_norm: nn.Module | None
+
+
+def plan_of(model: Any) -> Plan:
+    """The plan of a timm model. Raises NoGridError where it describes none."""
+    stages = list(getattr(model, "feature_info", None) or [])
+    if not stages:
+        raise NoGridError("it describes no feature maps")
+    last = stages[-1]
+    try:
+        modules = [model.get_submodule(stage["module"]) for stage in stages]
+    except AttributeError as error:
+        raise NoGridError(f"its feature maps are no modules ({error})") from error
+    isotropic = len({(stage["num_chs"], stage["reduction"]) for stage in stages}) == 1
+    blocks = modules if isotropic else list(getattr(modules[-1], "blocks", modules[-1].children()))
+    if len({type(block) for block in blocks}) != 1:  # the parts of a norm, or nothing at all
+        raise NoGridError("its last feature map comes from no sequence of blocks")
+    return Plan(
+        blocks=tuple(blocks),
+        stage=None if isotropic else modules[-1],
+        dim=int(last["num_chs"]),
+        patch_size=int(last["reduction"]),
+        num_prefix_tokens=int(getattr(model, "num_prefix_tokens", 0)),
+        final_norm=_norm_after_pooling(model),
+    )
+
+
+def _norm_after_pooling(model: Any) -> nn.Module | None:
+    """fc_norm where it stands in for the final norm: the mean was normed, here each patch is.
+
+    Without it the few huge channels of a residual stream would decide every cosine.
+    """
+    norm, fc_norm = getattr(model, "norm", None), getattr(model, "fc_norm", None)
+    if fc_norm is None or isinstance(fc_norm, nn.Identity):
+        return None
+    return fc_norm if isinstance(norm, nn.Identity) else None
+
+
+def as_tokens(output: Any, plan: Plan, *, batch: int, grid: tuple[int, int]) -> Tensor:
+    """Patches [B, h·w, D], row-major, of what a module returned.
+
+    Args:
+        output: tokens [B, prefix + h·w, D] or [B, h·w, D], or a map [B, D, h, w] or [B, h, w, D].
+        plan: of the model.
+        batch: B.
+        grid: (h, w).
+
+    Raises:
+        NoGridError: any other shape.
+    """
+    if isinstance(output, tuple | list):
+        output = output[0]
+    if not isinstance(output, Tensor):
+        raise NoGridError(f"it returns a {type(output).__name__}")
+    height, width = grid
+    shape, tokens = tuple(output.shape), height * width
+    if shape == (batch, plan.dim, height, width):
+        return output.flatten(2).transpose(1, 2)
+    if shape == (batch, height, width, plan.dim):
+        return output.flatten(1, 2)
+    for num_prefix in (plan.num_prefix_tokens, 0):  # XCiT's class token joins after its blocks
+        if shape == (batch, num_prefix + tokens, plan.dim):
+            return output[:, num_prefix:]
+    raise NoGridError(
+        f"a grid of {height}x{width} patches with {plan.dim} features was expected, "
+        f"got {list(shape[1:])}"
+    )
+
+
+def key_projection(block: nn.Module) -> tuple[nn.Module, Callable[[Tensor], Tensor]]:
+    """The attention of a block, and what turns its input into keys, heads side by side.
+
+    [B, tokens, D] -> [B, tokens, D]; the keys of the projection itself, before any norm or rotary
+    embedding of theirs, as Deep Spectral Methods take them (arXiv:2205.07839).
+
+    Raises:
+        UserError: the block has no such projection.
+    """
+    attention: Any = getattr(block, "attn", None)
+    qkv, alone = getattr(attention, "qkv", None), getattr(attention, "k_proj", None)
+    if isinstance(alone, nn.Linear):
+        return attention, alone
+    if not isinstance(qkv, nn.Linear):
+        raise UserError(
+            "backbone.tap keys: the last block of this backbone has no qkv or k_proj layer; "
+            "use backbone.tap norm"
+        )
+
+    def project(tokens: Tensor) -> Tensor:
+        # Beit and EVA hold the biases apart, and never call their qkv layer itself.
+        bias = getattr(attention, "k_bias", None)
+        if qkv.bias is not None:
+            bias = qkv.bias.chunk(3)[1]
+        return functional.linear(tokens, qkv.weight.chunk(3)[1], bias)
+
+    return attention, project
+
+
+class Recorder:
+    """Context that keeps what modules return, and the keys of the last block, of one forward pass.
+
+    Attributes:
+        seen: outputs by name: first, middle, stage (of a pyramid), keys (if asked for).
+    """
+
+    def __init__(self, plan: Plan, *, keys: bool) -> None:
+        self.plan, self.keys = plan, keys
+        self.seen: dict[str, Any] = {}
+        self._handles: list[Any] = []
+
+    def __enter__(self) -> "Recorder":
+        blocks = self.plan.blocks
+        self._keep("first", blocks[0])
+        self._keep("middle", blocks[len(blocks) // 2])
+        if self.plan.stage is not None:
+            self._keep("stage", self.plan.stage)
+        if self.keys:
+            attention, project = key_projection(blocks[-1])
+
+            def keep_keys(_module: nn.Module, inputs: tuple[Any, ...]) -> None:
+                self.seen["keys"] = project(inputs[0])
+
+            self._handles.append(attention.register_forward_pre_hook(keep_keys))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for handle in self._handles:
+            handle.remove()
+
+    def _keep(self, name: str, module: nn.Module) -> None:
+        def keep(_module: nn.Module, _inputs: Any, output: Any) -> None:
+            self.seen[name] = output
+
+        self._handles.append(module.register_forward_hook(keep))
+
+
+def last_features(output: Any, seen: dict[str, Any], plan: Plan) -> Any:
+    """What ``forward_features`` returned, normed; the last stage's where that is of another width.
+
+    A head convolution (EfficientNet) widens the map after the last stage; the taps share one D.
+    """
+    if plan.stage is not None and not _has_width(output, plan.dim):
+        return seen["stage"]
+    if plan.final_norm is not None and isinstance(output, Tensor):
+        return plan.final_norm(output)
+    return output
+
+
+def _has_width(output: Any, dim: int) -> bool:
+    if not isinstance(output, Tensor):
+        return False
+    return dim in ((output.shape[1], output.shape[-1]) if output.ndim == 4 else output.shape[-1:])
+
+
+def check_plan(
+    run: Callable[[Tensor], Tensor],
+    plan: Plan,
+    *,
+    native: tuple[int, int],
+    device: torch.device | None = None,
+) -> None:
+    """Run a small image that is not square through a backbone: what can fail, fails here.
+
+    Args:
+        run: images [B, 3, H, W] -> taps.
+        plan: of the backbone.
+        native: (height, width) of images that the model takes, whatever it is.
+        device: of the backbone.
+
+    Raises:
+        NoGridError: images of a fixed size only, or something else than patches.
+    """
+    height, width = 3 * plan.patch_size, 5 * plan.patch_size
+    try:
+        run(torch.zeros(1, 3, height, width, device=device))
+    except UserError:  # a ValueError too, but it says what it is
+        raise
+    except _MISFITS as error:
+        try:
+            run(torch.zeros(1, 3, *native, device=device))
+        except _MISFITS:
+            raise NoGridError(f"it fails on images of {height}x{width} ({error})") from error
+        raise NoGridError(
+            f"it takes images of {native[0]}x{native[1]} but not of other sizes such as "
+            f"{height}x{width} ({error})"
+        ) from error

@@ -29,6 +29,14 @@ def resize(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.asarray(image)
 
 
+def resize_bicubic(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Bicubic, antialiased resize of uint8 [H, W, 3], as CLIP's and DINOv2's own preprocessing."""
+    if pixels.shape[:2] == size:
+        return pixels
+    image = Image.fromarray(pixels).resize((size[1], size[0]), Image.Resampling.BICUBIC)
+    return np.asarray(image)
+
+
 def resized_part(
     pixels: np.ndarray, size: tuple[int, int], *, top: int, left: int, part: tuple[int, int]
 ) -> np.ndarray:
@@ -63,9 +71,17 @@ def pad_to(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def for_scoring(
-    image: np.ndarray, label: np.ndarray, *, short_side: int, crop: int, name: str
+    image: np.ndarray, label: np.ndarray, *, short_side: int, crop: int | None, name: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The ReCo protocol: short side resized, centre crop; image bilinear, label nearest.
+    """An image as the backbone sees it, and its label at the size at which it is scored.
+
+    Args:
+        image: uint8 [H, W, 3].
+        label: int [H, W].
+        short_side: to which the image is resized, bilinearly.
+        crop: side of the central part of both, the label resized by nearest neighbours (ReCo's
+            protocol); None: all of the image, and the label as it is.
+        name: of the image, for the error.
 
     Raises:
         UserError: a label of another size than its image, naming both.
@@ -76,4 +92,7 @@ def for_scoring(
             f"but its image is {image.shape[1]}x{image.shape[0]}"
         )
     size = short_side_size(label.shape, short_side)
-    return centre_crop(resize(image, size), crop), centre_crop(resize_label(label, size), crop)
+    small = resize(image, size)
+    if crop is None:
+        return small, label
+    return centre_crop(small, crop), centre_crop(resize_label(label, size), crop)

@@ -11,7 +11,7 @@ from raynef.report.details import pairs, recipe_tables, skipped_files
 from raynef.report.gallery import gallery, without_ignored
 from raynef.report.markup import Child, Markup, join, tag
 from raynef.report.records import Report
-from raynef.report.scores import class_names, scores
+from raynef.report.scores import class_names, elsewhere, scores
 from raynef.report.words import quantity, term
 
 # The browser itself refuses whatever is not in this file.
@@ -23,7 +23,7 @@ def render(report: Report) -> str:
     clusters = palette(max(2, 1 + _largest_cluster(report)))
     classes = palette(max(2, 1 + _largest_class(report)))
     names = class_names(report.evaluation)
-    leaked = _leaked(report)
+    leaked, supervised = _leaked(report), bool((report.evaluation or {}).get("supervised"))
     sections = [
         _section(
             "gallery",
@@ -38,8 +38,9 @@ def render(report: Report) -> str:
             "scores",
             "Scores",
             "How well the segments match the label files."
-            + ("" if leaked else " Labels serve only to name and score clusters, not to train."),
+            + _part_of_labels(leaked=leaked, supervised=supervised),
             scores(report.evaluation, classes) if report.evaluation else None,
+            elsewhere(report.elsewhere) if report.elsewhere else None,
             empty=("Not scored yet.", "raynef evaluate", "compares the segments with label files."),
         ),
         _section(
@@ -147,7 +148,18 @@ def _footer() -> Markup:
 
 def _leaked(report: Report) -> bool:
     train = report.recipe.get("train")
-    return isinstance(train, dict) and bool(train.get("leak_labels"))
+    in_training = isinstance(train, dict) and bool(train.get("leak_labels"))
+    return in_training or bool((report.evaluation or {}).get("labels_leaked"))
+
+
+def _part_of_labels(*, leaked: bool, supervised: bool) -> str:
+    if supervised:
+        return (
+            " Supervised: a linear layer was trained on labels, on features that no label reached."
+            if not leaked
+            else " Supervised: a linear layer was trained on labels."
+        )
+    return "" if leaked else " Labels serve only to name and score clusters, not to train."
 
 
 def _largest_cluster(report: Report) -> int:

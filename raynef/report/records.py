@@ -1,6 +1,6 @@
 """What a report is made of. Plain values: any run, saved or live, can be shown."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -53,7 +53,9 @@ class Report:
     ``steps`` holds one mapping per training step: step, epoch, loss, trace, penalty, tau, lr,
     clusters_in_use, entropy, columns_below_1; missing values are left out of the charts.
     ``evaluation`` holds miou, accuracy, per_class_iou {name: fraction or None}, num_images,
-    protocol, matching, class_names. ``skipped`` holds {"name", "reason"} per skipped file.
+    protocol, matching, class_names, and where they apply crf {miou, accuracy}, supervised and
+    labels_leaked. ``elsewhere`` holds the same of other data, with data {name, root}. ``skipped``
+    holds {"name", "reason"} per skipped file.
     """
 
     title: str
@@ -65,3 +67,4 @@ class Report:
     gallery: list[GalleryItem]
     clusters: list[ClusterCard]
     skipped: list[dict[str, Any]]
+    elsewhere: list[dict[str, Any]] = field(default_factory=list)

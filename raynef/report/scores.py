@@ -10,20 +10,21 @@ from raynef.report.gallery import swatch
 from raynef.report.markup import Markup, join, tag
 from raynef.report.words import percent, quantity, term
 
-_FACTS = ("miou", "accuracy", "num_images", "protocol", "matching")
+_FACTS = ("miou", "accuracy", "crf_miou", "crf_accuracy", "num_images", "protocol", "matching")
 _ONE_TABLE = 12  # rows; longer lists are split into two tables side by side
 
 
 def scores(evaluation: Mapping[str, Any], class_colors: np.ndarray) -> Markup:
     """Facts and table; ``class_colors`` uint8 [num_colors, 3], indexed as ``class_names``."""
+    values = _flat(evaluation)
     facts = [
         tag(
             "div",
             tag("dt", term(key).name),
-            tag("dd", tag("b", quantity(key, evaluation[key])), tag("span", term(key).meaning)),
+            tag("dd", tag("b", quantity(key, values[key])), tag("span", term(key).meaning)),
         )
         for key in _FACTS
-        if evaluation.get(key) is not None
+        if values.get(key) is not None
     ]
     per_class = evaluation.get("per_class_iou") or {}
     return join(
@@ -34,11 +35,41 @@ def scores(evaluation: Mapping[str, Any], class_colors: np.ndarray) -> Markup:
     )
 
 
+def elsewhere(evaluations: Sequence[Mapping[str, Any]]) -> Markup:
+    """Scores on data that the run never saw, a row for each data set."""
+    columns = ("miou", "accuracy", "crf_miou", "crf_accuracy", "num_images", "protocol")
+    rows = []
+    for evaluation in evaluations:
+        values, data = _flat(evaluation), evaluation.get("data") or {}
+        cells = [
+            tag("td", "—" if values.get(key) is None else quantity(key, values[key]))
+            for key in columns
+        ]
+        name = join(str(data.get("name", "?")), tag("small", f" {data.get('root', '')}"))
+        rows.append(tag("tr", tag("th", name, scope="row"), cells))
+    heads = [tag("th", title, scope="col") for title in ("data", *(term(c).name for c in columns))]
+    return join(
+        tag("h3", "On other data"),
+        tag(
+            "p",
+            "The same clusters on images of data sets that this run was not trained on, named by "
+            "the labels there.",
+            class_="note",
+        ),
+        tag("table", tag("thead", tag("tr", heads)), tag("tbody", rows), class_="elsewhere"),
+    )
+
+
 def class_names(evaluation: Mapping[str, Any] | None) -> dict[int, str]:
     """Index to name; empty where there is no evaluation."""
     names = (evaluation or {}).get("class_names") or []
     pairs = names.items() if isinstance(names, Mapping) else enumerate(names)
     return {int(index): str(name) for index, name in pairs}
+
+
+def _flat(evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    crf = evaluation.get("crf") or {}
+    return {**evaluation, "crf_miou": crf.get("miou"), "crf_accuracy": crf.get("accuracy")}
 
 
 def _numbers(evaluation: Mapping[str, Any]) -> dict[str, int]:

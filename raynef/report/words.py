@@ -24,6 +24,14 @@ TERMS: dict[str, Term] = {
     "accuracy": Term(
         "pixel accuracy", "Share of labelled pixels that got the right class.", fraction=True
     ),
+    "crf_miou": Term(
+        "mIoU after CRF",
+        "The same after segments were fitted to the edges of the image.",
+        fraction=True,
+    ),
+    "crf_accuracy": Term(
+        "accuracy after CRF", "Share of labelled pixels that are right then.", fraction=True
+    ),
     "num_images": Term("images", "Photographs that went in."),
     "num_patches": Term("patches", "Small squares the images were cut into; each gets a cluster."),
     "num_clusters": Term("clusters", "Groups the method may use; it finds them without labels."),

@@ -1,40 +1,42 @@
-"""Evaluation on Ray: every validation image, one K×C table, every score from it."""
+"""Evaluation on Ray: every image of a split, one K×C table, every score from it."""
 
+import dataclasses
 import logging
+import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from raynef.assign.contingency import contingency
-from raynef.assign.matching import UNMATCHED, match, score
-from raynef.core import IGNORE
-from raynef.core.errors import BadImageError, UserError
+from raynef.core.errors import UserError
 from raynef.core.files import write_json
-from raynef.core.recipe import Evaluate, Recipe
+from raynef.core.recipe import Data, Recipe, fingerprint
+from raynef.core.storage import absolute, file_sizes
+from raynef.eigen.psi import Psi
 from raynef.images.datasets import open_split
-from raynef.images.decode import read_image, read_label
-from raynef.images.geometry import for_scoring
 from raynef.images.imageset import ImageSet, require_labels
-from raynef.runtime.features import check_skipped
-from raynef.runtime.progress import Progress
+from raynef.runtime.counting import count
+from raynef.runtime.results import (
+    class_names,
+    crf_in_words,
+    matching_in_words,
+    name_and_score,
+    protocol_in_words,
+)
 from raynef.runtime.run import RunFolder, hold
-from raynef.runtime.session import feature_actors, ray_session
-from raynef.runtime.stream import Unit, stream
+from raynef.runtime.session import ray_session
 from raynef.segmenter import Mapping, Segmenter, save_mapping
 
 logger = logging.getLogger("raynef")
-
-_MAX_CLASSES = IGNORE  # label files hold 0 … 254
 
 
 def evaluate(
     out: str | Path, *, recipe: Recipe | None = None, address: str | None = None
 ) -> dict[str, Any]:
-    """Score a run's segmenter on the validation split; the result of ``raynef evaluate``.
+    """Score a run's segmenter on a validation split; the result of ``raynef evaluate``.
 
-    Fits the mapping from clusters to classes on the same images (as the papers do) and saves it
-    with the segmenter.
+    Clusters are named by the labels of the same images (as in the papers) or of the training split
+    (``evaluate.match_on``), for plain maps and for those after a CRF apart; a supervised head knows
+    its classes. RUN/evaluate.json holds the scores on the run's own data, whose names the segmenter
+    keeps; RUN/evaluate-….json those on other data.
 
     Args:
         out: the run.
@@ -42,155 +44,131 @@ def evaluate(
         address: of a Ray cluster.
 
     Raises:
-        UserError: no labels, a label of another size than its image, or a value that is no class.
+        UserError: no labels, a label of another size than its image, a value that is no class, or
+            other classes than a supervised head's.
     """
     with hold(out) as run:
-        recipe = recipe or run.recipe()
+        own = run.recipe()
+        recipe = recipe or own
+        config = recipe.evaluate
         images = open_split(recipe.data, recipe.data.val_split)
         require_labels(images)
         segmenter = Segmenter.load(run.path)
+        splits = {"evaluate": images}
+        if segmenter.supervised:
+            _require_its_classes(segmenter, images)
+        elif config.match_on == "train":
+            train = open_split(recipe.data, recipe.data.train_split)
+            splits = {"match": _labelled(train), "evaluate": images}
+
+        started = time.monotonic()
         with ray_session(address):
-            table, skipped = contingency_table(run.path, segmenter.num_clusters, recipe, images)
-        return _scores(run, recipe, images, table, skipped)
-
-
-def contingency_table(
-    segmenter: Path, num_clusters: int, recipe: Recipe, images: ImageSet
-) -> tuple[np.ndarray, dict[str, str]]:
-    """The table of all images of a split, int64 [K, C], and the files that were skipped."""
-    config = recipe.evaluate
-    indices = range(len(images.files))
-    num_classes = len(images.class_names) or _MAX_CLASSES
-    units: list[Unit] = [
-        {
-            "files": [images.files[i] for i in indices[start : start + config.batch_size]],
-            "config": config,
-            "codes": images.label_codes,
-            "shape": (num_clusters, num_classes),
-        }
-        for start in range(0, len(images.files), config.batch_size)
-    ]
-    table = np.zeros((num_clusters, num_classes), dtype=np.int64)
-    skipped: dict[str, str] = {}
-    progress = Progress("evaluate", len(images.files), "images")
-    results = stream(
-        units,
-        prepare=read_labelled,
-        actor=ContingencyActor,
-        actor_kwargs={"segmenter": str(segmenter)},
-        actors=feature_actors(),
-    )
-    for part, bad, num_images, mistake in results:
-        if mistake is not None:
-            raise UserError(mistake)
-        table += part
-        skipped.update(bad)
-        check_skipped(recipe.data, skipped, len(images.files))
-        progress.advance(num_images)
-    progress.close()
-    if not images.class_names:
-        table = table[:, : max(1, int(np.flatnonzero(table.sum(axis=0)).max(initial=0)) + 1)]
-    return table, skipped
-
-
-def read_labelled(unit: Unit) -> Unit:
-    """Task: read images and labels, and bring them to the size at which they are scored."""
-    config: Evaluate = unit["config"]
-    pairs, names, skipped, mistake = [], [], {}, None
-    for file in unit["files"]:
-        try:
-            image = read_image(file.path)
-        except BadImageError as error:
-            skipped[file.name] = str(error)
-            continue
-        try:
-            label = read_label(file.label, unit["codes"])
-            pair = for_scoring(
-                image, label, short_side=config.short_side, crop=config.crop, name=file.name
-            )
-        except UserError as error:  # carried to the driver: an exception here would be retried
-            mistake = str(error)
-            break
-        pairs.append(pair)
-        names.append(file.name)
-    return {**unit, "pairs": pairs, "names": names, "skipped": skipped, "mistake": mistake}
-
-
-class ContingencyActor:
-    """Actor: segments the images of a unit and counts cluster against class."""
-
-    def __init__(self, segmenter: str, device: str) -> None:
-        self.segmenter = Segmenter.load(segmenter, device=device)
-
-    def __call__(self, unit: Unit) -> tuple[np.ndarray, dict[str, str], int, str | None]:
-        table = np.zeros(unit["shape"], dtype=np.int64)
-        mistake = unit["mistake"]
-        try:
-            for name, (image, label) in zip(unit["names"], unit["pairs"], strict=True):
-                table += contingency(
-                    self.segmenter.clusters(image[None])[0],
-                    label,
-                    num_clusters=unit["shape"][0],
-                    num_classes=unit["shape"][1],
-                    name=name,
+            counts = {
+                job: count(
+                    run.path,
+                    recipe,
+                    split,
+                    num_clusters=segmenter.num_clusters,
+                    # ψ's outputs became clusters at this temperature when training ended.
+                    temperature=own.eigen.tau_end if isinstance(segmenter.head, Psi) else 1.0,
+                    job=job,
                 )
-        except UserError as error:
-            mistake = str(error)
-        return table, unit["skipped"], len(unit["files"]), mistake
+                for job, split in splits.items()
+            }
+        seconds = time.monotonic() - started
 
-
-def _describe_clusters(
-    table: np.ndarray, classes: np.ndarray, names: tuple[str, ...]
-) -> list[dict[str, Any]]:
-    """Class and purity (share of a cluster's scored pixels in its class) of matched clusters."""
-    return [
-        {
-            "cluster": int(k),
-            "class": names[classes[k]],
-            "purity": float(table[k, classes[k]] / table[k].sum()),
+        scored = counts["evaluate"]
+        naming = counts.get("match", scored)
+        names = class_names(images, naming.tables, scored.tables)
+        method = None if segmenter.supervised else config.match
+        plain, *after_crf = [
+            name_and_score(by[:, : len(names)], table[:, : len(names)], names, method)
+            for by, table in zip(naming.tables, scored.tables, strict=True)
+        ]
+        result: dict[str, Any] = {"run": str(run.path), **plain.scores}
+        for found in after_crf:
+            result["crf"] = {**found.scores, "protocol": crf_in_words(config)}
+        result |= {
+            "num_images": scored.num_images,
+            "protocol": protocol_in_words(config),
+            "matching": matching_in_words(config, images.split, supervised=segmenter.supervised),
+            "data": {"name": recipe.data.name, "root": images.root, "split": images.split},
+            "trained_on": {"name": own.data.name, "root": own.data.root},
+            "zero_shot": not _same_place(recipe.data, own.data),
+            "supervised": segmenter.supervised,
+            "labels_leaked": segmenter.labels_leaked,
+            "skipped": scored.skipped,
+            "seconds": round(seconds, 2),
+            "images_per_second": round(scored.images_per_second, 2),
         }
-        for k in np.flatnonzero(classes != UNMATCHED)
-    ]
-
-
-def _scores(
-    run: RunFolder,
-    recipe: Recipe,
-    images: ImageSet,
-    table: np.ndarray,
-    skipped: dict[str, str],
-) -> dict[str, Any]:
-    """Match, score, and save mapping and result."""
-    config = recipe.evaluate
-    names = images.class_names or tuple(f"class_{i}" for i in range(table.shape[1]))
-    classes = match(table, config.match)
-    scores = score(table, classes)
-    save_mapping(run.path, Mapping(tuple(int(c) for c in classes), names))
-    result = {
-        "run": str(run.path),
-        "miou": scores.miou,
-        "accuracy": scores.accuracy,
-        "per_class_iou": {
-            name: None if np.isnan(iou) else float(iou)
-            for name, iou in zip(names, scores.iou, strict=True)
-        },
-        "num_images": len(images.files) - len(skipped),
-        "protocol": f"reco: short side {config.short_side}, centre crop {config.crop}",
-        "matching": {"iou": "majority by IoU", "count": "majority by pixels"}.get(
-            config.match, "Hungarian"
+        if naming is not scored:
+            result["named_by"] = {"num_images": naming.num_images, "skipped": naming.skipped}
+        if not segmenter.supervised:
+            mapping = Mapping(tuple(int(c) for c in plain.classes), names)
+            if segmenter.mapping is None or _same_data(recipe.data, own.data):
+                save_mapping(run.path, mapping)
+                logger.info("the segmenter names its clusters by the labels of %s", images.root)
+            else:
+                logger.info("the segmenter keeps the names of clusters that it has")
+        write_json(
+            evaluation_file(run, own.data, recipe.data),
+            {**result, "class_names": names, "clusters": plain.clusters},
         )
-        + f", fitted on the {images.split or 'whole'} images that are scored",
-        "data": images.root,
-        "skipped": skipped,
-    }
-    write_json(
-        run.evaluate_file,
-        {**result, "class_names": names, "clusters": _describe_clusters(table, classes, names)},
-    )
-    logger.info(
-        "mIoU %.1f %%, accuracy %.1f %% on %d images",
-        100 * scores.miou,
-        100 * scores.accuracy,
-        result["num_images"],
-    )
+    _tell(result)
     return result
+
+
+def evaluation_file(run: RunFolder, own: Data, data: Data) -> Path:
+    """Where scores are kept: evaluate.json for the run's own data, another name for other data."""
+    if _same_data(data, own):
+        return run.evaluate_file
+    root = absolute(data.root or "")
+    code = fingerprint([data.name, root, data.val_split])[:6]
+    return run.path / f"evaluate-{data.name}-{Path(root).name}-{code}.json"
+
+
+def _same_data(data: Data, other: Data) -> bool:
+    """The same images with the same classes."""
+    return data.name == other.name and _same_place(data, other)
+
+
+def _same_place(data: Data, other: Data) -> bool:
+    return absolute(data.root or "") == absolute(other.root or "")
+
+
+def _labelled(images: ImageSet) -> ImageSet:
+    """Those of the images that have a label file."""
+    named = [file for file in images.files if file.label]
+    sizes = file_sizes([str(file.label) for file in named])
+    kept = tuple(file for file, size in zip(named, sizes, strict=True) if size is not None)
+    if not kept:
+        raise UserError(
+            f"evaluate.match_on is train, but none of the {len(images.files)} training images "
+            f"under {images.root} has a label; use --evaluate.match-on val"
+        )
+    if len(kept) < len(images.files):
+        logger.info("match: %d of %d images have a label", len(kept), len(images.files))
+    return dataclasses.replace(images, files=kept)
+
+
+def _require_its_classes(segmenter: Segmenter, images: ImageSet) -> None:
+    known = segmenter.mapping.class_names if segmenter.mapping else ()
+    if known != images.class_names:
+        raise UserError(
+            f"this head was trained on the classes {', '.join(known)}, but {images.root} has "
+            f"{', '.join(images.class_names) or 'no names of classes'}"
+        )
+
+
+def _tell(result: dict[str, Any]) -> None:
+    for scores, after in ((result, ""), (result.get("crf"), " after the CRF")):
+        if scores is not None:
+            logger.info(
+                "mIoU %.1f %%, accuracy %.1f %%%s on %d images",
+                100 * scores["miou"],
+                100 * scores["accuracy"],
+                after,
+                result["num_images"],
+            )
+    if result["labels_leaked"]:
+        logger.warning("labels leaked: this run saw the labels while it trained")

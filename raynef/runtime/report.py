@@ -10,6 +10,7 @@ import torch
 
 from raynef.core.errors import BadImageError, UserError
 from raynef.core.files import read_json, write_text
+from raynef.core.recipe import Evaluate
 from raynef.core.storage import is_file
 from raynef.images.datasets import open_split
 from raynef.images.decode import read_image, read_label
@@ -47,9 +48,11 @@ def write_report(path: str | Path) -> dict[str, Any]:
     split = recipe.data.val_split if evaluation else recipe.data.train_split
     shown = open_split(recipe.data, split)
     files = _spread(shown.files, _CARD_IMAGES)
-    images = _read(files, shown.label_codes, recipe.evaluate.short_side, recipe.evaluate.crop)
-    with run.steps_file.open(encoding="utf-8") as lines:
-        steps = [json.loads(line) for line in lines]
+    images = _read(files, shown.label_codes, recipe.evaluate)
+    steps = []
+    if run.steps_file.is_file():  # K-means has no steps
+        with run.steps_file.open(encoding="utf-8") as lines:
+            steps = [json.loads(line) for line in lines]
     page = render(
         Report(
             title=run.path.name,
@@ -61,6 +64,7 @@ def write_report(path: str | Path) -> dict[str, Any]:
             gallery=_gallery(segmenter, _spread(images, _GALLERY_ROWS)),
             clusters=_cards(segmenter, [image for _, image, _ in images], evaluation),
             skipped=[{"name": n, "reason": r} for n, r in finished["skipped"].items()],
+            elsewhere=[read_json(file) for file in sorted(run.path.glob("evaluate-*.json"))],
         )
     )
     write_text(run.report_file, page)
@@ -74,11 +78,12 @@ def _summary(
     summary: dict[str, Any] = {}
     if evaluation is not None:
         summary |= {"miou": evaluation["miou"], "accuracy": evaluation["accuracy"]}
+        if evaluation.get("crf"):
+            summary["crf_miou"] = evaluation["crf"]["miou"]
+    summary |= {"num_images": finished["num_images"], "num_clusters": segmenter.num_clusters}
+    # A baseline has a part of these.
     return summary | {
-        "num_images": finished["num_images"],
-        "num_clusters": segmenter.num_clusters,
-        "epochs": finished["epochs"],
-        "images_per_second": finished["images_per_second"],
+        key: finished[key] for key in ("epochs", "images_per_second") if key in finished
     }
 
 
@@ -89,16 +94,17 @@ def _spread(items: Any, count: int) -> list:
 
 
 def _read(
-    files: list[ImageFile], codes: tuple[int, ...] | None, short_side: int, crop: int
+    files: list[ImageFile], codes: tuple[int, ...] | None, config: Evaluate
 ) -> list[tuple[str, np.ndarray, np.ndarray | None]]:
-    """(name, image, label or None) at the size that is scored; unreadable files are left out."""
+    """(name, image, label or None) as the backbone sees it; unreadable files are left out."""
     read = []
     for file in files:
         try:
             image = read_image(file.path)
         except BadImageError:
             continue
-        size = short_side_size(image.shape, short_side)
+        size = short_side_size(image.shape, config.short_side)
+        crop = config.crop if config.protocol == "reco" else max(size)
         label = None
         if file.label and is_file(file.label):
             label = centre_crop(resize_label(read_label(file.label, codes), size), crop)
@@ -149,7 +155,7 @@ def _cards(
                 share=float(sizes[cluster] / len(clusters)),
                 class_name=entry["class"] if entry else None,
                 purity=entry["purity"] if entry else None,
-                patches=_cut_outs(members, where, images, segmenter.backbone.patch_size),
+                patches=_cut_outs(members, where, images, segmenter.cell),
             )
         )
     return cards
@@ -159,9 +165,9 @@ def _cut_outs(
     members: np.ndarray,
     where: list[tuple[int, int, int]],
     images: list[np.ndarray],
-    patch_size: int,
+    cell: float,
 ) -> tuple[np.ndarray, ...]:
-    side = _CUT_OUT * patch_size
+    side = round(_CUT_OUT * cell)
     taken: dict[int, int] = {}
     cut: list[np.ndarray] = []
     for member in members:
@@ -170,8 +176,8 @@ def _cut_outs(
         if taken.get(index, 0) >= 2 or min(image.shape[:2]) < side:
             continue
         taken[index] = taken.get(index, 0) + 1
-        top = int(np.clip(row * patch_size - patch_size, 0, image.shape[0] - side))
-        left = int(np.clip(column * patch_size - patch_size, 0, image.shape[1] - side))
+        top = int(np.clip((row - 1) * cell, 0, image.shape[0] - side))
+        left = int(np.clip((column - 1) * cell, 0, image.shape[1] - side))
         cut.append(image[top : top + side, left : left + side])
         if len(cut) == _PATCHES_PER_CARD:
             break

@@ -9,12 +9,15 @@ import pickle
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import ray
 import ray.data
 import torch
 
 from raynef.runtime.session import FeatureActors
 
 Unit = dict[str, Any]
+
+_BYTES_PER_CPU = 64 << 20  # what a bounded stream may hold, or one unit, however large
 
 
 def stream(
@@ -26,6 +29,7 @@ def stream(
     actors: FeatureActors | None = None,
     finish: Callable[[Any], Any] | None = None,
     in_order: bool = False,
+    bounded: bool = False,
 ) -> Iterator[Any]:
     """Yield the result of every unit as it is done.
 
@@ -38,6 +42,8 @@ def stream(
         actors: the pool.
         finish: module-level function of what the actor returned, run as a task.
         in_order: yield in the order of ``units``.
+        bounded: hold few units at once, ``_BYTES_PER_CPU`` in all; else reading that is faster than
+            computing fills Ray's object store.
     """
     if not units:
         return
@@ -64,6 +70,10 @@ def stream(
     dataset.context.print_on_execution_start = False
     dataset.context.execution_options.preserve_order = in_order
     dataset.context.execution_options.verbose_progress = False
+    if bounded:
+        dataset.context.execution_options.resource_limits = ray.data.ExecutionResources.for_limits(
+            object_store_memory=_BYTES_PER_CPU * ray.cluster_resources().get("CPU", 1)
+        )
     for row in dataset.iter_rows():
         yield pickle.loads(row["payload"])
 

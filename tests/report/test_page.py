@@ -171,6 +171,31 @@ def test_leaked_labels_are_told(report: Report) -> None:
     assert "not to train" not in text
 
 
+def test_scores_after_a_crf_and_on_other_data(report: Report) -> None:
+    assert "after CRF" not in words(render(report))
+    crf = {**report.evaluation, "crf": {"miou": 0.6432, "accuracy": 0.8123}}
+    other = {
+        "miou": 0.2351,
+        "accuracy": 0.5678,
+        "num_images": 7,
+        "protocol": "reco",
+        "data": {"name": HOSTILE, "root": HOSTILE},
+        "crf": None,
+    }
+    text = words(render(dataclasses.replace(report, evaluation=crf, elsewhere=[other])))
+    for phrase in ("64.3\u202f%", "81.2\u202f%", "On other data", "23.5\u202f%", HOSTILE):
+        assert phrase in text
+
+
+def test_labels_in_training_are_told_by_the_evaluation(report: Report) -> None:
+    leaked = {**report.evaluation, "labels_leaked": True}
+    assert "Labels leaked" in words(render(dataclasses.replace(report, evaluation=leaked)))
+    supervised = {**report.evaluation, "supervised": True}
+    text = words(render(dataclasses.replace(report, evaluation=supervised)))
+    assert "Supervised: a linear layer was trained on labels" in text
+    assert "not to train" not in text
+
+
 def test_page_stays_small(report: Report) -> None:
     """Noise is what JPEG likes least: photographs are far smaller."""
     rng = np.random.default_rng(1)

@@ -1,0 +1,104 @@
+"""K-means: centres found by faiss on a sample, then moved once to the means of all patches."""
+
+from dataclasses import dataclass
+
+import faiss
+import numpy as np
+from scipy import sparse
+
+from raynef.core.draws import seed_of
+from raynef.core.errors import UserError
+
+
+@dataclass
+class Members:
+    """Running sums over the patches of each centre, of which the means are made.
+
+    Attributes:
+        sums: [K, D] float64.
+        counts: [K] int64.
+        inertia: sum of squared distances to the centres.
+    """
+
+    sums: np.ndarray
+    counts: np.ndarray
+    inertia: float
+
+    def add(self, other: "Members") -> None:
+        """Take the patches of another in."""
+        self.sums += other.sums
+        self.counts += other.counts
+        self.inertia += other.inertia
+
+
+def find_centroids(
+    points: np.ndarray,
+    num_clusters: int,
+    *,
+    iterations: int,
+    seed: int,
+    cosine: bool = False,
+    threads: int = 1,
+) -> np.ndarray:
+    """Lloyd's algorithm on all the points given, on a GPU where faiss sees one.
+
+    Args:
+        points: [M, D]; for ``cosine`` of unit length.
+        num_clusters: K.
+        iterations: of Lloyd's algorithm.
+        seed: of the first centres, which are points.
+        cosine: keep the centres at unit length.
+        threads: of faiss, on the CPU.
+
+    Returns:
+        Centres, float32 [K, D].
+
+    Raises:
+        UserError: fewer points than clusters, or points that are not finite.
+    """
+    if len(points) < num_clusters:
+        raise UserError(
+            f"K-means cannot find {num_clusters} clusters in {len(points)} patches; lower "
+            "eigen.num_eigenfunctions or raise kmeans.max_points"
+        )
+    points = np.ascontiguousarray(points, dtype=np.float32)
+    if not np.isfinite(points).all():
+        raise UserError("K-means: the features hold NaN or infinity")
+    faiss.omp_set_num_threads(threads)
+    kmeans = faiss.Kmeans(
+        points.shape[1],
+        num_clusters,
+        niter=iterations,
+        seed=seed_of("kmeans", seed) % (1 << 31),
+        spherical=cosine,
+        gpu=bool(getattr(faiss, "get_num_gpus", int)()),
+        min_points_per_centroid=1,  # no warning about few points …
+        max_points_per_centroid=len(points),  # … and no sample of a sample
+    )
+    kmeans.train(points)
+    return np.array(kmeans.centroids, dtype=np.float32)
+
+
+def members(points: np.ndarray, centroids: np.ndarray) -> Members:
+    """Sums and counts of the points [M, D] nearest to each of the centres [K, D]."""
+    points = np.asarray(points, dtype=np.float32)
+    distances = np.square(centroids).sum(axis=1) - 2 * points @ centroids.T  # less ‖h‖²
+    nearest = distances.argmin(axis=1)
+    rows = np.arange(len(points))
+    chosen = sparse.csr_array(
+        (np.ones(len(points)), (nearest, rows)), shape=(len(centroids), len(points))
+    )
+    sums = chosen @ points.astype(np.float64)
+    inertia = distances[rows, nearest].sum() + np.square(points).sum()
+    counts = np.bincount(nearest, minlength=len(centroids))
+    return Members(sums, counts, float(inertia))
+
+
+def moved(centroids: np.ndarray, found: Members, *, cosine: bool = False) -> np.ndarray:
+    """Centres moved to the means of their members; one without members stays where it is."""
+    means = found.sums / np.maximum(found.counts, 1)[:, None]
+    result = np.where(found.counts[:, None] > 0, means, centroids)
+    if cosine:
+        lengths = np.linalg.norm(result, axis=1, keepdims=True)
+        result = result / np.where(lengths > 0, lengths, 1)
+    return result.astype(np.float32)

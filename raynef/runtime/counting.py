@@ -1,0 +1,105 @@
+"""Pixels of cluster against class of a whole split, counted on Ray.
+
+What is kept are sums: memory does not grow with the number of images.
+"""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from raynef.core import IGNORE
+from raynef.core.errors import UserError
+from raynef.core.recipe import Recipe
+from raynef.images.imageset import ImageSet
+from raynef.runtime.features import check_skipped
+from raynef.runtime.maps import CountingActor, count_sharpened, read_examples
+from raynef.runtime.progress import Progress
+from raynef.runtime.session import feature_actors
+from raynef.runtime.stream import Unit, stream
+
+MAX_CLASSES = IGNORE  # label files hold 0 … 254
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What a split's pixels say.
+
+    Attributes:
+        tables: pixels of cluster against class, [1, K, C]; after the CRF too, [2, K, C].
+        num_images: that were counted.
+        skipped: files that could not be read, with the reason.
+        images_per_second: once the first were done.
+    """
+
+    tables: np.ndarray
+    num_images: int
+    skipped: dict[str, str]
+    images_per_second: float
+
+
+def count(
+    segmenter: str | Path,
+    recipe: Recipe,
+    images: ImageSet,
+    *,
+    num_clusters: int,
+    temperature: float,
+    job: str,
+) -> Counts:
+    """Count the pixels of all images of a split by the recipe's protocol.
+
+    Args:
+        segmenter: its folder.
+        recipe: whose ``data`` and ``evaluate`` sections count.
+        images: with a label each.
+        num_clusters: K.
+        temperature: of the softmax that the CRF starts from.
+        job: its name, for the line of progress.
+
+    Raises:
+        UserError: a label of another size than its image or with a value that is no class, or more
+            unreadable files than the recipe allows.
+    """
+    config = recipe.evaluate
+    shape = (2 if config.crf else 1, num_clusters, len(images.class_names) or MAX_CLASSES)
+    size = 1 if config.crf else config.batch_size  # CRFs of a unit run one after the other
+    units: list[Unit] = [
+        {
+            "files": images.files[start : start + size],
+            "config": config,
+            "codes": images.label_codes,
+            "shape": shape,
+            "temperature": temperature,
+        }
+        for start in range(0, len(images.files), size)
+    ]
+    tables = np.zeros(shape, dtype=np.int64)
+    skipped: dict[str, str] = {}
+    started = time.monotonic()
+    progress = Progress(job, len(images.files), "images")
+    results = stream(
+        units,
+        prepare=read_examples,
+        actor=CountingActor,
+        actor_kwargs={"segmenter": str(segmenter)},
+        actors=feature_actors(),
+        finish=count_sharpened if config.crf else None,
+        bounded=True,
+    )
+    for part, bad, mistake, num_files in results:
+        if mistake is not None:
+            raise UserError(mistake)
+        tables += part
+        skipped.update(bad)
+        check_skipped(recipe.data, skipped, len(images.files))
+        progress.advance(num_files)
+    rate = progress.rate() or progress.done / (time.monotonic() - started)
+    progress.close()
+    return Counts(
+        tables=tables,
+        num_images=len(images.files) - len(skipped),
+        skipped=skipped,
+        images_per_second=rate,
+    )

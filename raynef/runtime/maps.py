@@ -1,0 +1,168 @@
+"""What happens to some images on their way to a table of cluster against class.
+
+A task reads and resizes them, an actor segments and counts; with a CRF, it hands patch logits on to
+a task that upsamples, sharpens and counts again.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from raynef.assign.contingency import contingency
+from raynef.core.errors import BadImageError, UserError
+from raynef.core.recipe import Evaluate
+from raynef.images.decode import read_image, read_label
+from raynef.images.geometry import for_scoring
+from raynef.runtime.stream import Unit
+from raynef.segment.crf import dense_crf
+from raynef.segment.probabilities import top_probabilities
+from raynef.segment.upsample import upsample_argmax
+from raynef.segment.windows import Windows, sliding_windows, whole_image
+from raynef.segmenter import Segmenter
+
+
+@dataclass(frozen=True)
+class Example:
+    """One image: ``small`` as the backbone sees it, ``label`` and ``full`` as they are scored."""
+
+    name: str
+    small: np.ndarray
+    label: np.ndarray
+    full: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class Sharpening:
+    """One image on its way to the CRF: its patch logits, and what makes pixels of them."""
+
+    example: Example
+    logits: np.ndarray
+    windows: Windows
+    grid: tuple[int, int]
+    cell: float
+
+
+def read_examples(unit: Unit) -> Unit:
+    """Task: read images and labels, and bring them to the sizes at which they are seen."""
+    config: Evaluate = unit["config"]
+    crop = config.crop if config.protocol == "reco" else None
+    examples, skipped, mistake = [], {}, None
+    for file in unit["files"]:
+        try:
+            image = read_image(file.path)
+        except BadImageError as error:
+            skipped[file.name] = str(error)
+            continue
+        try:
+            label = read_label(file.label, unit["codes"])
+            small, label = for_scoring(
+                image, label, short_side=config.short_side, crop=crop, name=file.name
+            )
+        except UserError as error:  # carried to the driver: an exception here would be retried
+            mistake = str(error)
+            break
+        full = (image if crop is None else small) if config.crf else None
+        examples.append(Example(file.name, small, _compact(label), full))
+    return {**unit, "examples": examples, "skipped": skipped, "mistake": mistake}
+
+
+def _compact(label: np.ndarray) -> np.ndarray:
+    """A label in 8 bits where it fits: less to carry."""
+    fits = label.size and label.min() >= 0 and label.max() <= np.iinfo(np.uint8).max
+    return label.astype(np.uint8) if fits else label
+
+
+class CountingActor:
+    """Actor: segments the images of a unit and counts cluster against class."""
+
+    def __init__(self, segmenter: str, device: str) -> None:
+        self.segmenter = Segmenter.load(segmenter, device=device)
+
+    def __call__(self, unit: Unit) -> Any:
+        """The result of a unit; with a CRF, what ``count_sharpened`` makes the result of."""
+        config: Evaluate = unit["config"]
+        tables = np.zeros(unit["shape"], dtype=np.int64)
+        sharpenings: list[Sharpening] = []
+        mistake = unit["mistake"]
+        try:
+            for examples, windows in _batches(unit["examples"], config):
+                logits, grid = self.logits(examples, windows, config.batch_size)
+                cell = self.segmenter.cell
+                size = examples[0].label.shape
+                rows, columns = windows.matrices(grid, size, cell=cell)
+                maps = upsample_argmax(logits, rows, columns).cpu().numpy()
+                for example, clusters in zip(examples, maps, strict=True):
+                    tables[0] += _table(clusters, example, unit["shape"])
+                if config.crf:
+                    sharpenings += [
+                        Sharpening(example, image, windows, grid, cell)
+                        for example, image in zip(examples, logits.cpu().numpy(), strict=True)
+                    ]
+        except UserError as error:
+            mistake = str(error)
+        result = (tables, unit["skipped"], mistake, len(unit["files"]))
+        if not config.crf:
+            return result
+        carried = {key: unit[key] for key in ("config", "shape", "temperature")}
+        return {**carried, "sharpenings": sharpenings, "result": result}
+
+    def logits(
+        self, examples: list[Example], windows: Windows, batch_size: int
+    ) -> tuple[Tensor, tuple[int, int]]:
+        """Joined patch logits [B, Σh, Σw, K], and the grid (h, w) of one window."""
+        crops = np.concatenate([windows.cut(example.small) for example in examples])
+        parts = [
+            self.segmenter.patch_logits(crops[start : start + batch_size])
+            for start in range(0, len(crops), batch_size)
+        ]
+        images = torch.cat(parts).unflatten(0, (len(examples), -1))
+        grid = (images.shape[2], images.shape[3])
+        return torch.stack([windows.join(image) for image in images]), grid
+
+
+def _batches(examples: list[Example], config: Evaluate) -> Iterator[tuple[list[Example], Windows]]:
+    """Images of one size go through the backbone together, at most a batch of windows or so."""
+    alike: dict[Any, list[Example]] = {}
+    for example in examples:
+        alike.setdefault((example.small.shape, example.label.shape), []).append(example)
+    for group in alike.values():
+        size = group[0].small.shape[:2]
+        windows = whole_image(size)
+        if config.protocol == "sliding":
+            windows = sliding_windows(size, window=config.window, stride=config.stride)
+        step = max(1, config.batch_size // (len(windows.tops) * len(windows.lefts)))
+        for start in range(0, len(group), step):
+            yield group[start : start + step], windows
+
+
+def count_sharpened(unit: Unit) -> Any:
+    """Task: the CRF of each image of a unit, and cluster against class after it."""
+    config: Evaluate = unit["config"]
+    tables, skipped, mistake, num_files = unit["result"]
+    try:
+        for item in unit["sharpenings"]:
+            size = item.example.label.shape
+            rows, columns = item.windows.matrices(item.grid, size, cell=item.cell)
+            clusters, log_probabilities = top_probabilities(
+                torch.from_numpy(item.logits),
+                rows,
+                columns,
+                num_top=config.crf_clusters,
+                temperature=unit["temperature"],
+            )
+            sharpened = dense_crf(item.example.full, log_probabilities.numpy())
+            best = clusters.numpy()[sharpened.argmax(axis=0)]
+            tables[1] += _table(best, item.example, unit["shape"])
+    except UserError as error:
+        mistake = str(error)
+    return tables, skipped, mistake, num_files
+
+
+def _table(clusters: np.ndarray, example: Example, shape: tuple[int, int, int]) -> np.ndarray:
+    return contingency(
+        clusters, example.label, num_clusters=shape[1], num_classes=shape[2], name=example.name
+    )

@@ -1,0 +1,98 @@
+"""What an evaluation says: scores of a table, its clusters, and the protocol in words."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from raynef.assign.matching import UNMATCHED, match, score
+from raynef.core.recipe import Evaluate
+from raynef.images.imageset import ImageSet
+
+_MATCHES = {
+    "iou": "majority by IoU",
+    "count": "majority by pixels",
+    "hungarian": "Hungarian",
+}
+
+
+@dataclass(frozen=True)
+class Named:
+    """Clusters with their classes, and how well they do.
+
+    Attributes:
+        classes: of the clusters, [K]; UNMATCHED where there is none.
+        scores: miou, accuracy and per_class_iou, as plain values.
+        clusters: class and purity (share of its scored pixels in its class) of each that has one.
+    """
+
+    classes: np.ndarray
+    scores: dict[str, Any]
+    clusters: list[dict[str, Any]]
+
+
+def name_and_score(
+    naming: np.ndarray,
+    table: np.ndarray,
+    names: tuple[str, ...],
+    method: Literal["iou", "count", "hungarian"] | None,
+) -> Named:
+    """Name the clusters by one table and score them on another, or on the same.
+
+    Args:
+        naming: pixels of cluster against class, [K, C].
+        table: likewise.
+        names: of the classes, C long.
+        method: of ``match``; None where cluster k is class k.
+    """
+    classes = np.arange(len(table)) if method is None else match(naming, method)
+    result = score(table, classes)
+    per_class = zip(names, result.iou, strict=True)
+    sizes = table.sum(axis=1)
+    return Named(
+        classes=classes,
+        scores={
+            "miou": result.miou,
+            "accuracy": result.accuracy,
+            "per_class_iou": {name: None if np.isnan(v) else float(v) for name, v in per_class},
+        },
+        clusters=[
+            {
+                "cluster": int(k),
+                "class": names[classes[k]],
+                "purity": float(table[k, classes[k]] / sizes[k]) if sizes[k] else None,
+            }
+            for k in np.flatnonzero(classes != UNMATCHED)
+        ],
+    )
+
+
+def class_names(images: ImageSet, *tables: np.ndarray) -> tuple[str, ...]:
+    """The data set's, or numbers up to the last class that any table [T, K, C] has pixels of."""
+    present = sum(table.sum(axis=(0, 1)) for table in tables)
+    last = int(np.flatnonzero(present).max(initial=0))
+    return images.class_names or tuple(f"class_{i}" for i in range(last + 1))
+
+
+def protocol_in_words(config: Evaluate) -> str:
+    """How images are resized, cut and scored."""
+    side = f"{config.protocol}: short side {config.short_side}"
+    if config.protocol == "reco":
+        return f"{side}, centre crop {config.crop}"
+    if config.protocol == "sliding":
+        side += f", windows of {config.window} every {config.stride} averaged"
+    return f"{side}, scored at the label's own size"
+
+
+def matching_in_words(config: Evaluate, split: str | None, *, supervised: bool) -> str:
+    """How clusters got their classes, and on what; ``split`` is the one that is scored."""
+    if supervised:
+        return "none: the head was trained on these classes"
+    scores = f"the {split or 'whole'} images that are scored"
+    images = scores if config.match_on == "val" else "images of the training split"
+    return f"{_MATCHES[config.match]}, fitted on {images}"
+
+
+def crf_in_words(config: Evaluate) -> str:
+    """What the CRF works on."""
+    return f"dense CRF on the {config.crf_clusters} most probable clusters of each image"

@@ -1,0 +1,74 @@
+"""Dense CRF: clusters that follow the image's edges (Krähenbühl and Koltun, NeurIPS 2011).
+
+Mean-field inference with Potts potentials of two Gaussian kernels, one on positions and one on
+positions and colours, by the package pydensecrf.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from raynef.core.errors import UserError
+
+
+@dataclass(frozen=True)
+class Potentials:
+    """Strength and reach of the two kernels; the defaults are arXiv:2304.02841's code's.
+
+    Attributes:
+        gaussian_sxy: reach of the first kernel, in pixels.
+        gaussian_weight: its strength.
+        bilateral_sxy: reach of the second kernel, in pixels …
+        bilateral_srgb: … and in steps of a colour channel, 0 to 255.
+        bilateral_weight: its strength.
+        iterations: of mean-field inference.
+    """
+
+    gaussian_sxy: float = 1.0
+    gaussian_weight: float = 3.0
+    bilateral_sxy: float = 67.0
+    bilateral_srgb: float = 3.0
+    bilateral_weight: float = 4.0
+    iterations: int = 10
+
+
+def dense_crf(
+    image: np.ndarray, log_probabilities: np.ndarray, potentials: Potentials | None = None
+) -> np.ndarray:
+    """Probabilities of the labels after inference, float32 [m, H, W].
+
+    Args:
+        image: uint8 [H, W, 3]. Of any other type it is refused: colours in [0, 1] would be read
+            as black.
+        log_probabilities: of m labels before inference, [m, H, W]; they need not sum to 1.
+        potentials: see ``Potentials``; its defaults if None.
+
+    Raises:
+        UserError: pydensecrf is not installed.
+    """
+    num_labels, *size = log_probabilities.shape
+    if image.dtype != np.uint8 or image.shape != (*size, 3):
+        raise ValueError(
+            f"image must be uint8 [H, W, 3] = {[*size, 3]} as the probabilities, got "
+            f"{image.dtype} {list(image.shape)}"
+        )
+    try:
+        from pydensecrf.densecrf import DenseCRF2D
+    except ImportError as error:
+        raise UserError(
+            "a CRF needs the package pydensecrf2; install it with pip install pydensecrf2"
+        ) from error
+    if num_labels == 1:
+        return np.ones((1, *size), dtype=np.float32)
+    own = potentials or Potentials()
+    crf = DenseCRF2D(size[1], size[0], num_labels)
+    energies = -np.asarray(log_probabilities, dtype=np.float32).reshape(num_labels, -1)
+    crf.setUnaryEnergy(np.ascontiguousarray(energies))
+    crf.addPairwiseGaussian(sxy=own.gaussian_sxy, compat=own.gaussian_weight)
+    crf.addPairwiseBilateral(
+        sxy=own.bilateral_sxy,
+        srgb=own.bilateral_srgb,
+        rgbim=np.array(image, order="C"),  # it refuses an array that may not be written
+        compat=own.bilateral_weight,
+    )
+    return np.array(crf.inference(own.iterations)).reshape(num_labels, *size)

@@ -1,0 +1,49 @@
+"""Probabilities of the clusters that an image is most about, pixel by pixel."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+_BAND_ELEMENTS = 1 << 22  # upsampled logits held at once: 16 MB of float32
+
+
+def top_probabilities(
+    logits: Tensor, rows: Tensor, columns: Tensor, *, num_top: int, temperature: float = 1.0
+) -> tuple[Tensor, Tensor]:
+    """log softmax over all K upsampled maps, of the clusters with the largest mean probability.
+
+    Memory is that of the result and of a band of rows, whatever K.
+
+    Args:
+        logits: L of one image, [h, w, K].
+        rows: R, [H, h]; pixel logits are R·L·Cᵀ.
+        columns: C, [W, w].
+        num_top: m, clusters to keep; all where K is no larger.
+        temperature: by which logits are divided first.
+
+    Returns:
+        The clusters, int64 [m], ascending, and their log probabilities, float32 [m, H, W].
+    """
+    logits = logits.float() / temperature
+    num_clusters = logits.shape[-1]
+    norm = torch.empty((len(rows), len(columns)))
+    mean = torch.zeros(num_clusters, dtype=torch.float64)
+    for band, upsampled in _bands(logits, rows, columns):
+        norm[band] = upsampled.logsumexp(dim=-1)
+        mean += (upsampled - norm[band][:, :, None]).exp_().sum(dim=(0, 1), dtype=torch.float64)
+    clusters = mean.topk(min(num_top, num_clusters)).indices.sort().values
+    log_probabilities = torch.empty((len(clusters), len(rows), len(columns)))
+    for band, upsampled in _bands(logits[..., clusters], rows, columns):
+        log_probabilities[:, band] = (upsampled - norm[band][:, :, None]).permute(2, 0, 1)
+    return clusters, log_probabilities
+
+
+def _bands(logits: Tensor, rows: Tensor, columns: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Upsampled logits [b, W, K] of bands of rows."""
+    width, num_clusters = len(columns), logits.shape[-1]
+    across = torch.einsum("xw,hwk->hxk", columns, logits).flatten(1)  # [h, W·K]
+    size = max(1, _BAND_ELEMENTS // (width * num_clusters))
+    for start in range(0, len(rows), size):
+        band = slice(start, start + size)
+        yield band, (rows[band] @ across).view(-1, width, num_clusters)

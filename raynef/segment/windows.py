@@ -1,0 +1,106 @@
+"""How an image is cut into windows, and how the windows' patch logits become its pixels."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from raynef.segment.upsample import interpolation_matrix
+
+
+@dataclass(frozen=True)
+class Windows:
+    """The windows of one image, all of one size; one that covers the image is a whole pass.
+
+    Attributes:
+        image: (H, W) of the image, in pixels.
+        window: (height, width) of a window, at most the image's.
+        tops, lefts: where windows start; every pair is one.
+    """
+
+    image: tuple[int, int]
+    window: tuple[int, int]
+    tops: tuple[int, ...]
+    lefts: tuple[int, ...]
+
+    def cut(self, pixels: np.ndarray) -> np.ndarray:
+        """[H, W, 3] -> the windows, row by row, [n, height, width, 3]."""
+        height, width = self.window
+        return np.stack(
+            [
+                pixels[top : top + height, left : left + width]
+                for top in self.tops
+                for left in self.lefts
+            ]
+        )
+
+    def join(self, logits: Tensor) -> Tensor:
+        """Logits of the windows [n, h, w, K], side by side as they lie: [Σh, Σw, K]."""
+        grid = logits.unflatten(0, (len(self.tops), len(self.lefts)))
+        return grid.transpose(1, 2).flatten(2, 3).flatten(0, 1)
+
+    def matrices(
+        self, grid: tuple[int, int], size: tuple[int, int], *, cell: float
+    ) -> tuple[Tensor, Tensor]:
+        """R [H, Σh] and C [W, Σw]: R·L·Cᵀ are the pixel logits of a map of ``size`` = (H, W).
+
+        Args:
+            grid: (h, w) of one window's logits, which may reach beyond the window (padding).
+            size: of the map.
+            cell: pixels of the image in one cell of the grid.
+        """
+        axes = zip(size, grid, self.image, self.window, (self.tops, self.lefts), strict=True)
+        if len(self.tops) == len(self.lefts) == 1:
+            rows, columns = (
+                interpolation_matrix(out, cells, cell=length / (out * cell))
+                for out, cells, length, _, _ in axes
+            )
+        else:
+            rows, columns = (
+                average_matrix(starts, length, window, cells, cell=cell, num_out=out)
+                for out, cells, length, window, starts in axes
+            )
+        return rows, columns
+
+
+def whole_image(image: tuple[int, int]) -> Windows:
+    """One window: all of the image."""
+    return Windows(image, image, (0,), (0,))
+
+
+def sliding_windows(image: tuple[int, int], *, window: int, stride: int) -> Windows:
+    """Windows of ``window`` pixels every ``stride``, the last flush with the border.
+
+    A side that is shorter than the window has one window of that side's own length.
+    """
+    return Windows(
+        image,
+        (min(window, image[0]), min(window, image[1])),
+        window_starts(image[0], window, stride),
+        window_starts(image[1], window, stride),
+    )
+
+
+def window_starts(length: int, window: int, stride: int) -> tuple[int, ...]:
+    """Where windows start along a side."""
+    last = max(0, length - window)
+    return (*range(0, last, stride), last)
+
+
+def average_matrix(
+    starts: tuple[int, ...], length: int, window: int, num_cells: int, *, cell: float, num_out: int
+) -> Tensor:
+    """Weights [num_out, windows·num_cells] of one axis: bilinear, averaged, resized.
+
+    Every window is interpolated to its pixels, pixels that several windows cover are averaged, and
+    the ``length`` pixels of the side are resized bilinearly to ``num_out``. Averaging over windows
+    of a grid is separable: the number that cover a pixel is that of its row times its column.
+    """
+    own = interpolation_matrix(window, num_cells, cell=1 / cell)
+    side = torch.zeros((length, len(starts), num_cells))
+    for index, start in enumerate(starts):
+        side[start : start + window, index] = own
+    side /= side.sum(dim=(1, 2))[:, None, None]  # each covering window's weights sum to 1
+    resized = interpolation_matrix(num_out, length, cell=length / num_out)
+    return resized @ side.flatten(1)

@@ -3,6 +3,7 @@
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import safetensors.torch
@@ -17,9 +18,11 @@ from raynef.eigen.psi import Psi
 from raynef.features.backbone import NUM_TAPS, Backbone, load_backbone
 from raynef.features.extract import extract_features
 from raynef.features.weights import read_state, resolve_weights, weights_identity
+from raynef.heads import LinearHead, trunk_of
 from raynef.images.decode import read_image, to_rgb, upright
-from raynef.images.geometry import pad_to, resize, short_side_size
+from raynef.images.geometry import pad_to, resize, resize_bicubic, short_side_size
 from raynef.segment.upsample import upsample_argmax
+from raynef.segment.windows import whole_image
 
 _FORMAT = 1
 _CONFIG, _WEIGHTS, _BACKBONE = "config.json", "model.safetensors", "backbone.safetensors"
@@ -55,58 +58,75 @@ class Segmentation:
 
 
 class Segmenter:
-    """A frozen backbone, trained eigenfunctions, and a mapping to classes where there is one.
+    """A frozen backbone, what makes clusters of its features, and a mapping to classes if any.
 
     Args:
         backbone: with its weights.
-        psi: trained; its head is made plain.
+        head: ψ, trained (its own head is made plain), or a linear head.
         backbone_config: the recipe's, for saving.
         short_side: size at which images are segmented, in pixels.
+        zoom: backbone.input_size / data.crop, by which images are resized before the backbone.
         mapping: see ``Mapping``.
+        supervised: a linear probe, trained on labels: its outputs are the classes of ``mapping``,
+            which is never fitted.
+        labels_leaked: ψ was trained on labels too (train.leak_labels).
     """
 
     def __init__(
         self,
         backbone: Backbone,
-        psi: Psi,
+        head: Psi | LinearHead,
         *,
         backbone_config: BackboneConfig,
         short_side: int,
+        zoom: float = 1.0,
         mapping: Mapping | None = None,
+        supervised: bool = False,
+        labels_leaked: bool = False,
     ) -> None:
-        self.backbone, self.psi = backbone.eval(), psi.plain().eval()
-        self.backbone_config, self.short_side, self.mapping = backbone_config, short_side, mapping
+        self.backbone = backbone.eval()
+        self.head = (head.plain() if isinstance(head, Psi) else head).eval()
+        self.backbone_config, self.short_side, self.zoom = backbone_config, short_side, zoom
+        self.mapping, self.supervised, self.labels_leaked = mapping, supervised, labels_leaked
 
     @property
     def num_clusters(self) -> int:
         """K."""
-        return self.psi.head.out_features
+        return self.head.head.out_features
+
+    @property
+    def cell(self) -> float:
+        """Pixels of an image in one cell of the patch grid: its side."""
+        return self.backbone.patch_size / self.zoom
 
     @property
     def device(self) -> torch.device:
         """Where it runs."""
-        return self.psi.head.bias.device
+        return self.head.head.bias.device
 
     def to(self, device: torch.device | str) -> "Segmenter":
-        """Move backbone and eigenfunctions to a device."""
+        """Move backbone and head to a device."""
         self.backbone.to(device)
-        self.psi.to(device)
+        self.head.to(device)
         return self
 
     @torch.inference_mode()
     def patch_logits(self, pixels: np.ndarray) -> Tensor:
         """Logits of images of one size: uint8 [B, H, W, 3] -> float32 [B, h, w, K].
 
-        Sides that are no multiple of the patch size are padded by repeating the edge, so h and w
-        are rounded up.
+        Sides that are no multiple of the patch size (after ``zoom``) are padded by repeating the
+        edge, so h and w are rounded up.
         """
         patch = self.backbone.patch_size
+        if self.zoom != 1:
+            size = (round(pixels.shape[1] * self.zoom), round(pixels.shape[2] * self.zoom))
+            pixels = np.stack([resize_bicubic(image, size) for image in pixels])
         height, width = pixels.shape[1:3]
         grid = (-(-height // patch), -(-width // patch))
         padded = np.stack([pad_to(image, grid[0] * patch, grid[1] * patch) for image in pixels])
         taps = extract_features(self.backbone, padded).taps.float()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            logits = self.psi(taps)
+            logits = self.head(taps)
         return logits.float().reshape(len(pixels), *grid, -1)
 
     def clusters(self, pixels: np.ndarray, size: tuple[int, int] | None = None) -> np.ndarray:
@@ -118,10 +138,11 @@ class Segmenter:
         """
         height, width = pixels.shape[1:3]
         size = size or (height, width)
-        patch = self.backbone.patch_size
-        cells = (height / size[0] / patch, width / size[1] / patch)
-        maps = [upsample_argmax(logits, size, cells) for logits in self.patch_logits(pixels)]
-        return torch.stack(maps).cpu().numpy().astype(np.uint16)
+        logits = self.patch_logits(pixels)
+        rows, columns = whole_image((height, width)).matrices(
+            (logits.shape[1], logits.shape[2]), size, cell=self.cell
+        )
+        return upsample_argmax(logits, rows, columns).cpu().numpy().astype(np.uint16)
 
     def __call__(self, image: Image.Image | np.ndarray | str | Path) -> Segmentation:
         """Segment one image at its own size.
@@ -144,7 +165,7 @@ class Segmenter:
         """Write config.json and model.safetensors; backbone weights from a local file go along."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        _save_tensors(self.psi.state_dict(), folder / _WEIGHTS)
+        _save_tensors(self.head.state_dict(), folder / _WEIGHTS)
         source = resolve_weights(self.backbone_config)
         config = dataclasses.asdict(self.backbone_config)
         if source is not None and config["weights"] not in (None, "bundled"):
@@ -157,8 +178,11 @@ class Segmenter:
                 "backbone": config,
                 "backbone_weights": weights_identity(self.backbone_config),
                 "num_eigenfunctions": self.num_clusters,
-                "num_blocks": len(self.psi.blocks),
+                **_head_config(self.head),
                 "short_side": self.short_side,
+                "zoom": self.zoom,
+                "supervised": self.supervised,
+                "labels_leaked": self.labels_leaked,
                 "mapping": dataclasses.asdict(self.mapping) if self.mapping else None,
             },
         )
@@ -177,6 +201,12 @@ class Segmenter:
             backbone_config = BackboneConfig(**config["backbone"])
             num_clusters, num_blocks = int(config["num_eigenfunctions"]), int(config["num_blocks"])
             short_side, mapping = int(config["short_side"]), config["mapping"]
+            kind, cosine = config.get("head", "psi"), bool(config.get("cosine", False))
+            if kind not in ("psi", "linear"):
+                raise ValueError(f"head {kind!r}")
+            zoom = float(config.get("zoom", 1.0))
+            supervised = bool(config.get("supervised", False))
+            labels_leaked = bool(config.get("labels_leaked", False))
             if mapping is not None:
                 mapping = Mapping(tuple(mapping["classes"]), tuple(mapping["class_names"]))
                 if len(mapping.classes) != num_clusters:
@@ -193,19 +223,27 @@ class Segmenter:
                 "has; train it again, or use the raynef that made it"
             )
         backbone = load_backbone(backbone_config)
-        psi = Psi(
-            NUM_TAPS * backbone.dim, num_clusters, num_blocks=num_blocks, orthogonal_head=False
-        )
+        in_dim = NUM_TAPS * backbone.dim
+        if kind == "psi":
+            head = _plain_psi(in_dim, num_clusters, num_blocks)
+        elif num_blocks:
+            trunk = trunk_of(_plain_psi(in_dim, num_clusters, num_blocks))
+            head = LinearHead(in_dim, num_clusters, trunk=trunk, cosine=cosine)
+        else:
+            head = LinearHead(backbone.dim, num_clusters, cosine=cosine)
         try:
-            psi.load_state_dict(read_state(folder / _WEIGHTS))
+            head.load_state_dict(read_state(folder / _WEIGHTS))
         except RuntimeError as error:
             raise UserError(f"{folder / _WEIGHTS} does not fit its config.json: {error}") from error
         return cls(
             backbone,
-            psi,
+            head,
             backbone_config=backbone_config,
             short_side=short_side,
+            zoom=zoom,
             mapping=mapping,
+            supervised=supervised,
+            labels_leaked=labels_leaked,
         ).to(device)
 
 
@@ -216,6 +254,18 @@ def segmenter_folder(path: str | Path) -> Path:
         if (folder / _CONFIG).is_file() and (folder / _WEIGHTS).is_file():
             return folder
     raise UserError(f"{path} holds no segmenter; raynef train --out {path} makes one")
+
+
+def _head_config(head: Psi | LinearHead) -> dict[str, Any]:
+    """What tells how to make the head again, in config.json."""
+    if isinstance(head, Psi):
+        return {"head": "psi", "num_blocks": len(head.blocks)}
+    num_blocks = len(head.trunk.blocks) if head.trunk is not None else 0
+    return {"head": "linear", "num_blocks": num_blocks, "cosine": head.cosine}
+
+
+def _plain_psi(in_dim: int, num_clusters: int, num_blocks: int) -> Psi:
+    return Psi(in_dim, num_clusters, num_blocks=num_blocks, orthogonal_head=False)
 
 
 def _save_tensors(tensors: dict[str, Tensor], path: Path) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from raynef.core.collectives import Alone, Collectives
-from raynef.core.draws import generator
+from raynef.core.draws import generator, seed_of
 from raynef.core.errors import NonFiniteLossError
 from raynef.core.recipe import Recipe
 from raynef.eigen.gumbel import cosine_schedule, gumbel_noise, gumbel_softmax
@@ -46,6 +46,7 @@ class Trainer:
         num_steps: of the whole training; temperature and learning rate follow a cosine over them.
         device: of this worker.
         collectives: to the other workers.
+        num_classes: C of the labels that ``train.leak_labels`` lets in; 0 where it does not.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Trainer:
         num_steps: int,
         device: torch.device | None = None,
         collectives: Collectives | None = None,
+        num_classes: int = 0,
     ) -> None:
         self.recipe = recipe
         self.num_steps = num_steps
@@ -63,16 +65,26 @@ class Trainer:
         self.collectives = collectives or Alone()
         self.half = uses_bfloat16(recipe, self.device)
         self.psi = build_psi(recipe, in_dim).to(self.device)
-        self.optimizer = torch.optim.Adam(self.psi.parameters(), lr=recipe.train.lr)
+        self.leak = LabelLeak(recipe, in_dim, num_classes).to(self.device) if num_classes else None
+        self.optimizer = torch.optim.Adam(self._parameters(), lr=recipe.train.lr)
         self.step_index = 0
 
-    def step(self, features: Features, images: Sequence[int], *, epoch: int) -> dict[str, float]:
+    def step(
+        self,
+        features: Features,
+        images: Sequence[int],
+        *,
+        epoch: int,
+        labels: Tensor | None = None,
+    ) -> dict[str, float]:
         """One step on the global batch of which this worker holds ``images``.
 
         Args:
             features: of this worker's images.
             images: their indices in the data set, which seed their Gumbel noise.
             epoch: likewise.
+            labels: shares of the classes in each patch, [B, h·w, C]; with ``train.leak_labels``
+                alone.
 
         Returns:
             The terms of L over the global batch and the health of the clusters, as plain numbers.
@@ -80,9 +92,12 @@ class Trainer:
         Raises:
             NonFiniteLossError: with step and rank, before any weight is touched.
 
-        Collectives: those of kernel and loss, one sum of the gradient, one of K + 2 statistics.
+        Collectives: those of kernel and loss, one sum of the gradient, one of K + 2 statistics
+        (two more of a number each where labels leak).
         """
         recipe, train = self.recipe, self.recipe.train
+        if labels is not None and self.leak is None:
+            raise ValueError("labels were given, but train.leak_labels is off")
         tau = cosine_schedule(
             self.step_index, self.num_steps, start=recipe.eigen.tau_start, end=recipe.eigen.tau_end
         )
@@ -101,7 +116,8 @@ class Trainer:
         )
 
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
-            logits = self.psi(taps, rows)
+            hidden = self.psi.features(taps, rows)
+            logits = self.psi.head(hidden)
         probabilities = gumbel_softmax(logits, self._noise(images, logits, epoch), tau)[rows]
         terms = eigenfunction_objective(
             probabilities,
@@ -109,14 +125,21 @@ class Trainer:
             beta_eff=effective_beta(recipe.eigen.beta, recipe.eigen.num_eigenfunctions),
             collectives=self.collectives,
         )
-        if not torch.isfinite(terms.loss):
+        loss, whole, leaked = terms.loss, terms.loss.detach(), {}
+        if self.leak is not None:
+            supervised = self.leak(hidden[rows], labels, rows, self.collectives)
+            loss = supervised + 0.01 / recipe.eigen.num_eigenfunctions * loss
+            total = self.collectives.all_reduce_sum(supervised.detach()[None])[0]
+            whole = whole + total  # not finite where either is not, on every worker
+            leaked = {"cross_entropy": total.item()}
+        if not torch.isfinite(whole):
             raise NonFiniteLossError(
-                f"the loss is {terms.loss.item()} at step {self.step_index} (epoch {epoch}) on "
+                f"the loss is {whole.item()} at step {self.step_index} (epoch {epoch}) on "
                 f"rank {self.collectives.rank}; the last checkpoint is from before. A lower "
                 "train.lr usually helps"
             )
         self.optimizer.zero_grad(set_to_none=True)
-        terms.loss.backward()
+        loss.backward()
         self._sum_gradients()
         for group in self.optimizer.param_groups:
             group["lr"] = lr
@@ -133,6 +156,7 @@ class Trainer:
             "lr": lr,
             "patches": kernel.num_patches,
             **self._cluster_health(logits.detach()[rows]),
+            **leaked,
         }
         self.step_index += 1
         return metrics
@@ -141,6 +165,7 @@ class Trainer:
         """Everything that the next step depends on, as tensors and plain values."""
         return {
             "psi": self.psi.state_dict(),
+            "leak": self.leak.state_dict() if self.leak is not None else None,
             "optimizer": self.optimizer.state_dict(),
             "step_index": self.step_index,
         }
@@ -148,8 +173,13 @@ class Trainer:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from ``state_dict``."""
         self.psi.load_state_dict(state["psi"])
+        if self.leak is not None:
+            self.leak.load_state_dict(state["leak"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step_index = int(state["step_index"])
+
+    def _parameters(self) -> list[nn.Parameter]:
+        return [*self.psi.parameters(), *(self.leak.parameters() if self.leak is not None else ())]
 
     def _noise(self, images: Sequence[int], logits: Tensor, epoch: int) -> Tensor:
         draws = [
@@ -166,7 +196,7 @@ class Trainer:
 
     def _sum_gradients(self) -> None:
         """Sum over workers (not the mean): L is of the global batch, each holds some rows of it."""
-        gradients = [p.grad for p in self.psi.parameters() if p.grad is not None]
+        gradients = [p.grad for p in self._parameters() if p.grad is not None]
         total = self.collectives.all_reduce_sum(torch.cat([g.flatten() for g in gradients]))
         for gradient, part in zip(
             gradients, total.split([g.numel() for g in gradients]), strict=True
@@ -185,6 +215,37 @@ class Trainer:
             "clusters_in_use": int((sums[:num_clusters] > 0).sum()),
             "entropy": float(sums[-2] / sums[-1].clamp_min(1)),
         }
+
+
+class LabelLeak(nn.Module):
+    """``train.leak_labels``: ground truth through ψ's trunk, as the code behind the tables had it.
+
+    A linear head of its own on ψ's features. For comparison only; no segmenter carries it.
+    """
+
+    def __init__(self, recipe: Recipe, in_dim: int, num_classes: int) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed_of("leak", recipe.train.seed))
+            self.head = nn.Linear(in_dim, num_classes)
+
+    def forward(
+        self, hidden: Tensor, labels: Tensor | None, rows: Tensor, collectives: Collectives
+    ) -> Tensor:
+        """This worker's part of the mean cross-entropy over the global batch's labelled pixels.
+
+        Args:
+            hidden: ψ's features of the valid patches, [n, T·D].
+            labels: shares of the classes in each patch, [B, h·w, C].
+            rows: which patches are valid, [B, h·w].
+            collectives: one sum of one number: the labelled pixels, in patches.
+        """
+        if labels is None:
+            raise ValueError("train.leak_labels is on, but the step was given no labels")
+        shares = labels.to(hidden.device)[rows]
+        labelled = collectives.all_reduce_sum(shares.sum()[None])
+        log_p = self.head(hidden.float()).log_softmax(dim=1)
+        return -(shares * log_p).sum() / labelled.clamp_min(1)[0]
 
 
 def uses_bfloat16(recipe: Recipe, device: torch.device) -> bool:

@@ -16,6 +16,7 @@ from raynef.core.errors import BadImageError, UserError
 from raynef.core.recipe import Backbone as BackboneConfig
 from raynef.eigen.psi import Psi
 from raynef.features.backbone import NUM_TAPS, create_model, load_backbone
+from raynef.heads import LinearHead, from_centroids, trunk_of
 from raynef.images.geometry import pad_to
 from raynef.segmenter import Mapping, Segmenter, save_mapping, segmenter_folder
 
@@ -44,6 +45,17 @@ def make(weights: Path, **options) -> Segmenter:
         for parameter in psi.blocks.parameters():
             parameter.mul_(4)
     return Segmenter(backbone, psi, backbone_config=config, **{"short_side": 40, **options})
+
+
+def with_head(segmenter: Segmenter, head: Psi | LinearHead, **options) -> Segmenter:
+    """Another head on the same backbone."""
+    return Segmenter(
+        segmenter.backbone,
+        head,
+        backbone_config=segmenter.backbone_config,
+        short_side=segmenter.short_side,
+        **options,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +169,7 @@ def test_clusters_against_a_slow_twin(segmenter, shape):
     padded = pad_to(pixels, grid[0] * 16, grid[1] * 16)
     images = torch.from_numpy(padded).permute(2, 0, 1)[None] / 255.0
     with torch.inference_mode():
-        logits = segmenter.psi(segmenter.backbone((images - 0.5) / 0.5))
+        logits = segmenter.head(segmenter.backbone((images - 0.5) / 0.5))
         maps = functional.interpolate(
             logits.reshape(1, *grid, K).permute(0, 3, 1, 2), scale_factor=16, mode="bilinear"
         )[0, :, : shape[0], : shape[1]]
@@ -248,6 +260,83 @@ def test_a_mapping_is_set_afterwards(copy):
     }
 
 
+@pytest.mark.parametrize("options", [{}, {"cosine": True}, {"trunk": True}])
+def test_linear_heads_go_and_come_back(segmenter, tmp_path, options):
+    """K-means, K-means of directions, Ours*."""
+    trunk = trunk_of(segmenter.head) if options.get("trunk") else None
+    width = (NUM_TAPS if trunk else 1) * segmenter.backbone.dim
+    centroids = torch.randn((9, width), generator=torch.Generator().manual_seed(1))
+    head = from_centroids(centroids, trunk=trunk, cosine=options.get("cosine", False))
+    made = with_head(segmenter, head)
+    made.save(tmp_path / "segmenter")
+    again = Segmenter.load(tmp_path)
+    assert isinstance(again.head, LinearHead)
+    assert (again.num_clusters, again.supervised, again.labels_leaked) == (9, False, False)
+    assert again.head.cosine == head.cosine
+    pixels = picture(37, 61)[None]
+    logits = made.patch_logits(pixels)
+    assert logits.shape == (1, 3, 4, 9)
+    assert logits.flatten(1, 2).std(dim=1).min() > 0  # patches differ
+    assert torch.equal(again.patch_logits(pixels), logits)
+    np.testing.assert_array_equal(again.clusters(pixels), made.clusters(pixels))
+    assert again(pixels[0]).clusters.shape == (37, 61)
+
+
+def test_what_was_trained_on_labels_says_so(segmenter, tmp_path):
+    names = Mapping((0, 1), ("sky", "road"))
+    head = LinearHead(segmenter.backbone.dim, 2)
+    with_head(segmenter, head, mapping=names, supervised=True).save(tmp_path / "probe")
+    with_head(segmenter, segmenter.head, labels_leaked=True).save(tmp_path / "leaked")
+    probe, leaked = (Segmenter.load(tmp_path / name) for name in ("probe", "leaked"))
+    assert (probe.supervised, probe.labels_leaked, probe.mapping) == (True, False, names)
+    assert (leaked.supervised, leaked.labels_leaked) == (False, True)
+    probe.save(tmp_path / "again")
+    assert Segmenter.load(tmp_path / "again").supervised
+
+
+def test_a_folder_from_before_there_were_other_heads(segmenter, copy):
+    config = json.loads((copy / "config.json").read_text(encoding="utf-8"))
+    for name in ("head", "zoom", "supervised", "labels_leaked"):
+        del config[name]
+    (copy / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    again = Segmenter.load(copy)
+    assert isinstance(again.head, Psi)
+    assert (again.zoom, again.supervised, again.labels_leaked) == (1, False, False)
+    np.testing.assert_array_equal(again(picture()).clusters, segmenter(picture()).clusters)
+
+
+# ----------------------------------------------------------------------------------------- zoom
+
+
+@pytest.mark.parametrize("zoom", [0.7, 1.5, 2.0])
+def test_zoom_resizes_before_the_backbone(segmenter, zoom, tmp_path):
+    """A zoomed segmenter at a size is a plain one at that size times zoom, resized bicubically."""
+    zoomed = with_head(segmenter, segmenter.head, zoom=zoom)
+    assert zoomed.cell == 16 / zoom
+    pixels = picture(40, 56)
+    size = (round(40 * zoom), round(56 * zoom))
+    larger = Image.fromarray(pixels).resize(size[::-1], Image.Resampling.BICUBIC)
+    expected = segmenter.patch_logits(np.asarray(larger)[None])
+    assert torch.equal(zoomed.patch_logits(pixels[None]), expected)
+    assert zoomed.clusters(pixels[None]).shape == (1, 40, 56)
+    again = Segmenter.load(zoomed.save(tmp_path / "zoomed"))
+    assert again.zoom == zoom
+    np.testing.assert_array_equal(again(pixels).clusters, zoomed(pixels).clusters)
+
+
+def test_cells_of_a_zoomed_grid_lie_where_they_were_seen(segmenter):
+    """Each pixel gets the cluster of the cell over it, far from where two cells meet."""
+    zoomed = with_head(segmenter, segmenter.head, zoom=2.0)
+    pixels = picture(40, 56)
+    nearest = zoomed.patch_logits(pixels[None])[0].argmax(dim=-1).numpy()
+    centres = zoomed.clusters(pixels[None])[0][4::8, 4::8]  # a cell is 8 pixels wide
+    assert centres.shape == nearest.shape == (5, 7)
+    assert (centres == nearest).mean() > 0.9
+
+
+# ------------------------------------------------------------------------------------- mistakes
+
+
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
@@ -262,6 +351,8 @@ def test_a_mapping_is_set_afterwards(copy):
         ("config.json", {"num_eigenfunctions": None}, "config.json is damaged"),
         ("config.json", {"num_eigenfunctions": 9}, "does not fit its config.json"),
         ("config.json", {"num_blocks": 3}, "does not fit its config.json"),
+        ("config.json", {"head": "linear"}, "does not fit its config.json"),
+        ("config.json", {"head": "none"}, "config.json is damaged.*none"),
         ("config.json", {"mapping": {"classes": [0]}}, "config.json is damaged.*class_names"),
         (
             "config.json",

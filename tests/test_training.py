@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from raynef.core.errors import NonFiniteLossError
 from raynef.core.recipe import Eigen, Graph, Recipe, Train
@@ -117,3 +118,91 @@ def test_slices_are_consecutive_and_even(size, workers):
     parts = [slice_of(batch, rank=rank, world_size=workers) for rank in range(workers)]
     assert np.array_equal(np.concatenate(parts), batch)
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+def leaky(**options):
+    """The trainer of a recipe that lets labels in."""
+    recipe = small_recipe(leak_labels=True)
+    return Trainer(recipe, in_dim=36, num_steps=40, num_classes=2, **options)
+
+
+def shares_of(truth, classes=(0, 1, 0, 1)):
+    """Two classes of two blocks each, as shares of a patch."""
+    return functional.one_hot(torch.tensor(classes)[truth], 2).float()
+
+
+def test_leaked_labels_shape_the_trunk():
+    batch, truth = planted(8)
+    trainer, blind = leaky(), Trainer(small_recipe(), in_dim=36, num_steps=40)
+    history = []
+    for epoch in range(40):
+        history.append(trainer.step(batch, range(8), epoch=epoch, labels=shares_of(truth)))
+        blind.step(batch, range(8), epoch=epoch)
+    assert history[0]["cross_entropy"] > 0.5
+    assert history[-1]["cross_entropy"] < 0.05
+    weights = trainer.psi.blocks.state_dict()
+    assert any(not torch.equal(weights[n], w) for n, w in blind.psi.blocks.state_dict().items())
+
+
+def test_the_leaked_loss_against_a_slow_twin():
+    """Cross-entropy of all labelled pixels of the batch, and (0.01/K)·L."""
+    batch, truth = planted(4)
+    batch.valid[1, 2:] = False
+    shares = (
+        shares_of(truth)
+        * torch.rand(truth.shape, generator=torch.Generator().manual_seed(1))[..., None]
+    )
+    shares[0] = 0
+    trainer, blind = leaky(), Trainer(small_recipe(), in_dim=36, num_steps=40)
+    for other in (trainer, blind):
+        other.optimizer.step = lambda: None  # the gradient is looked at where it was made
+    metrics = trainer.step(batch, range(4), epoch=0, labels=shares)
+    alone = blind.step(batch, range(4), epoch=0)
+    assert metrics["loss"] == alone["loss"]  # L itself does not know of labels
+
+    valid = batch.valid.flatten(1)
+    logits = trainer.leak.head(trainer.psi.features(batch.taps, valid))
+    total, weight = torch.zeros(()), torch.zeros(())
+    for image, patch in valid.nonzero().tolist():
+        for label in range(2):
+            share = shares[image, patch, label]
+            total = total + share * functional.cross_entropy(
+                logits[image, patch], torch.tensor(label)
+            )
+            weight += float(share)
+    assert metrics["cross_entropy"] == pytest.approx((total / weight).item(), rel=1e-4)
+    supervised = torch.autograd.grad(total / weight, list(trainer.psi.blocks.parameters()))
+    for name, found, own, leaked in zip(
+        dict(trainer.psi.blocks.named_parameters()),
+        trainer.psi.blocks.parameters(),
+        blind.psi.blocks.parameters(),
+        supervised,
+        strict=True,
+    ):
+        expected = leaked + 0.01 / 4 * own.grad
+        scale = float(expected.abs().max()) + 1e-8
+        assert float((found.grad - expected).abs().max()) <= 1e-3 * scale, name
+
+
+def test_a_leaky_state_goes_on_where_it_was():
+    batch, truth = planted(8)
+    shares = shares_of(truth)
+    whole, first, second = leaky(), leaky(), leaky()
+    expected = [whole.step(batch, range(8), epoch=e, labels=shares) for e in range(4)]
+    for epoch in range(2):
+        first.step(batch, range(8), epoch=epoch, labels=shares)
+    second.load_state_dict(first.state_dict())
+    for epoch in range(2, 4):
+        assert second.step(batch, range(8), epoch=epoch, labels=shares) == expected[epoch]
+
+
+def test_without_the_field_no_label_gets_in():
+    """Labels given to a label-free trainer change no bit, and a leaky one insists on them."""
+    batch, truth = planted(8)
+    given, blind = (Trainer(small_recipe(), in_dim=36, num_steps=2) for _ in range(2))
+    assert given.leak is None
+    with pytest.raises(ValueError, match="labels were given"):
+        given.step(batch, range(8), epoch=0, labels=shares_of(truth))
+    blind.step(batch, range(8), epoch=0)
+    with pytest.raises(ValueError, match="given no labels"):
+        leaky().step(batch, range(8), epoch=0)

@@ -144,8 +144,12 @@ class KMeans:
 class Probe:
     """The linear probe: supervised, on features that no gradient reaches."""
 
+    max_points: int = 262_144
+    """Patches on which it is trained, drawn uniformly from all training views."""
     epochs: int = 10
-    """Passes over the stored views."""
+    """Passes over these patches."""
+    batch_size: int = 1024
+    """Patches of a step."""
     lr: float = 1e-3
     """Adam's learning rate at the first step; 0 at the last (cosine)."""
 
@@ -172,7 +176,8 @@ class Evaluate:
     crf: bool = False
     """Also score after a dense CRF, with a mapping of its own."""
     crf_clusters: int = 32
-    """Clusters of an image that its CRF works on: those with the largest mean probability."""
+    """Clusters of an image that its CRF works on: those with the largest mean probability. On MSRC
+    32 of 128 score as all do, in a fifth of the time; 16 differ by 0.1 mIoU and 8 by 0.4."""
     batch_size: int = 8
     """Images per forward pass."""
 
@@ -215,7 +220,9 @@ def check(recipe: Recipe) -> Recipe:
         "evaluate.batch_size": recipe.evaluate.batch_size,
         "kmeans.max_points": recipe.kmeans.max_points,
         "kmeans.iterations": recipe.kmeans.iterations,
+        "probe.max_points": recipe.probe.max_points,
         "probe.epochs": recipe.probe.epochs,
+        "probe.batch_size": recipe.probe.batch_size,
     }
     for name, value in at_least_one.items():
         require(value >= 1, name, ">= 1", value)

@@ -4,6 +4,7 @@ Every draw follows from (seed, view, image) and only the image is touched: the p
 crop reads labels (its ``cat_max_ratio``), which is dropped.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,20 +28,49 @@ class View:
     extent: tuple[int, int]
 
 
-def augment(image: np.ndarray, data: Data, *, seed: int, view: int, index: int) -> View:
-    """View number ``view`` of image ``index``, from its pixels uint8 [H, W, 3]."""
-    draws = generator("view", seed, view, index)
+@dataclass(frozen=True)
+class Placement:
+    """Where a training crop lies in its image.
+
+    Attributes:
+        size: (H, W) to which the whole image is resized.
+        top, left: of the crop within it.
+        extent: (height, width) of the image's part in the crop.
+        flipped: left and right change places, within the part.
+    """
+
+    size: tuple[int, int]
+    top: int
+    left: int
+    extent: tuple[int, int]
+    flipped: bool
+
+
+def place(shape: Sequence[int], data: Data, draws: np.random.Generator) -> Placement:
+    """Scale, crop and flip of an image [H, W, …]: the first draws of its view."""
     scale = draws.uniform(*data.scale)
-    size = short_side_size(image.shape, max(1, round(data.short_side * scale)))
+    size = short_side_size(shape, max(1, round(data.short_side * scale)))
     top = int(draws.integers(0, max(0, size[0] - data.crop) + 1))
     left = int(draws.integers(0, max(0, size[1] - data.crop) + 1))
     extent = (min(data.crop, size[0]), min(data.crop, size[1]))
-    part = resized_part(image, size, top=top, left=left, part=extent)
-    if draws.random() < data.flip:
+    return Placement(size, top, left, extent, flipped=draws.random() < data.flip)
+
+
+def augment(image: np.ndarray, data: Data, *, seed: int, view: int, index: int) -> View:
+    """View number ``view`` of image ``index``, from its pixels uint8 [H, W, 3]."""
+    draws = draws_of_view(seed, view, index)
+    where = place(image.shape, data, draws)
+    part = resized_part(image, where.size, top=where.top, left=where.left, part=where.extent)
+    if where.flipped:
         part = part[:, ::-1]
     if data.photometric:
         part = photometric_distortion(part, draws)
-    return View(pad_to(np.ascontiguousarray(part), data.crop, data.crop), extent)
+    return View(pad_to(np.ascontiguousarray(part), data.crop, data.crop), where.extent)
+
+
+def draws_of_view(seed: int, view: int, index: int) -> np.random.Generator:
+    """The draws of view number ``view`` of image ``index``."""
+    return generator("view", seed, view, index)
 
 
 def photometric_distortion(pixels: np.ndarray, draws: np.random.Generator) -> np.ndarray:

@@ -27,11 +27,13 @@ class Slice:
 
     Attributes:
         epoch: which it belongs to.
+        view: of the images.
         images: indices in the data set, this worker's.
         features: of them.
     """
 
     epoch: int
+    view: int
     images: list[int]
     features: Features
 
@@ -79,8 +81,8 @@ class StoredBatches:
         yield from _one_ahead(jobs())
 
     def _read(self, epoch: int, images: list[int]) -> Slice:
-        features = self.store.read(images, view=epoch % self.store.num_views)
-        return Slice(epoch, images, features)
+        view = epoch % self.store.num_views
+        return Slice(epoch, view, images, self.store.read(images, view=view))
 
 
 def _one_ahead(jobs: Iterator[Callable[[], Slice]]) -> Iterator[Slice]:
@@ -134,4 +136,4 @@ class StreamedBatches:
         for unit in results:
             if unit["skipped"]:
                 raise UserError(f"since training started: {describe_skipped(unit['skipped'])}")
-            yield Slice(unit["view"], unit["images"], unit["features"])
+            yield Slice(unit["view"], unit["view"], unit["images"], unit["features"])

@@ -1,6 +1,6 @@
 """A run's folder: held by one process, bound to one recipe, with a record of what made it.
 
-RUN/run.json         recipe, versions, git commit, machine, command
+RUN/run.json         kind (ours, or a baseline), recipe, versions, git commit, machine, command
 RUN/log.txt          what was said, with times
 RUN/store/           features, unless train.store names another place
 RUN/checkpoints/     Ray Train's, the last two epochs
@@ -29,6 +29,8 @@ from raynef.core.errors import UserError
 from raynef.core.files import read_json, write_json
 from raynef.core.recipe import Recipe, from_dict, to_dict
 
+SEEDS = "seeds.json"
+"""In a folder of several runs that differ in their seed alone: which seeds there are."""
 _PACKAGES = ("raynef", "torch", "torchvision", "timm", "ray", "numpy", "pyarrow", "faiss-cpu")
 
 
@@ -68,7 +70,11 @@ class RunFolder:
             raise UserError(f"{self.path} is no run (it has no run.json)")
         try:
             record = read_json(self.record_file)
-            return {"recipe": record["recipe"], "environment": record.get("environment", {})}
+            return {
+                "kind": record.get("kind", "ours"),
+                "recipe": record["recipe"],
+                "environment": record.get("environment", {}),
+            }
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"{self.record_file} is damaged: {error!r}") from error
 
@@ -81,13 +87,27 @@ class RunFolder:
         return read_json(self.train_file) if self.train_file.is_file() else None
 
 
+def runs_of(path: str | Path) -> list[Path]:
+    """The runs of a folder made with several seeds; else the folder itself, alone."""
+    path = Path(path)
+    if not (path / SEEDS).is_file():
+        return [path]
+    try:
+        return [path / f"seed-{int(seed)}" for seed in read_json(path / SEEDS)["seeds"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path / SEEDS} is damaged: {error!r}") from error
+
+
 @contextlib.contextmanager
-def hold(path: str | Path, recipe: Recipe | None = None) -> Iterator[RunFolder]:
+def hold(
+    path: str | Path, recipe: Recipe | None = None, *, kind: str = "ours"
+) -> Iterator[RunFolder]:
     """Hold a run's folder, so that no other process may, and only for the recipe of the run.
 
     Args:
         path: the folder; made if a recipe is given.
         recipe: of a run that starts or goes on; None to work on a run that is there.
+        kind: of such a run: what it makes of the recipe.
 
     Raises:
         UserError: another live process holds the folder, it belongs to another recipe (what
@@ -115,7 +135,7 @@ def hold(path: str | Path, recipe: Recipe | None = None) -> Iterator[RunFolder]:
     logging.getLogger("raynef").addHandler(handler)
     try:
         if recipe is not None:
-            _require_same_recipe(run, recipe)
+            _require_same_recipe(run, recipe, kind)
         yield run
     finally:
         logging.getLogger("raynef").removeHandler(handler)
@@ -128,15 +148,23 @@ def _is_ours(run: RunFolder) -> bool:
     return run.record_file.is_file() or {p.name for p in run.path.iterdir()} <= {".lock", "log.txt"}
 
 
-def bind(run: RunFolder, recipe: Recipe) -> None:
+def bind(run: RunFolder, recipe: Recipe, *, kind: str = "ours") -> None:
     """Fix the recipe of a run that is held, and record what it is made with, at its first start."""
     if not run.record_file.is_file():
-        write_json(run.record_file, {"recipe": to_dict(recipe), "environment": environment()})
+        write_json(
+            run.record_file,
+            {"kind": kind, "recipe": to_dict(recipe), "environment": environment()},
+        )
 
 
-def _require_same_recipe(run: RunFolder, recipe: Recipe) -> None:
+def _require_same_recipe(run: RunFolder, recipe: Recipe, kind: str) -> None:
     wanted = to_dict(recipe)
     if run.record_file.is_file():
+        if run.record()["kind"] != kind:
+            raise UserError(
+                f"{run.path} holds a run of kind {run.record()['kind']}, not {kind}; give "
+                "another --out"
+            )
         found = to_dict(run.recipe())  # a field that came later has its default
         differing = [
             f"{section}.{name} is {found[section][name]!r}, not {value!r}"

@@ -7,7 +7,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
 import ray.train
@@ -32,6 +32,7 @@ from raynef.runtime.features import (
     ensure_store,
     fitting_backbone,
     scan,
+    view_side,
 )
 from raynef.runtime.progress import Progress
 from raynef.runtime.run import RunFolder, bind, hold
@@ -39,6 +40,9 @@ from raynef.runtime.session import gpus_in_cluster, ray_session
 from raynef.runtime.store import FeatureStore
 from raynef.segmenter import Segmenter
 from raynef.training import Trainer, build_psi
+
+if TYPE_CHECKING:
+    from raynef.runtime.labels import PatchLabels
 
 logger = logging.getLogger("raynef")
 
@@ -64,21 +68,38 @@ def train(recipe: Recipe, out: str | Path, *, address: str | None = None) -> dic
         # Before the folder is bound to the recipe, and before Ray starts: a mistake costs seconds.
         images = open_split(recipe.data, recipe.data.train_split)
         backbone = fitting_backbone(recipe)
+        labels = _leaking_labels(recipe, images, backbone.patch_size)
         bind(run, recipe)
         logger.info("%d training images under %s", len(images.files), images.root)
-        with ray_session(address, min_cpus=_cpus_needed(recipe)):
-            return _train(recipe, run, images, NUM_TAPS * backbone.dim)
+        with ray_session(address, min_cpus=cpus_needed(recipe)):
+            return _train(recipe, run, images, labels, NUM_TAPS * backbone.dim)
 
 
-def _cpus_needed(recipe: Recipe) -> int:
+def _leaking_labels(recipe: Recipe, images: ImageSet, patch_size: int) -> "PatchLabels | None":
+    """The labels that train.leak_labels lets in, loudly; None without it: no label is opened."""
+    if not recipe.train.leak_labels:
+        return None
+    from raynef.runtime.labels import patch_labels
+
+    logger.warning(
+        "train.leak_labels: ψ is trained on LABELS too. This is for comparison with the published "
+        "code only; the run is marked"
+    )
+    return patch_labels(images, recipe.data, grid=view_side(recipe) // patch_size)
+
+
+def cpus_needed(recipe: Recipe) -> int:
     """Logical CPUs without which the job would wait for itself: a worker takes one, and a streamed
     worker one more for its feature actor and one for its tasks; extraction takes two."""
     per_worker = 1 if recipe.train.features == "stored" else 3
     return max(2, per_worker * recipe.train.num_workers + 1)
 
 
-def _train(recipe: Recipe, run: RunFolder, images: ImageSet, in_dim: int) -> dict[str, Any]:
+def _train(
+    recipe: Recipe, run: RunFolder, images: ImageSet, labels: "PatchLabels | None", in_dim: int
+) -> dict[str, Any]:
     config: dict[str, Any] = {
+        "labels": labels,
         "recipe": to_dict(recipe),
         "in_dim": in_dim,
         "threads": max(1, (os.cpu_count() or 1) // recipe.train.num_workers),
@@ -102,6 +123,10 @@ def _train(recipe: Recipe, run: RunFolder, images: ImageSet, in_dim: int) -> dic
             len(indices),
             recipe.train.batch_size,
         )
+    if labels is not None:
+        from raynef.runtime.labels import check_labels
+
+        check_labels(labels, indices)
     config["batch_size"] = usable_batch_size(recipe, len(indices))
     config["num_steps"] = recipe.train.epochs * len(plan(recipe, indices, 0))
 
@@ -173,6 +198,8 @@ def _finish(
         psi,
         backbone_config=recipe.backbone,
         short_side=recipe.evaluate.short_side,
+        zoom=view_side(recipe) / recipe.data.crop,
+        labels_leaked=recipe.train.leak_labels,
     ).save(run.path / "segmenter")
     history: list[dict[str, Any]] = state["history"]
     write_text(run.steps_file, "".join(json.dumps(step) + "\n" for step in history))
@@ -188,6 +215,7 @@ def _finish(
         "num_images": len(images.files) - len(skipped),
         "num_workers": recipe.train.num_workers,
         "seconds": round(state["seconds"], 2),
+        "labels_leaked": recipe.train.leak_labels,
         "skipped": skipped,
     }
     write_json(run.train_file, result)
@@ -209,6 +237,7 @@ def worker_loop(config: dict[str, Any]) -> None:
         num_steps=config["num_steps"],
         device=ray.train.torch.get_device(),
         collectives=collectives,
+        num_classes=config["labels"].num_classes if config["labels"] else 0,
     )
     state: dict[str, Any] = {
         "in_dim": config["in_dim"],
@@ -230,7 +259,10 @@ def worker_loop(config: dict[str, Any]) -> None:
     mark = time.monotonic()
     for slice_ in _batches(config, recipe, collectives).slices(state["next_epoch"]):
         try:
-            metrics = trainer.step(slice_.features, slice_.images, epoch=slice_.epoch)
+            labels = config["labels"] and config["labels"].read(slice_.images, view=slice_.view)
+            metrics = trainer.step(
+                slice_.features, slice_.images, epoch=slice_.epoch, labels=labels
+            )
         except NonFiniteLossError as error:  # the same on every rank; a retry would end the same
             tell({"fatal": str(error)})
             return

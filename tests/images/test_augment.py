@@ -10,7 +10,7 @@ from PIL import Image
 
 from raynef.core.recipe import Data
 from raynef.images import augment as augment_module
-from raynef.images.augment import View, augment, photometric_distortion
+from raynef.images.augment import View, augment, draws_of_view, photometric_distortion, place
 from raynef.images.geometry import resize, short_side_size
 
 DATA = Data(short_side=40, crop=32)
@@ -197,3 +197,24 @@ def test_each_distortion_comes_in_half_of_the_draws():
         for index in range(400)
     )
     assert 10 <= kept <= 50
+
+
+def test_where_a_view_lies_follows_from_its_keys_and_the_images_shape():
+    """What labels go by: every view is rebuilt from its placement alone."""
+    data = dataclasses.replace(DATA, photometric=False)
+    flips = set()
+    for index in range(20):
+        image = noise(50, 60, seed=index)
+        where = place(image.shape, data, draws_of_view(2, 1, index))
+        again = place((50, 60), data, draws_of_view(2, 1, index))
+        assert again == where
+        flips.add(where.flipped)
+        height, width = where.extent
+        whole = resize(image, where.size).astype(int)
+        part = whole[where.top : where.top + height, where.left : where.left + width]
+        part = part[:, ::-1] if where.flipped else part
+        made = view(image, data, seed=2, number=1, index=index)
+        assert made.extent == where.extent
+        # A crop is resized alone: rounding differs from that of the whole by a level or so.
+        assert np.abs(made.pixels[:height, :width].astype(int) - part).mean() < 1
+    assert flips == {True, False}

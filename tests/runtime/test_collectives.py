@@ -16,12 +16,13 @@ from raynef.graph import build_kernel
 from raynef.runtime.collectives import Distributed
 from raynef.training import Trainer
 
-IMAGES, SIDE, DIM, CLUSTERS = 5, 6, 8, 10
+IMAGES, SIDE, DIM, CLUSTERS, CLASSES = 5, 6, 8, 10, 4
 RECIPE = Recipe(
     graph=Graph(num_neighbors=20),
     eigen=Eigen(num_eigenfunctions=CLUSTERS),
     train=Train(batch_size=IMAGES, epochs=1),
 )
+LEAKY = dataclasses.replace(RECIPE, train=dataclasses.replace(RECIPE.train, leak_labels=True))
 SLICES = {2: [[3, 2], [1, 4]], 3: [[2, 2, 1], [3, 1, 1]]}  # images a rank holds
 
 
@@ -36,6 +37,14 @@ def global_batch():
         2 * torch.randn((IMAGES, SIDE * SIDE, CLUSTERS), generator=generator), dim=-1
     )
     return Features(taps, thumbnails, valid), psi
+
+
+def global_labels():
+    """Shares of the classes in each patch; one image has no label at all, some patches a part."""
+    generator = torch.Generator().manual_seed(4)
+    labels = torch.rand((IMAGES, SIDE * SIDE, CLASSES), generator=generator) / CLASSES
+    labels[2] = 0
+    return labels
 
 
 def results(first, stop, collectives):
@@ -57,12 +66,20 @@ def results(first, stop, collectives):
     trainer = Trainer(RECIPE, in_dim=3 * DIM, num_steps=1, collectives=collectives)
     metrics = trainer.step(part, list(range(first, stop)), epoch=0)
     gradients = torch.cat([p.grad.flatten() for p in trainer.psi.parameters()])
+    leaky = Trainer(
+        LEAKY, in_dim=3 * DIM, num_steps=1, collectives=collectives, num_classes=CLASSES
+    )
+    labels = global_labels()[first:stop]
+    leaked = leaky.step(part, list(range(first, stop)), epoch=0, labels=labels)
+    leaked_gradients = torch.cat([p.grad.flatten() for p in leaky._parameters()])
     return {
         "terms": torch.stack([terms.loss.detach(), terms.trace, terms.penalty]),
         "norms": terms.column_norms,
         "psi_gradient": leaf.grad,
         "weight_gradient": gradients,
         "metrics": metrics,
+        "leaked_gradient": leaked_gradients,
+        "leaked": leaked,
     }
 
 
@@ -94,6 +111,8 @@ def test_loss_and_gradient_are_those_of_one_process(world_size, alone, tmp_path)
             assert_close(found["terms"], alone["terms"])
             assert_close(found["norms"], alone["norms"])
             assert_close(found["weight_gradient"], alone["weight_gradient"])
+            assert_close(found["leaked_gradient"], alone["leaked_gradient"])
+            assert found["leaked"] == pytest.approx(alone["leaked"], rel=1e-5)
             for name, value in alone["metrics"].items():
                 assert found["metrics"][name] == pytest.approx(value, rel=1e-5), name
 

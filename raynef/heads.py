@@ -1,0 +1,63 @@
+"""What follows the backbone in a segmenter that is not ψ itself: one linear layer on features.
+
+K-means is such a head: of centres c, 2c·h − ‖c‖² differs from −‖h − c‖² by a term that all clusters
+share, so the argmax is the same, also after bilinear upsampling. So is a linear probe.
+"""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from raynef.eigen.psi import Psi
+
+
+class LinearHead(nn.Module):
+    """Taps to logits: features of a source, then one linear layer.
+
+    Args:
+        in_dim: of a feature vector; D, or T·D with a trunk.
+        num_out: K clusters, or C classes.
+        trunk: ψ, whose features before its own head are the source; None for the backbone's last.
+        cosine: bring features to unit length first.
+    """
+
+    def __init__(
+        self, in_dim: int, num_out: int, *, trunk: Psi | None = None, cosine: bool = False
+    ) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.cosine = cosine
+        self.head = nn.Linear(in_dim, num_out)
+
+    def features(self, taps: Tensor, valid: Tensor | None = None) -> Tensor:
+        """What the linear layer sees: taps [B, T, h·w, D] -> float32 [B, h·w, in_dim]."""
+        features = taps[:, -1] if self.trunk is None else self.trunk.features(taps, valid)
+        features = features.float()
+        return functional.normalize(features, dim=-1) if self.cosine else features
+
+    def forward(self, taps: Tensor, valid: Tensor | None = None) -> Tensor:
+        """Logits [B, h·w, K]; ``valid`` [B, h·w] is False on padding."""
+        features = self.features(taps, valid)
+        # ‖c‖² is large beside the differences that decide: never in half precision.
+        with torch.autocast(taps.device.type, enabled=False):
+            return self.head(features)
+
+
+def from_centroids(
+    centroids: Tensor, *, trunk: Psi | None = None, cosine: bool = False
+) -> LinearHead:
+    """The head whose argmax is the nearest of the centroids [K, in_dim]."""
+    head = LinearHead(centroids.shape[1], len(centroids), trunk=trunk, cosine=cosine)
+    with torch.no_grad():
+        head.head.weight.copy_(2 * centroids)
+        head.head.bias.copy_(-centroids.square().sum(dim=1))
+    return head
+
+
+def trunk_of(psi: Psi) -> Psi:
+    """A copy of ψ without its own head: only ``features`` is of use."""
+    trunk = copy.deepcopy(psi)
+    del trunk.head
+    return trunk.eval().requires_grad_(False)

@@ -1,0 +1,42 @@
+"""Labels of a training view's patches, for what is supervised: the probe and train.leak_labels.
+
+Nothing that trains the segmenter imports this. A label goes through the geometry of its image's
+view, by the same draws, on a path of its own.
+"""
+
+import numpy as np
+
+from raynef.core import IGNORE
+from raynef.core.recipe import Data
+from raynef.images.augment import draws_of_view, place
+from raynef.images.geometry import resize_label
+
+
+def label_view(label: np.ndarray, data: Data, *, seed: int, view: int, index: int) -> np.ndarray:
+    """The label of ``augment``'s view with the same keys: int32 [H, W] -> [crop, crop].
+
+    Nearest neighbours; IGNORE on padding.
+    """
+    where = place(label.shape, data, draws_of_view(seed, view, index))
+    resized = resize_label(label, where.size)
+    height, width = where.extent
+    part = resized[where.top : where.top + height, where.left : where.left + width]
+    result = np.full((data.crop, data.crop), IGNORE, dtype=np.int32)
+    result[:height, :width] = part[:, ::-1] if where.flipped else part
+    return result
+
+
+def patch_shares(label: np.ndarray, grid: int, num_classes: int) -> np.ndarray:
+    """Share of each class in the pixels of each patch: [crop, crop] -> float32 [grid·grid, C].
+
+    A row sums to the labelled share of its patch. Cross-entropy against these shares is that of
+    all pixels against the logits of the patch that they lie in.
+    """
+    crop = label.shape[0]
+    cell = np.arange(crop) * grid // crop
+    cells = cell[:, None] * grid + cell[None, :]
+    labelled = label != IGNORE
+    codes = cells[labelled] * num_classes + label[labelled]
+    counts = np.bincount(codes, minlength=grid * grid * num_classes)
+    pixels = np.bincount(cells.ravel(), minlength=grid * grid)
+    return (counts.reshape(-1, num_classes) / pixels[:, None]).astype(np.float32)

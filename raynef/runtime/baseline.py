@@ -1,0 +1,247 @@
+"""Baselines: K-means on backbone or ψ features, and the supervised linear probe.
+
+Each makes a run's folder, with a segmenter that predicts, saves and loads like the neural one.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from raynef.assign.kmeans import find_centroids, moved
+from raynef.core.errors import UserError
+from raynef.core.files import write_json
+from raynef.core.recipe import KMeans, Probe, Recipe, check
+from raynef.eigen.psi import Psi
+from raynef.features.backbone import load_backbone
+from raynef.heads import LinearHead, from_centroids, trunk_of
+from raynef.images.datasets import open_split
+from raynef.images.imageset import ImageSet
+from raynef.probe import fit_probe
+from raynef.runtime.features import ensure_store, fitting_backbone, view_side
+from raynef.runtime.patches import Source, count_members, load_psi, sample_patches
+from raynef.runtime.run import RunFolder, bind, hold
+from raynef.runtime.session import ray_session
+from raynef.segmenter import Mapping, Segmenter, segmenter_folder
+
+if TYPE_CHECKING:
+    from raynef.runtime.labels import PatchLabels
+
+logger = logging.getLogger("raynef")
+
+Result = dict[str, Any]
+
+
+def kmeans(recipe: Recipe, out: str | Path, *, address: str | None = None) -> Result:
+    """K-means on the backbone's last features; the result of ``raynef baseline kmeans``.
+
+    The centres are found on patches drawn uniformly from all stored views of the training images,
+    at most ``kmeans.max_points``, and moved once more to the means of all patches.
+
+    Raises:
+        UserError: the user's mistake, named.
+    """
+    return _make(_Job("kmeans", recipe, None), out, _kmeans, address)
+
+
+def kmeans_psi(
+    run: str | Path,
+    out: str | Path | None = None,
+    *,
+    settings: KMeans | None = None,
+    address: str | None = None,
+) -> Result:
+    """Ours*: K-means on ψ's features before its head; the result of ``raynef baseline kmeans-psi``.
+
+    Args:
+        run: finished; its recipe and its feature store are used.
+        out: folder of the baseline; RUN/kmeans-psi if None.
+        settings: in place of the run's own ``kmeans`` section.
+        address: of a Ray cluster.
+    """
+    recipe = _trained(run)
+    recipe = replace(recipe, kmeans=settings or recipe.kmeans)
+    return _make(_Job("kmeans-psi", recipe, Path(run)), _beside(run, out), _kmeans, address)
+
+
+def probe(recipe: Recipe, out: str | Path, *, address: str | None = None) -> Result:
+    """A linear probe of the backbone's last features, trained on LABELS: a diagnostic.
+
+    The result of ``raynef baseline probe``.
+    """
+    return _make(_Job("probe", recipe, None), out, _probe, address)
+
+
+def probe_psi(
+    run: str | Path,
+    out: str | Path | None = None,
+    *,
+    settings: Probe | None = None,
+    address: str | None = None,
+) -> Result:
+    """A linear probe of ψ's features before its head, trained on LABELS: a diagnostic.
+
+    ψ is not touched: no gradient reaches it. Arguments as of ``kmeans_psi``.
+    """
+    recipe = _trained(run)
+    recipe = replace(recipe, probe=settings or recipe.probe)
+    return _make(
+        _Job("probe-psi", recipe, Path(run)), _beside(run, out, "probe-psi"), _probe, address
+    )
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What to make: its kind, the recipe, and the trained run that it builds upon, if any."""
+
+    kind: str
+    recipe: Recipe
+    trained: Path | None
+
+    @property
+    def supervised(self) -> bool:
+        """Whether it is trained on labels."""
+        return self.kind in ("probe", "probe-psi")
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """A head, and what is to be said of it."""
+
+    head: LinearHead
+    said: dict[str, Any]
+
+
+def _trained(run: str | Path) -> Recipe:
+    """The recipe of a finished run of ψ."""
+    folder = RunFolder(Path(run))
+    record = folder.record()
+    if record["kind"] != "ours" or folder.finished() is None:
+        raise UserError(f"{run} is no finished run of raynef train, whose ψ this builds upon")
+    return folder.recipe()
+
+
+def _beside(run: str | Path, out: str | Path | None, name: str = "kmeans-psi") -> Path:
+    return Path(out) if out is not None else Path(run) / name
+
+
+def _make(
+    job: _Job,
+    out: str | Path,
+    fit: Callable[[_Job, Source, "PatchLabels | None"], _Fitted],
+    address: str | None,
+) -> Result:
+    """Hold the folder, provide features, fit, save."""
+    recipe = check(job.recipe)
+    with hold(out, recipe, kind=job.kind) as run:
+        finished = run.finished()
+        if finished is not None:
+            logger.info("%s is finished; its result:", run.path)
+            return finished
+        images = open_split(recipe.data, recipe.data.train_split)
+        grid = view_side(recipe) // fitting_backbone(recipe).patch_size
+        labels = _labels(images, recipe, grid) if job.supervised else None
+        bind(run, recipe, kind=job.kind)
+        started = time.monotonic()
+        home = RunFolder(job.trained.absolute()) if job.trained else run
+        with ray_session(address):
+            store = ensure_store(recipe, images, recipe.train.store or home.store)
+            trunk = segmenter_folder(job.trained).absolute() if job.trained else None
+            if labels is not None:
+                from raynef.runtime.labels import check_labels
+
+                check_labels(labels, store.images())
+            fitted = fit(job, Source(store, trunk), labels)
+        leaked = job.trained is not None and recipe.train.leak_labels
+        Segmenter(
+            load_backbone(recipe.backbone),
+            fitted.head,
+            backbone_config=recipe.backbone,
+            short_side=recipe.evaluate.short_side,
+            zoom=view_side(recipe) / recipe.data.crop,
+            mapping=_identity(images.class_names) if job.supervised else None,
+            supervised=job.supervised,
+            labels_leaked=leaked,
+        ).save(run.path / "segmenter")
+        result = {
+            "run": str(run.path),
+            "kind": job.kind,
+            "trained": str(job.trained.absolute()) if job.trained else None,
+            **fitted.said,
+            "num_images": len(store.images()),
+            "supervised": job.supervised,
+            "labels_leaked": leaked,
+            "skipped": store.skipped,
+            "seconds": round(time.monotonic() - started, 2),
+        }
+        write_json(run.train_file, result)
+        return result
+
+
+def _labels(images: ImageSet, recipe: Recipe, grid: int) -> "PatchLabels":
+    """Of a probe; K-means does not even import what opens labels."""
+    from raynef.runtime.labels import patch_labels
+
+    return patch_labels(images, recipe.data, grid=grid)
+
+
+def _kmeans(job: _Job, source: Source, labels: "PatchLabels | None") -> _Fitted:
+    assert labels is None
+    config, seed = job.recipe.kmeans, job.recipe.train.seed
+    source = replace(source, cosine=config.cosine)
+    sample = sample_patches(source, max_points=config.max_points, seed=seed, job="sample")
+    logger.info("K-means on %d of %d patches", len(sample.rows), sample.num_patches)
+    centroids = find_centroids(
+        sample.rows,
+        job.recipe.eigen.num_eigenfunctions,
+        iterations=config.iterations,
+        seed=seed,
+        cosine=config.cosine,
+        threads=os.cpu_count() or 1,
+    )
+    found = count_members(source, centroids, job="means")
+    centroids = moved(centroids, found, cosine=config.cosine)
+    head = from_centroids(torch.from_numpy(centroids), trunk=_trunk(job), cosine=config.cosine)
+    said = {
+        "num_clusters": len(centroids),
+        "points": len(sample.rows),
+        "points_of": sample.num_patches,
+        "iterations": config.iterations,
+        "cosine": config.cosine,
+        "empty_clusters": int((found.counts == 0).sum()),
+        "inertia": found.inertia / max(1, int(found.counts.sum())),
+    }
+    return _Fitted(head, said)
+
+
+def _probe(job: _Job, source: Source, labels: "PatchLabels | None") -> _Fitted:
+    config, seed = job.recipe.probe, job.recipe.train.seed
+    sample = sample_patches(
+        source, max_points=config.max_points, seed=seed, labels=labels, job="sample"
+    )
+    logger.info("probe, trained on LABELS: %d of %d patches", len(sample.rows), sample.num_patches)
+    if sample.shares is None or not sample.shares.any():
+        raise UserError(f"not one labelled patch under {job.recipe.data.root}")
+    linear = fit_probe(sample.rows, sample.shares, config, seed=seed)
+    head = LinearHead(linear.in_features, linear.out_features, trunk=_trunk(job))
+    head.head.load_state_dict(linear.state_dict())
+    said = {
+        "num_clusters": linear.out_features,
+        "points": len(sample.rows),
+        "points_of": sample.num_patches,
+        "epochs": config.epochs,
+    }
+    return _Fitted(head, said)
+
+
+def _trunk(job: _Job) -> Psi | None:
+    return trunk_of(load_psi(job.trained)) if job.trained else None
+
+
+def _identity(class_names: tuple[str, ...]) -> Mapping:
+    return Mapping(tuple(range(len(class_names))), class_names)

@@ -1,0 +1,221 @@
+"""Patch features of the stored training views, streamed: a sample of them, or sums over all.
+
+A task reads the features of some images and makes rows or sums of them; where ψ's trunk comes
+between, an actor does. The driver sees sampled rows or sums, never all features.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from raynef.assign.kmeans import Members, members
+from raynef.core.draws import generator
+from raynef.core.errors import UserError
+from raynef.eigen.psi import Psi
+from raynef.heads import LinearHead, trunk_of
+from raynef.runtime.progress import Progress
+from raynef.runtime.session import feature_actors
+from raynef.runtime.store import FeatureStore
+from raynef.runtime.stream import Unit, stream
+from raynef.segmenter import Segmenter
+
+if TYPE_CHECKING:
+    from raynef.runtime.labels import PatchLabels
+
+_IMAGES = 16  # of a unit
+
+
+@dataclass(frozen=True)
+class Source:
+    """Which features of which views.
+
+    Attributes:
+        store: the feature store.
+        trunk: folder of a segmenter, whose ψ makes features of the stored ones before its head;
+            None for the backbone's last features as they are.
+        cosine: features at unit length.
+    """
+
+    store: FeatureStore
+    trunk: Path | None = None
+    cosine: bool = False
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Patches drawn uniformly from all training views.
+
+    Attributes:
+        rows: features, float32 [M, D].
+        shares: of the classes in each patch, float32 [M, C]; None without labels.
+        num_patches: valid patches of all views, of which the rows were drawn.
+    """
+
+    rows: np.ndarray
+    shares: np.ndarray | None
+    num_patches: int
+
+
+def sample_patches(
+    source: Source, *, max_points: int, seed: int, labels: "PatchLabels | None" = None, job: str
+) -> Sample:
+    """Draw at most ``max_points`` patches; which ones follows from the seed alone.
+
+    Each patch has a uniform number from (seed, view, image); it is taken where that is below
+    ``max_points`` over all patches, padding counted. So a few per cent fewer are drawn where crops
+    are padded, and memory has a bound that needs no pass over the store before.
+
+    Args:
+        source: see there.
+        max_points: bound of the rows, and so of the memory.
+        seed: of the draws.
+        labels: a ``PatchLabels``, whose shares come with the rows.
+        job: name, for the line of progress.
+    """
+    cells = source.store.read(source.store.images()[:1], view=0).valid.numel()
+    num_cells = cells * len(source.store.images()) * source.store.num_views
+    work = Sampling(seed, share=min(1.0, max_points / num_cells))
+    parts = list(_results(source, work, job, labels))
+    numbers = np.concatenate([part["numbers"] for part in parts])
+    kept = np.sort(np.argsort(numbers, kind="stable")[:max_points])
+    shares = None
+    if labels is not None:
+        shares = np.concatenate([part["shares"] for part in parts])[kept]
+    return Sample(
+        rows=np.concatenate([part["rows"] for part in parts])[kept].astype(np.float32),
+        shares=shares,
+        num_patches=sum(part["num_patches"] for part in parts),
+    )
+
+
+def count_members(source: Source, centroids: np.ndarray, *, job: str) -> Members:
+    """Sums and counts of every training patch at its nearest centre [K, D]."""
+    shape = centroids.shape
+    total = Members(np.zeros(shape), np.zeros(shape[0], dtype=np.int64), 0.0)
+    for part in _results(source, Counting(centroids), job):
+        total.add(part["members"])
+    return total
+
+
+def _results(
+    source: Source, work: "Sampling | Counting", job: str, labels: "PatchLabels | None" = None
+) -> Iterator[Unit]:
+    """What ``work`` makes of every unit, in order, so that sums are the same on any pool."""
+    images = source.store.images()
+    units: list[Unit] = [
+        {
+            "store": str(source.store.folder),
+            "images": images[start : start + _IMAGES],
+            "view": view,
+        }
+        for view in range(source.store.num_views)
+        for start in range(0, len(images), _IMAGES)
+    ]
+    progress = Progress(job, len(images) * source.store.num_views, "views")
+    read = partial(read_features, labels=labels)
+    if source.trunk is None:
+        plain = LinearHead(1, 1, cosine=source.cosine)
+        results = stream(
+            units, prepare=partial(read_and_work, read=read, head=plain, work=work), in_order=True
+        )
+    else:
+        results = stream(
+            units,
+            prepare=read,
+            actor=PatchActor,
+            actor_kwargs={"trunk": str(source.trunk), "cosine": source.cosine, "work": work},
+            actors=feature_actors(),
+            in_order=True,
+            bounded=True,
+        )
+    for result in results:
+        progress.advance(result["num_images"])
+        yield result
+    progress.close()
+
+
+def read_features(unit: Unit, labels: "PatchLabels | None") -> Unit:
+    """Task: read the features of a unit, and its labels where there are any to go along."""
+    store = FeatureStore(unit["store"])
+    unit["features"] = store.read(unit["images"], view=unit["view"])
+    if labels is not None:
+        unit["shares"] = labels.read(unit["images"], view=unit["view"])
+    return unit
+
+
+def load_psi(folder: str | Path) -> Psi:
+    """ψ of a run or a segmenter. Raises UserError where it holds a baseline."""
+    head = Segmenter.load(folder).head
+    if not isinstance(head, Psi):
+        raise UserError(f"{folder} holds a baseline, not eigenfunctions")
+    return head
+
+
+def read_and_work(
+    unit: Unit, read: Callable[[Unit], Unit], head: LinearHead, work: "Sampling | Counting"
+) -> Unit:
+    """Task: all of it, where no ψ comes between."""
+    return work_on(read(unit), head, work)
+
+
+class PatchActor:
+    """Actor: ψ's trunk, and what ``work`` makes of its features."""
+
+    def __init__(self, trunk: str, cosine: bool, work: "Sampling | Counting", device: str) -> None:
+        self.work = work
+        self.head = LinearHead(1, 1, trunk=trunk_of(load_psi(trunk)), cosine=cosine).to(device)
+
+    def __call__(self, unit: Unit) -> Unit:
+        return work_on(unit, self.head, self.work)
+
+
+@torch.inference_mode()
+def work_on(unit: Unit, head: LinearHead, work: "Sampling | Counting") -> Unit:
+    """The work on the features of a unit's valid patches."""
+    valid = unit["features"].valid.flatten(1)
+    device = head.head.weight.device
+    taps = unit["features"].taps.to(device).float()
+    rows = head.features(taps, valid.to(device)).cpu()
+    return {
+        "num_images": len(unit["images"]),
+        "num_patches": int(valid.sum()),
+        **work(rows, valid, unit),
+    }
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Keep the patches whose number from (seed, view, image) is below ``share``."""
+
+    seed: int
+    share: float
+
+    def __call__(self, rows: Tensor, valid: Tensor, unit: Unit) -> Unit:
+        """Rows in half precision, as they are stored, with their numbers and labels."""
+        numbers = np.stack(
+            [
+                generator("patches", self.seed, unit["view"], image).random(valid.shape[1])
+                for image in unit["images"]
+            ]
+        )
+        chosen = valid & torch.from_numpy(numbers < self.share)
+        result = {"rows": rows[chosen].half().numpy(), "numbers": numbers[chosen.numpy()]}
+        if "shares" in unit:
+            result["shares"] = unit["shares"][chosen].numpy()
+        return result
+
+
+@dataclass(frozen=True)
+class Counting:
+    """Sum all patches up at the nearest of the centres [K, D]."""
+
+    centroids: np.ndarray
+
+    def __call__(self, rows: Tensor, valid: Tensor, unit: Unit) -> Unit:
+        return {"members": members(rows[valid].numpy(), self.centroids)}

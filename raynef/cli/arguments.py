@@ -7,12 +7,21 @@ from typing import Annotated
 import tyro
 from tyro.conf import Positional, arg
 
-from raynef.core.recipe import Data, Recipe
+from raynef.core.recipe import Data, KMeans, Probe, Recipe
 from raynef.core.recipe import Evaluate as Protocol
 
 Flat = Annotated[Recipe, arg(name="")]
 """A recipe whose fields are flags such as --graph.alpha."""
-Preset = Annotated[str, arg(name="recipe", help="A preset, or a .yaml file; flags override it.")]
+Presets = Annotated[
+    tuple[str, ...],
+    arg(
+        name="recipe",
+        help="Presets or .yaml files, the later over the earlier; flags override them.",
+    ),
+]
+Seeds = Annotated[
+    tuple[int, ...], arg(help="Run once for each of these, into OUT/seed-N, in place of train.seed")
+]
 Address = Annotated[str | None, arg(help="A Ray cluster to join; an embedded one if not given.")]
 
 
@@ -20,7 +29,7 @@ Address = Annotated[str | None, arg(help="A Ray cluster to join; an embedded one
 class Demo:
     """Train, evaluate, segment and report on a rendered sample, in minutes."""
 
-    preset: Preset = "demo"
+    presets: Presets = ("demo",)
     config: Flat = field(default_factory=Recipe)
     out: Path = Path("raynef-demo")
     """Folder of the run."""
@@ -36,8 +45,80 @@ class Train:
 
     out: Path
     """Folder of the run."""
-    preset: Preset = "folder"
+    presets: Presets = ("folder",)
     config: Flat = field(default_factory=Recipe)
+    seeds: Seeds = ()
+    address: Address = None
+
+
+@dataclass(frozen=True)
+class BaselineKMeans:
+    """K-means on the backbone's features of the training views."""
+
+    out: Path
+    """Folder of the run."""
+    presets: Presets = ("folder",)
+    config: Flat = field(default_factory=Recipe)
+    seeds: Seeds = ()
+    address: Address = None
+
+
+@dataclass(frozen=True)
+class BaselineProbe:
+    """A linear probe of the backbone's features, trained on LABELS: a diagnostic."""
+
+    out: Path
+    """Folder of the run."""
+    presets: Presets = ("folder",)
+    config: Flat = field(default_factory=Recipe)
+    seeds: Seeds = ()
+    address: Address = None
+
+
+@dataclass(frozen=True)
+class BaselineKMeansPsi:
+    """Ours*: K-means on the features of a run's ψ before its head."""
+
+    run: Positional[Path]
+    """Folder of a finished run, or of several seeds."""
+    out: Path | None = None
+    """Folder of the baseline; by default RUN/kmeans-psi."""
+    kmeans: KMeans = field(default_factory=KMeans)
+    address: Address = None
+
+
+@dataclass(frozen=True)
+class BaselineProbePsi:
+    """A linear probe of the features of a run's ψ, trained on LABELS: a diagnostic."""
+
+    run: Positional[Path]
+    """Folder of a finished run, or of several seeds."""
+    out: Path | None = None
+    """Folder of the baseline; by default RUN/probe-psi."""
+    probe: Probe = field(default_factory=Probe)
+    address: Address = None
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What a run is measured against: K-means, Ours*, and linear probes."""
+
+    method: tyro.conf.OmitSubcommandPrefixes[
+        Annotated[BaselineKMeans, tyro.conf.subcommand("kmeans")]
+        | Annotated[BaselineKMeansPsi, tyro.conf.subcommand("kmeans-psi")]
+        | Annotated[BaselineProbe, tyro.conf.subcommand("probe")]
+        | Annotated[BaselineProbePsi, tyro.conf.subcommand("probe-psi")]
+    ]
+
+
+@dataclass(frozen=True)
+class Compare:
+    """Make a table of methods and data sets, from one file. The same command again resumes."""
+
+    file: Positional[Path]
+    """A .yaml file with rows and columns; see docs/compare.yaml."""
+    out: Path
+    """Folder for runs and table."""
     address: Address = None
 
 
@@ -47,6 +128,14 @@ class Evaluate:
 
     run: Positional[Path]
     """Folder of the run."""
+    presets: Annotated[
+        tuple[str, ...],
+        arg(
+            name="recipe",
+            help="Presets or .yaml files whose data and evaluate sections lie over the run's own "
+            "recipe; flags override them.",
+        ),
+    ] = ()
     data: Data = field(default_factory=Data)
     evaluate: Protocol = field(default_factory=Protocol)
     address: Address = None
@@ -58,8 +147,8 @@ class Predict:
 
     run: Positional[Path]
     """Folder of the run, or of a segmenter."""
-    source: Positional[Path]
-    """An image, or a folder of images."""
+    source: Positional[str]
+    """An image, or a folder of images; a path, or an address such as s3://bucket/folder."""
     out: Path
     """Folder for the results."""
     address: Address = None
@@ -71,9 +160,36 @@ class Extract:
 
     out: Path
     """Folder of the store."""
-    preset: Preset = "folder"
+    presets: Presets = ("folder",)
     config: Flat = field(default_factory=Recipe)
     address: Address = None
+
+
+@dataclass(frozen=True)
+class DataCheck:
+    """Say what a data set holds, and what is wrong with it, before hours are spent."""
+
+    name: Annotated[Positional[str], arg(metavar="NAME")]
+    """Data set: folder, or one of the benchmarks, as in --data.name."""
+    root: Annotated[str, arg(name="data.root")]
+    """Its folder, or an address that Arrow opens, such as s3://bucket/folder."""
+    train_split: Annotated[str, arg(name="data.train-split")] = Data.train_split
+    """Split that trains."""
+    val_split: Annotated[str, arg(name="data.val-split")] = Data.val_split
+    """Split that is evaluated."""
+    max_bad_fraction: Annotated[float, arg(name="data.max-bad-fraction")] = Data.max_bad_fraction
+    """Share of unreadable images that are no reason to fail (one never is)."""
+    address: Address = None
+
+
+@dataclass(frozen=True)
+class DataTools:
+    """Look at a data set."""
+
+    tool: tyro.conf.DisallowNone[  # "| None", for tyro makes subcommands of unions only
+        tyro.conf.OmitSubcommandPrefixes[Annotated[DataCheck, tyro.conf.subcommand("check")] | None]
+    ]
+    """What to do with it."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +232,9 @@ Command = (
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Predict, tyro.conf.subcommand("predict")]
     | Annotated[Extract, tyro.conf.subcommand("extract")]
+    | Annotated[Baseline, tyro.conf.subcommand("baseline")]
+    | Annotated[Compare, tyro.conf.subcommand("compare")]
+    | Annotated[DataTools, tyro.conf.subcommand("data")]
     | Annotated[Report, tyro.conf.subcommand("report")]
     | Annotated[Distill, tyro.conf.subcommand("distill")]
 )

@@ -1,20 +1,38 @@
 """Entry point: parse, run, print one JSON line; exit 0 success, 1 failure, 2 the user's mistake."""
 
+import contextlib
 import dataclasses
 import json
 import logging
 import math
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import tyro
 
-from raynef.cli.arguments import Command, Demo, Evaluate, Extract, Predict, Report, Train
+from raynef.cli.arguments import (
+    Baseline,
+    BaselineKMeans,
+    BaselineKMeansPsi,
+    BaselineProbe,
+    Command,
+    Compare,
+    DataCheck,
+    DataTools,
+    Demo,
+    Evaluate,
+    Extract,
+    Predict,
+    Report,
+    Train,
+)
 from raynef.core.errors import BadImageError, NonFiniteLossError, UserError
-from raynef.core.presets import load_preset
-from raynef.core.recipe import Recipe, check
+from raynef.core.presets import load_presets, with_presets
+from raynef.core.recipe import Data, Recipe, check
+from raynef.core.storage import absolute, is_address
 
 logger = logging.getLogger("raynef")
 
@@ -52,31 +70,50 @@ def _run(argv: list[str]) -> int:
         return 1
     sys.stdout.write(json.dumps(_plain(result), ensure_ascii=False) + "\n")
     sys.stdout.flush()
-    return 0
+    return 0 if result.get("ok", True) else 1
 
 
 def parse(argv: list[str]) -> Command:
     """Arguments over a preset (or over a run's own recipe); a mistake exits with status 2."""
     args = tyro.cli(Command, args=argv, prog="raynef")
+    if isinstance(args, Baseline):
+        return Baseline(_parse_baseline(args.method, argv[2:], f"raynef baseline {argv[1]}"))
     if isinstance(args, Demo | Train | Extract):
-        config = load_preset(args.preset)
+        config = load_presets(args.presets)
         base = dataclasses.replace(args, config=config)
         args = tyro.cli(type(args), args=argv[1:], default=base, prog=f"raynef {argv[0]}")
         return dataclasses.replace(args, config=_absolute(check(args.config)))
     if isinstance(args, Evaluate):
-        from raynef.runtime.run import RunFolder
+        from raynef.runtime.run import RunFolder, runs_of
 
-        recipe = RunFolder(args.run).recipe()
+        recipe = RunFolder(runs_of(args.run)[0]).recipe()
+        recipe = with_presets(recipe, args.presets, sections=("data", "evaluate"))
         base = dataclasses.replace(args, data=recipe.data, evaluate=recipe.evaluate)
         args = tyro.cli(Evaluate, args=argv[1:], default=base, prog="raynef evaluate")
     return args
+
+
+def _parse_baseline(method: Any, argv: list[str], prog: str) -> Any:
+    """Likewise for the method of a baseline."""
+    if isinstance(method, BaselineKMeans | BaselineProbe):
+        base = dataclasses.replace(method, config=load_presets(method.presets))
+        method = tyro.cli(type(method), args=argv, default=base, prog=prog)
+        return dataclasses.replace(method, config=_absolute(check(method.config)))
+    from raynef.runtime.run import RunFolder, runs_of
+
+    recipe = RunFolder(runs_of(method.run)[0]).recipe()
+    section = "kmeans" if isinstance(method, BaselineKMeansPsi) else "probe"
+    base = dataclasses.replace(method, **{section: getattr(recipe, section)})
+    return tyro.cli(type(method), args=argv, default=base, prog=prog)
 
 
 def _absolute(config: Recipe) -> Recipe:
     """Paths as seen from here, for workers with another working directory and for resuming."""
     data, backbone, train = config.data, config.backbone, config.train
     if data.root:
-        data = dataclasses.replace(data, root=os.path.abspath(data.root))
+        root = absolute(data.root)
+        root = root if is_address(root) else os.path.normpath(root)
+        data = dataclasses.replace(data, root=root)
     if backbone.weights and backbone.weights not in ("hub", "bundled"):
         backbone = dataclasses.replace(backbone, weights=os.path.abspath(backbone.weights))
     if train.store:
@@ -91,21 +128,19 @@ def _dispatch(args: Command) -> dict[str, Any]:
 
         return demo(args.config, args.out, num_train=args.num_train, num_val=args.num_val)
     if isinstance(args, Train):
-        from raynef.runtime.report import write_report
-        from raynef.runtime.run import RunFolder
-        from raynef.runtime.train import train
+        if args.seeds:
+            from raynef.runtime.seeds import over_seeds
 
-        result = train(args.config, args.out, address=args.address)
-        if not RunFolder(args.out).report_file.is_file():
-            write_report(args.out)
-        return result
+            return over_seeds(_train, args.config, args.out, args.seeds, address=args.address)
+        return _train(args.config, args.out, address=args.address)
     if isinstance(args, Evaluate):
-        from raynef.runtime.evaluate import evaluate
-        from raynef.runtime.run import RunFolder
+        return _evaluate(args)
+    if isinstance(args, Baseline):
+        return _baseline(args.method)
+    if isinstance(args, Compare):
+        from raynef.runtime.compare import compare
 
-        recipe = RunFolder(args.run).recipe()
-        recipe = check(dataclasses.replace(recipe, data=args.data, evaluate=args.evaluate))
-        return evaluate(args.run, recipe=_absolute(recipe), address=args.address)
+        return compare(args.file, args.out, address=args.address)
     if isinstance(args, Predict):
         from raynef.runtime.predict import predict
 
@@ -114,6 +149,10 @@ def _dispatch(args: Command) -> dict[str, Any]:
         from raynef.runtime.features import extract_store
 
         return extract_store(args.config, args.out, address=args.address)
+    if isinstance(args, DataTools):
+        if args.tool is None:
+            raise UserError("raynef data: which tool? There is: check")
+        return _check_data(args.tool)
     if isinstance(args, Report):
         from raynef.runtime.report import write_report
 
@@ -121,6 +160,65 @@ def _dispatch(args: Command) -> dict[str, Any]:
     from raynef.cli import distill
 
     return distill.run(args)
+
+
+def _check_data(args: DataCheck) -> dict[str, Any]:
+    from raynef.runtime.check import check_data
+
+    data = Data(
+        name=args.name,
+        root=absolute(args.root),
+        train_split=args.train_split,
+        val_split=args.val_split,
+        max_bad_fraction=args.max_bad_fraction,
+    )
+    return check_data(data, address=args.address)
+
+
+def _train(config: Recipe, out: Path, *, address: str | None = None) -> dict[str, Any]:
+    """Train, and write the report where there is none yet."""
+    from raynef.runtime.report import write_report
+    from raynef.runtime.run import RunFolder
+    from raynef.runtime.train import train
+
+    result = train(config, out, address=address)
+    if not RunFolder(out).report_file.is_file():
+        write_report(out)
+    return result
+
+
+def _baseline(method: Any) -> dict[str, Any]:
+    """Make a baseline, once for each seed where there are several."""
+    from raynef.runtime import baseline
+    from raynef.runtime.seeds import over_runs, over_seeds
+
+    if isinstance(method, BaselineKMeans | BaselineProbe):
+        job = baseline.kmeans if isinstance(method, BaselineKMeans) else baseline.probe
+        if method.seeds:
+            return over_seeds(job, method.config, method.out, method.seeds, address=method.address)
+        return job(method.config, method.out, address=method.address)
+    if isinstance(method, BaselineKMeansPsi):
+        job, out = partial(baseline.kmeans_psi, settings=method.kmeans), "kmeans-psi"
+    else:
+        job, out = partial(baseline.probe_psi, settings=method.probe), "probe-psi"
+    return over_runs(job, method.run, method.out or method.run / out, address=method.address)
+
+
+def _evaluate(args: Evaluate) -> dict[str, Any]:
+    """Score a run, or each run of a folder of several seeds and their mean."""
+    from raynef.runtime.evaluate import evaluate
+    from raynef.runtime.run import RunFolder, runs_of
+    from raynef.runtime.seeds import summarize
+    from raynef.runtime.session import ray_session
+
+    runs = runs_of(args.run)
+    results = []
+    with contextlib.nullcontext() if len(runs) == 1 else ray_session(args.address):
+        for run in runs:
+            recipe = RunFolder(run).recipe()
+            recipe = check(dataclasses.replace(recipe, data=args.data, evaluate=args.evaluate))
+            results.append(evaluate(run, recipe=_absolute(recipe), address=args.address))
+    return results[0] if runs == [args.run] else summarize(args.run, results)
 
 
 def _cause_within(error: BaseException, kind: type[Exception]) -> Exception | None:

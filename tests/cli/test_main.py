@@ -14,9 +14,9 @@ from raynef.cli.arguments import Evaluate, Predict, Train
 from raynef.cli.main import _cause_within, _plain, main, parse
 from raynef.core.errors import BadImageError, NonFiniteLossError, UserError
 from raynef.core.presets import load_preset
-from raynef.core.recipe import Recipe, from_dict, to_dict
+from raynef.core.recipe import Data, Recipe, from_dict, to_dict
 
-COMMANDS = ["demo", "train", "evaluate", "predict", "extract", "report", "distill"]
+COMMANDS = ["demo", "train", "evaluate", "predict", "extract", "data", "report", "distill"]
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess:
@@ -53,7 +53,10 @@ def test_help_is_quick():
     assert sorted(seconds)[1] < 0.5
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["evaluate", "--help"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["train", "--help"], ["evaluate", "--help"], ["data", "check", "--help"]],
+)
 def test_help_imports_neither_torch_nor_ray(arguments):
     code = (
         "import sys\n"
@@ -114,6 +117,7 @@ def test_help_of_train_names_each_flag(flag, capsys):
         (["train", "--out", "RUN", "--evaluate.match", "best"], "best"),
         (["train", "--out", "RUN", "--data.scale", "1"], "--data.scale"),
         (["train", "--out", "RUN", "--recipe", "nope"], "neither a .yaml file nor one of "),
+        (["train", "--out", "RUN", "--recipe", "folder", "nope"], "nor a backbone: clip_b16"),
         (["train", "--out", "RUN", "--recipe", "no.yaml"], "recipe no.yaml cannot be read"),
         (["train", "--out", "RUN", "--recipe", "BAD.yaml"], "did you mean graph.alpha?"),
         (["extract", "--out", "RUN", "--recipe", "nope"], "neither a .yaml file nor one of "),
@@ -121,6 +125,9 @@ def test_help_of_train_names_each_flag(flag, capsys):
         (["evaluate", "RUN", "--data.root", "x"], "RUN is no run"),
         (["report", "RUN"], "RUN is no run"),
         (["predict", "RUN"], "--out"),
+        (["data"], "check"),
+        (["data", "check", "folder"], "--data.root"),
+        (["data", "check", "foldr", "--data.root", "."], "did you mean folder?"),
     ],
 )
 def test_a_mistake_is_one_clear_message(arguments, message, capsys, tmp_path, monkeypatch):
@@ -141,6 +148,8 @@ def test_a_mistake_is_one_clear_message(arguments, message, capsys, tmp_path, mo
         (["train", "--out", "RUN", "--data.root", "empty"], "no image under"),
         (["extract", "--out", "RUN", "--data.root", "none"], "none' is not a folder"),
         (["predict", "RUN", "x.jpg", "--out", "OUT"], "RUN holds no segmenter"),
+        (["data", "check", "folder", "--data.root", "none"], "none' is not a folder"),
+        (["data", "check", "voc2012", "--data.root", "empty"], "does not hold the data set"),
     ],
 )
 def test_missing_data_is_one_clear_message(arguments, message, capsys, tmp_path, monkeypatch):
@@ -190,6 +199,18 @@ def test_without_flags_a_preset_is_what_it_says():
     assert load_preset("demo") != load_preset("folder")
 
 
+@pytest.mark.parametrize("command", ["train", "extract", "baseline kmeans", "baseline probe"])
+def test_presets_lie_over_one_another_below_flags(command, tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("train: {epochs: 3, lr: 0.01}\n", encoding="utf-8")
+    flags = ["--recipe", "pascal_context", "dino_s16", str(path), "--train.epochs", "4"]
+    args = parse([*command.split(), "--out", "RUN", *flags])
+    config = (args.method if command.startswith("baseline") else args).config
+    assert config.data == load_preset("pascal_context").data
+    assert config.backbone == load_preset("dino_s16").backbone
+    assert (config.train.epochs, config.train.lr) == (4, 0.01)
+
+
 def test_flags_override_a_file(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text("graph: {alpha: 0.7, num_neighbors: 9}\ntrain: {epochs: 5}\n", encoding="utf-8")
@@ -233,9 +254,45 @@ def test_evaluate_starts_from_the_runs_own_recipe(tmp_path):
     assert (args.evaluate.short_side, args.evaluate.match) == (123, "iou")
 
 
+def test_evaluate_lays_presets_over_the_runs_own_recipe(tmp_path, capsys):
+    recipe = from_dict({"data": {"root": "/images"}, "evaluate": {"match": "count"}})
+    record = {"recipe": to_dict(recipe)}
+    (tmp_path / "run.json").write_text(json.dumps(record), encoding="utf-8")
+    flags = ["--recipe", "sliding_pascal_context", "dino_s16"]
+    args = parse(["evaluate", str(tmp_path), *flags, "--evaluate.window", "384"])
+    assert (args.data.name, args.data.root) == ("pascal_context_60", "/images")
+    found = (args.evaluate.protocol, args.evaluate.short_side, args.evaluate.window)
+    assert found == ("sliding", 520, 384)
+    assert args.evaluate.match == "count"  # no preset says otherwise
+    args = parse(["evaluate", str(tmp_path), *flags, "--data.root", "other"])
+    assert args.data.root == "other"
+    status, said = fails(capsys, "evaluate", str(tmp_path), "--recipe", "nope")
+    assert status == 2
+    assert "neither a .yaml file nor one of " in said
+
+
 def test_predict_takes_what_it_is_given():
     args = parse(["predict", "RUN", "x.jpg", "--out", "OUT", "--address", "ray://head:10001"])
-    assert args == Predict(Path("RUN"), Path("x.jpg"), Path("OUT"), "ray://head:10001")
+    assert args == Predict(Path("RUN"), "x.jpg", Path("OUT"), "ray://head:10001")
+    args = parse(["predict", "RUN", "s3://bucket/a b?region=r", "--out", "OUT"])
+    assert args == Predict(Path("RUN"), "s3://bucket/a b?region=r", Path("OUT"))
+
+
+@pytest.mark.parametrize(
+    ("root", "expected"),
+    [
+        ("s3://bucket/set/?region=r", "s3://bucket/set?region=r"),
+        ("fsspec+memory:///my set", "fsspec+memory:///my%20set"),
+        ("~/a/../set", "HOME/set"),
+        ("../set", "HOME/set"),
+    ],
+)
+def test_an_address_is_no_path(root, expected, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    config = parse(["train", "--out", "RUN", "--data.root", root]).config
+    assert config.data.root == expected.replace("HOME", str(tmp_path))
 
 
 # --------------------------------------------------------------------------- results and failures
@@ -340,6 +397,24 @@ def test_the_result_is_one_line_of_json(capsys, monkeypatch):
         "sizes": [1, 2.5],
     }
     assert "straße" in said.out
+
+
+@pytest.mark.parametrize(("ok", "status"), [(True, 0), (False, 1)])
+def test_a_check_that_found_problems_says_so_by_its_status(ok, status, capsys, monkeypatch):
+    asked = []
+
+    def check_data(data, *, address):
+        asked.append((data, address))
+        return {"ok": ok, "problems": []}
+
+    monkeypatch.setattr("raynef.runtime.check.check_data", check_data)
+    flags = ["--data.root", "s3://bucket/voc", "--data.val-split", "test"]
+    with pytest.raises(SystemExit) as exit_:
+        main(["data", "check", "voc2012", *flags, "--data.max-bad-fraction", "0.5"])
+    assert exit_.value.code == status
+    assert json.loads(capsys.readouterr().out) == {"ok": ok, "problems": []}
+    expected = Data(name="voc2012", root="s3://bucket/voc", val_split="test", max_bad_fraction=0.5)
+    assert asked == [(expected, None)]
 
 
 def test_plain_keeps_what_json_has():

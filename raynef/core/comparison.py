@@ -1,0 +1,130 @@
+"""What a table compares: a YAML file of rows, each a recipe, and the methods that are its columns.
+
+    recipe: folder                  # presets, in order
+    set: {train.epochs: 12}         # fields of every row
+    columns: [kmeans, ours, ours_star, probe]
+    rows:
+      - name: MSRC, ViT-Ti, K = 128
+        seeds: [0, 1, 2]
+        set: {data.root: ../data/msrc, eigen.num_eigenfunctions: 128}
+
+Paths are as seen from the file. A row may have columns of its own, and ``evaluate`` fields of its
+own, which the training does not see.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from raynef.core.errors import UserError
+from raynef.core.overrides import override
+from raynef.core.presets import load_presets
+from raynef.core.recipe import Evaluate, Recipe
+from raynef.core.storage import is_address
+
+COLUMNS = {
+    "kmeans": "K-means",
+    "ours": "Ours",
+    "ours_star": "Ours*",
+    "probe": "probe, backbone",
+    "probe_psi": "probe, ψ",
+    "leaked": "Ours, labels leaked",
+    "leaked_star": "Ours*, labels leaked",
+}
+"""Methods by key, with their titles in a table."""
+SUPERVISED = frozenset({"probe", "probe_psi", "leaked", "leaked_star"})
+"""Columns that saw labels in training: shown apart, never the best of a row."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a table.
+
+    Attributes:
+        name: its title.
+        recipe: of its runs, with the default ``evaluate`` section of its presets.
+        evaluate: the protocol of its scores.
+        seeds: of its runs; the row shows mean ± standard deviation.
+        columns: keys of ``COLUMNS``, in order.
+    """
+
+    name: str
+    recipe: Recipe
+    evaluate: Evaluate
+    seeds: tuple[int, ...]
+    columns: tuple[str, ...]
+
+
+def read_comparison(path: str | Path) -> tuple[Row, ...]:
+    """The rows of a comparison's file.
+
+    Raises:
+        UserError: no such file, or a key, column or value that does not fit, named.
+    """
+    path, source = Path(path), str(path)
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"{source} cannot be read: {error}") from error
+    _require_keys(values, {"recipe", "set", "columns", "rows"}, source)
+    presets = values.get("recipe", "folder")
+    base = load_presets([presets] if isinstance(presets, str) else presets)
+    base = override(base, values.get("set") or {}, source=source)
+    rows = values.get("rows")
+    if not isinstance(rows, list) or not rows:
+        raise UserError(f"{source}: rows must be a list of at least one row, got {rows!r}")
+    read = tuple(_row(row, base, values.get("columns"), path, i) for i, row in enumerate(rows, 1))
+    names = [row.name for row in read]
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"{source}: two rows have the name {name!r}")
+    return read
+
+
+def _row(row: Any, base: Recipe, columns: Any, path: Path, number: int) -> Row:
+    source = f"{path}, row {number}"
+    _require_keys(row, {"name", "set", "evaluate", "seeds", "columns"}, source)
+    recipe = override(base, row.get("set") or {}, source=source)
+    fields = {f"evaluate.{name}": value for name, value in (row.get("evaluate") or {}).items()}
+    evaluated = override(recipe, fields, source=source)
+    columns = row.get("columns") or columns or ["kmeans", "ours", "ours_star"]
+    for column in columns:
+        if column not in COLUMNS:
+            raise UserError(f"{source}: {column!r} is no column; there are {', '.join(COLUMNS)}")
+    seeds = row.get("seeds", [recipe.train.seed])
+    if not isinstance(seeds, list) or not seeds or not all(type(seed) is int for seed in seeds):
+        raise UserError(f"{source}: seeds must be a list of whole numbers, got {seeds!r}")
+    if not isinstance(row.get("name"), str):
+        raise UserError(f"{source}: name must be a text, got {row.get('name')!r}")
+    return Row(
+        name=row["name"],
+        recipe=_from(path.parent, recipe),
+        evaluate=evaluated.evaluate,
+        seeds=tuple(seeds),
+        columns=tuple(columns),
+    )
+
+
+def _require_keys(values: Any, allowed: set[str], source: str) -> None:
+    if not isinstance(values, dict):
+        raise UserError(f"{source} must be a mapping, got {values!r}")
+    for key in values:
+        if key not in allowed:
+            raise UserError(f"{source}: unknown key {key}. Allowed: {', '.join(sorted(allowed))}")
+
+
+def _from(folder: Path, recipe: Recipe) -> Recipe:
+    """The recipe with its paths as seen from a folder."""
+
+    def seen(location: str | None) -> str | None:
+        if not location or location in ("hub", "bundled") or is_address(location):
+            return location
+        return str((folder / location).resolve())
+
+    return replace(
+        recipe,
+        data=replace(recipe.data, root=seen(recipe.data.root)),
+        backbone=replace(recipe.backbone, weights=seen(recipe.backbone.weights)),
+    )

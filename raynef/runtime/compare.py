@@ -1,0 +1,146 @@
+"""A table of methods on data sets, from one file: every run, every score, and the table.
+
+OUT/features/…      a feature store for each data set and backbone, shared by all runs
+OUT/runs/…          the runs; rows that differ in their scoring alone share them
+OUT/table.md, OUT/table.json
+
+What is done is found again: the same command goes on where it was interrupted.
+"""
+
+import logging
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from raynef.core.comparison import COLUMNS, SUPERVISED, Row, read_comparison
+from raynef.core.files import read_json, write_json, write_text
+from raynef.core.recipe import Recipe, fingerprint, to_dict
+from raynef.images.datasets import open_split
+from raynef.report.table import Cell, TableRow, markdown
+from raynef.runtime.baseline import kmeans, kmeans_psi, probe, probe_psi
+from raynef.runtime.evaluate import evaluate
+from raynef.runtime.run import RunFolder, environment
+from raynef.runtime.session import ray_session
+from raynef.runtime.store import store_key
+from raynef.runtime.train import cpus_needed, train
+
+logger = logging.getLogger("raynef")
+
+
+def compare(path: str | Path, out: str | Path, *, address: str | None = None) -> dict[str, Any]:
+    """Make the table of a comparison's file; the result of ``raynef compare``.
+
+    Raises:
+        UserError: a mistake in the file, named; or what training and evaluation raise.
+    """
+    rows, out = read_comparison(path), Path(out).absolute()
+    for row in rows:  # a wrong path in the last row shall not wait for the first
+        open_split(row.recipe.data, row.recipe.data.train_split)
+    done: list[dict[str, Any]] = []
+    with ray_session(address, min_cpus=max(cpus_needed(row.recipe) for row in rows)):
+        for row in rows:
+            cells: dict[str, list[dict[str, Any]]] = {}
+            for column in row.columns:
+                cells[column] = [_score(row, column, seed, out) for seed in row.seeds]
+                shown = [f"{100 * score['miou']:.1f}" for score in cells[column]]
+                logger.info("%s: %s: mIoU %s %%", row.name, COLUMNS[column], ", ".join(shown))
+            done.append({"name": row.name, "seeds": list(row.seeds), "cells": cells})
+            _write(out, Path(path), done)
+    return {"table": str(out / "table.md"), "rows": done}
+
+
+def _score(row: Row, column: str, seed: int, out: Path) -> dict[str, Any]:
+    """The score of one method with one seed, found or made."""
+    recipe = replace(row.recipe, train=replace(row.recipe.train, seed=seed))
+    images = open_split(recipe.data, recipe.data.train_split)
+    store = out / "features" / fingerprint(store_key(recipe, images))
+    recipe = replace(recipe, train=replace(recipe.train, store=str(store)))
+    run = _run(column, recipe, out / "runs" / _name(row.recipe))
+
+    protocol = {"data": asdict(recipe.data), "evaluate": asdict(row.evaluate)}
+    file = run / f"score-{fingerprint(protocol)}.json"
+    if not file.is_file():
+        result = evaluate(run, recipe=replace(recipe, evaluate=row.evaluate))
+        scored = result["crf"] if row.evaluate.crf else result
+        write_json(
+            file,
+            {
+                "miou": scored["miou"],
+                "accuracy": scored["accuracy"],
+                "num_images": result["num_images"],
+                "run": str(run.relative_to(out)),
+                "commit": RunFolder(run).record()["environment"].get("git_commit"),
+                **protocol,
+            },
+        )
+    return read_json(file)
+
+
+def _name(recipe: Recipe) -> str:
+    """A folder for the runs of a recipe, whatever their seed and scoring."""
+    sections = to_dict(recipe)
+    del sections["evaluate"], sections["train"]["seed"], sections["train"]["store"]
+    data = Path(recipe.data.root or "").name or recipe.data.name
+    size = recipe.eigen.num_eigenfunctions
+    return f"{data}-{recipe.backbone.name}-{size}-{fingerprint(sections)[:6]}"
+
+
+def _run(column: str, recipe: Recipe, folder: Path) -> Path:
+    """The folder of a finished run of one method."""
+    seed = f"seed-{recipe.train.seed}"
+    if column in ("kmeans", "probe"):
+        job = kmeans if column == "kmeans" else probe
+        job(recipe, folder / column / seed)
+        return folder / column / seed
+    if column in ("leaked", "leaked_star"):
+        recipe = replace(recipe, train=replace(recipe.train, leak_labels=True))
+    trained = folder / ("leaked" if recipe.train.leak_labels else "ours") / seed
+    train(recipe, trained)
+    if column in ("ours", "leaked"):
+        return trained
+    if column == "probe_psi":
+        probe_psi(trained, trained / "probe-psi")
+        return trained / "probe-psi"
+    kmeans_psi(trained, trained / "kmeans-psi")
+    return trained / "kmeans-psi"
+
+
+def _write(out: Path, source: Path, done: list[dict[str, Any]]) -> None:
+    """The table as far as it is done."""
+    present = {column for row in done for column in row["cells"]}
+    titles = {key: title for key, title in COLUMNS.items() if key in present}
+    rows = [
+        TableRow(
+            name=row["name"],
+            num_images=next(iter(row["cells"].values()))[0]["num_images"],
+            cells={
+                key: Cell(
+                    tuple(score["miou"] for score in scores),
+                    tuple(score["accuracy"] for score in scores),
+                )
+                for key, scores in row["cells"].items()
+            },
+        )
+        for row in done
+    ]
+    made = environment()
+    machine = made["machine"]
+    commits = sorted(
+        {
+            str(score["commit"])[:7]
+            for row in done
+            for scores in row["cells"].values()
+            for score in scores
+        }
+    )
+    note = (
+        f"mIoU / pixel accuracy in %, mean ± standard deviation over seeds where there are "
+        f"several. Bold: the best mIoU without labels. "
+        f"`raynef compare {source.name}`, {time.strftime('%Y-%m-%d')}, runs at commit "
+        f"{', '.join(commits)}; {machine['cores']} cores of {machine['processor']}.\n"
+    )
+    if present & SUPERVISED:
+        note += "\nThe columns after Ours* saw labels in training and compare with no other.\n"
+    write_json(out / "table.json", {"environment": made, "rows": done})
+    write_text(out / "table.md", markdown(rows, titles, supervised=SUPERVISED) + "\n" + note)

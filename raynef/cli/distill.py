@@ -35,7 +35,13 @@ def run(args: Distill) -> dict[str, Any]:
         for folder, share in zip(args.images, shares, strict=True)
     ]
     config = Backbone(name=args.teacher, weights=args.teacher_weights)
-    teacher = load_backbone(config).model
+    backbone = load_backbone(config)
+    if backbone.plan.stage is not None:
+        raise UserError(
+            f"teacher {args.teacher} is no ViT: its blocks differ in width and grid; give one such "
+            "as vit_tiny_patch16_224"
+        )
+    teacher = backbone.model
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(args.seed)  # of the student's own initialisation
     student = create_student()

@@ -55,20 +55,20 @@ def plan_of(model: Any) -> Plan:
     stages = list(getattr(model, "feature_info", None) or [])
     if not stages:
         raise NoGridError("it describes no feature maps")
-    last = stages[-1]
     try:
         modules = [model.get_submodule(stage["module"]) for stage in stages]
-    except AttributeError as error:
+        sizes = [(int(stage["num_chs"]), int(stage["reduction"])) for stage in stages]
+    except (AttributeError, KeyError) as error:
         raise NoGridError(f"its feature maps are no modules ({error})") from error
-    isotropic = len({(stage["num_chs"], stage["reduction"]) for stage in stages}) == 1
+    isotropic = len(set(sizes)) == 1
     blocks = modules if isotropic else list(getattr(modules[-1], "blocks", modules[-1].children()))
     if len({type(block) for block in blocks}) != 1:  # the parts of a norm, or nothing at all
         raise NoGridError("its last feature map comes from no sequence of blocks")
     return Plan(
         blocks=tuple(blocks),
         stage=None if isotropic else modules[-1],
-        dim=int(last["num_chs"]),
-        patch_size=int(last["reduction"]),
+        dim=sizes[-1][0],
+        patch_size=sizes[-1][1],
         num_prefix_tokens=int(getattr(model, "num_prefix_tokens", 0)),
         final_norm=_norm_after_pooling(model),
     )
@@ -150,11 +150,14 @@ class Recorder:
 
     Attributes:
         seen: outputs by name: first, middle, stage (of a pyramid), keys (if asked for).
+
+    Raises NoGridError at its end where the model went another way than through these modules.
     """
 
     def __init__(self, plan: Plan, *, keys: bool) -> None:
         self.plan, self.keys = plan, keys
         self.seen: dict[str, Any] = {}
+        self._names: list[str] = []
         self._handles: list[Any] = []
 
     def __enter__(self) -> "Recorder":
@@ -164,6 +167,7 @@ class Recorder:
         if self.plan.stage is not None:
             self._keep("stage", self.plan.stage)
         if self.keys:
+            self._names.append("keys")
             attention, project = key_projection(blocks[-1])
 
             def keep_keys(_module: nn.Module, inputs: tuple[Any, ...]) -> None:
@@ -172,11 +176,15 @@ class Recorder:
             self._handles.append(attention.register_forward_pre_hook(keep_keys))
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         for handle in self._handles:
             handle.remove()
+        if kind is None and not set(self._names) <= set(self.seen):  # CoaT calls parts of blocks
+            raise NoGridError("its features do not pass through the blocks that it describes")
 
     def _keep(self, name: str, module: nn.Module) -> None:
+        self._names.append(name)
+
         def keep(_module: nn.Module, _inputs: Any, output: Any) -> None:
             self.seen[name] = output
 

@@ -16,6 +16,7 @@ from typing import Any
 from raynef.core.comparison import COLUMNS, SUPERVISED, Row, read_comparison
 from raynef.core.files import read_json, write_json, write_text
 from raynef.core.recipe import Recipe, fingerprint, to_dict
+from raynef.core.storage import name_of
 from raynef.images.datasets import open_split
 from raynef.report.table import Cell, TableRow, markdown
 from raynef.runtime.baseline import kmeans, kmeans_psi, probe, probe_psi
@@ -78,12 +79,22 @@ def _score(row: Row, column: str, seed: int, out: Path) -> dict[str, Any]:
 
 
 def _name(recipe: Recipe) -> str:
-    """A folder for the runs of a recipe, whatever their seed and scoring."""
-    sections = to_dict(recipe)
-    del sections["evaluate"], sections["train"]["seed"], sections["train"]["store"]
-    data = Path(recipe.data.root or "").name or recipe.data.name
+    """A folder for the runs of a recipe, whatever their seed and scoring.
+
+    What has its default does not count, so that a field that comes later changes no name.
+    """
+    defaults = to_dict(Recipe())
+    others = {
+        f"{section}.{name}": value
+        for section, fields in to_dict(recipe).items()
+        for name, value in fields.items()
+        if value != defaults[section][name]
+        and section != "evaluate"
+        and (section, name) not in (("train", "seed"), ("train", "store"))
+    }
+    data = name_of(recipe.data.root or "") or recipe.data.name
     size = recipe.eigen.num_eigenfunctions
-    return f"{data}-{recipe.backbone.name}-{size}-{fingerprint(sections)[:6]}"
+    return f"{data}-{recipe.backbone.name}-{size}-{fingerprint(others)[:6]}"
 
 
 def _run(column: str, recipe: Recipe, folder: Path) -> Path:

@@ -87,6 +87,7 @@ def count(
         actors=feature_actors(),
         finish=count_sharpened if config.crf else None,
         bounded=True,
+        finish_is_slow=config.crf,
     )
     for part, bad, mistake, num_files in results:
         if mistake is not None:

@@ -9,7 +9,7 @@ from typing import Any
 from raynef.core.errors import UserError
 from raynef.core.files import write_json
 from raynef.core.recipe import Data, Recipe, fingerprint
-from raynef.core.storage import absolute, file_sizes
+from raynef.core.storage import absolute, file_sizes, name_of
 from raynef.eigen.psi import Psi
 from raynef.images.datasets import open_split
 from raynef.images.imageset import ImageSet, require_labels
@@ -124,7 +124,7 @@ def evaluation_file(run: RunFolder, own: Data, data: Data) -> Path:
         return run.evaluate_file
     root = absolute(data.root or "")
     code = fingerprint([data.name, root, data.val_split])[:6]
-    return run.path / f"evaluate-{data.name}-{Path(root).name}-{code}.json"
+    return run.path / f"evaluate-{data.name}-{name_of(root)}-{code}.json"
 
 
 def _same_data(data: Data, other: Data) -> bool:

@@ -30,6 +30,7 @@ def stream(
     finish: Callable[[Any], Any] | None = None,
     in_order: bool = False,
     bounded: bool = False,
+    finish_is_slow: bool = False,
 ) -> Iterator[Any]:
     """Yield the result of every unit as it is done.
 
@@ -44,13 +45,20 @@ def stream(
         in_order: yield in the order of ``units``.
         bounded: hold few units at once, ``_BYTES_PER_CPU`` in all; else reading that is faster than
             computing fills Ray's object store.
+        finish_is_slow: leave the CPUs to ``finish``. Ray Data shares them out between the stages
+            whatever their work, so that half of them would wait for another file to read.
     """
     if not units:
         return
     rows = [{"payload": pickle.dumps(unit)} for unit in units]
     dataset = ray.data.from_items(rows, override_num_blocks=len(rows))
+    cpus = max(1, int(ray.cluster_resources().get("CPU", 1)))
     # Other resources than the actor's, or Ray would fuse the two and decode in the actor.
-    dataset = dataset.map(_Sealed(prepare), num_cpus=0.5)
+    dataset = dataset.map(
+        _Sealed(prepare),
+        num_cpus=0.1 if finish_is_slow else 0.5,
+        concurrency=cpus if finish_is_slow else None,
+    )
     if actor is not None and actors is not None:
         dataset = dataset.map(
             _SealedActor,  # pyright: ignore[reportArgumentType]  # a class, as the docs say
@@ -65,14 +73,16 @@ def stream(
             num_gpus=actors.num_gpus,
         )
     if finish is not None:
-        dataset = dataset.map(_Sealed(finish), num_cpus=0.5)
+        dataset = dataset.map(
+            _Sealed(finish), num_cpus=0.5, concurrency=cpus if finish_is_slow else None
+        )
     dataset.context.enable_progress_bars = False
     dataset.context.print_on_execution_start = False
     dataset.context.execution_options.preserve_order = in_order
     dataset.context.execution_options.verbose_progress = False
     if bounded:
         dataset.context.execution_options.resource_limits = ray.data.ExecutionResources.for_limits(
-            object_store_memory=_BYTES_PER_CPU * ray.cluster_resources().get("CPU", 1)
+            object_store_memory=_BYTES_PER_CPU * cpus
         )
     for row in dataset.iter_rows():
         yield pickle.loads(row["payload"])

@@ -182,44 +182,60 @@ def test_probe_needs_labels(trained, recipe, copy_of_sample, tmp_path):
         probe(moved, tmp_path / "probe")
 
 
-def test_leaked_labels_are_loud_recorded_and_felt(
-    trained, recipe, copy_of_sample, tmp_path, caplog
-):
-    leaking = change(recipe, train={"leak_labels": True, "store": str(trained / "store")})
-    with caplog.at_level(logging.WARNING, logger="raynef"):
-        result = train(leaking, tmp_path / "leaked")
-    assert any("ψ is trained on LABELS" in record.message for record in caplog.records)
+@pytest.fixture(scope="module")
+def leaked(trained, recipe, tmp_path_factory):
+    """A run with train.leak_labels, and its result."""
+    out = tmp_path_factory.mktemp("baseline") / "leaked"
+    return out, train(leaking(recipe, trained), out)
+
+
+def leaking(recipe, trained, **options):
+    options = {"store": str(trained / "store"), **options}
+    return change(recipe, train={"leak_labels": True, **options})
+
+
+def cross_entropies(run):
+    steps = (run / "steps.jsonl").read_text().splitlines()
+    return [json.loads(step)["cross_entropy"] for step in steps]
+
+
+def test_leaked_labels_are_recorded_wherever_the_run_is_shown(leaked, trained):
+    out, result = leaked
     assert result["labels_leaked"]
-    assert read_json(tmp_path / "leaked" / "run.json")["recipe"]["train"]["leak_labels"]
-    assert raynef.Segmenter.load(tmp_path / "leaked").labels_leaked
-    assert weights(tmp_path / "leaked") != weights(trained)
-    assert evaluate(tmp_path / "leaked")["labels_leaked"]
-    assert kmeans_psi(tmp_path / "leaked")["labels_leaked"]
-    steps = (tmp_path / "leaked" / "steps.jsonl").read_text().splitlines()
-    assert all(json.loads(step)["cross_entropy"] > 0 for step in steps)
-
-    scramble(copy_of_sample)  # other labels, other weights: they do go in
-    moved = change(leaking, data={"root": str(copy_of_sample)})
-    train(moved, tmp_path / "scrambled")
-    assert weights(tmp_path / "scrambled") != weights(tmp_path / "leaked")
+    assert read_json(out / "run.json")["recipe"]["train"]["leak_labels"]
+    assert raynef.Segmenter.load(out).labels_leaked
+    assert weights(out) != weights(trained)
+    assert evaluate(out)["labels_leaked"]
+    assert kmeans_psi(out)["labels_leaked"]
+    assert not read_json(trained / "train.json")["labels_leaked"]
+    assert min(cross_entropies(out)) > 0
 
 
-def test_leaked_labels_with_two_workers_have_the_curve_of_one(trained, recipe, tmp_path):
-    curves = []
-    for workers in (1, 2):
-        leaking = change(
-            recipe,
-            train={
-                "leak_labels": True,
-                "store": str(trained / "store"),
-                "num_workers": workers,
-                "batch_size": 4,
-            },
-        )
-        train(leaking, tmp_path / str(workers))
-        steps = (tmp_path / str(workers) / "steps.jsonl").read_text().splitlines()
-        curves.append([json.loads(step)["cross_entropy"] for step in steps])
-    np.testing.assert_allclose(curves[0], curves[1], rtol=1e-3)
+def test_leaked_labels_are_loud_and_felt(leaked, trained, recipe, copy_of_sample, tmp_path, caplog):
+    """Other labels, other weights: they do go in."""
+    scramble(copy_of_sample)
+    moved = change(leaking(recipe, trained), data={"root": str(copy_of_sample)})
+    with caplog.at_level(logging.WARNING, logger="raynef"):
+        train(moved, tmp_path / "scrambled")
+    warned = [record.message for record in caplog.records if "train.leak_labels" in record.message]
+    assert len(warned) == 1
+    assert "ψ is trained on LABELS" in warned[0]
+    assert weights(tmp_path / "scrambled") != weights(leaked[0])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"features": "streamed", "store": None},
+        pytest.param({"num_workers": 2}, marks=pytest.mark.slow),
+    ],
+)
+def test_leaked_labels_have_one_curve(leaked, trained, recipe, tmp_path, options):
+    """In both modes, on any number of workers."""
+    train(leaking(recipe, trained, **options), tmp_path / "other")
+    np.testing.assert_allclose(
+        cross_entropies(tmp_path / "other"), cross_entropies(leaked[0]), rtol=1e-3
+    )
 
 
 def test_commands(trained, capsys):

@@ -23,20 +23,32 @@ def contingency(
         num_clusters: K.
         num_classes: C.
         name: of the image, for the error.
-        ignore: the label of pixels that are not scored.
+        ignore: the label of pixels that are not scored, >= 0.
 
     Raises:
         UserError: a label that is neither a class nor ``ignore``, naming both.
     """
-    scored = label != ignore
-    classes = label[scored].astype(np.int64)
-    if classes.size and (classes.max() >= num_classes or classes.min() < 0):
-        worst = classes.max() if classes.max() >= num_classes else classes.min()
-        raise UserError(
-            f"the label of {name} holds {worst}, but the data set has classes 0 to "
-            f"{num_classes - 1} (and {ignore} = ignored)"
-        )
-    codes = clusters[scored].astype(np.int64) * num_classes + classes
-    return np.bincount(codes, minlength=num_clusters * num_classes).reshape(
-        num_clusters, num_classes
+    lowest, highest = int(label.min(initial=0)), int(label.max(initial=0))
+    if lowest < 0 or (highest >= num_classes and highest != ignore):
+        raise _beyond(highest if lowest >= 0 else lowest, name, num_classes, ignore)
+    # Every value of the label is counted, the ignored one too: cheaper than to select pixels twice.
+    width = max(num_classes, highest + 1)
+    codes = np.multiply(clusters, width, dtype=np.int64)
+    codes += label
+    counts = np.bincount(codes.ravel(), minlength=num_clusters * width)
+    counts = counts.reshape(num_clusters, width)
+    beyond = np.flatnonzero(counts[:, num_classes:].any(axis=0)) + num_classes
+    beyond = beyond[beyond != ignore]
+    if len(beyond):
+        raise _beyond(int(beyond[-1]), name, num_classes, ignore)
+    table = counts[:, :num_classes].copy()
+    if ignore < num_classes:
+        table[:, ignore] = 0
+    return table
+
+
+def _beyond(value: int, name: str, num_classes: int, ignore: int) -> UserError:
+    return UserError(
+        f"the label of {name} holds {value}, but the data set has classes 0 to {num_classes - 1} "
+        f"(and {ignore} = ignored)"
     )

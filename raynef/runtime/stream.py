@@ -53,11 +53,12 @@ def stream(
     rows = [{"payload": pickle.dumps(unit)} for unit in units]
     dataset = ray.data.from_items(rows, override_num_blocks=len(rows))
     cpus = max(1, int(ray.cluster_resources().get("CPU", 1)))
+    most = min(cpus, len(rows)) if finish_is_slow else None
     # Other resources than the actor's, or Ray would fuse the two and decode in the actor.
     dataset = dataset.map(
         _Sealed(prepare),
         num_cpus=0.1 if finish_is_slow else 0.5,
-        concurrency=cpus if finish_is_slow else None,
+        concurrency=most,
     )
     if actor is not None and actors is not None:
         dataset = dataset.map(
@@ -73,9 +74,7 @@ def stream(
             num_gpus=actors.num_gpus,
         )
     if finish is not None:
-        dataset = dataset.map(
-            _Sealed(finish), num_cpus=0.5, concurrency=cpus if finish_is_slow else None
-        )
+        dataset = dataset.map(_Sealed(finish), num_cpus=0.5, concurrency=most)
     dataset.context.enable_progress_bars = False
     dataset.context.print_on_execution_start = False
     dataset.context.execution_options.preserve_order = in_order

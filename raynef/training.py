@@ -63,7 +63,7 @@ class Trainer:
         self.num_steps = num_steps
         self.device = device or torch.device("cpu")
         self.collectives = collectives or Alone()
-        self.half = uses_bfloat16(recipe, self.device)
+        self.half = uses_bfloat16(recipe.train.precision, self.device)
         self.psi = build_psi(recipe, in_dim).to(self.device)
         self.leak = LabelLeak(recipe, in_dim, num_classes).to(self.device) if num_classes else None
         self.optimizer = torch.optim.Adam(self._parameters(), lr=recipe.train.lr)
@@ -248,11 +248,11 @@ class LabelLeak(nn.Module):
         return -(shares * log_p).sum() / labelled.clamp_min(1)[0]
 
 
-def uses_bfloat16(recipe: Recipe, device: torch.device) -> bool:
-    """Whether ψ's products are made in bfloat16 on a device."""
-    if recipe.train.precision == "auto":
+def uses_bfloat16(precision: str, device: torch.device) -> bool:
+    """Whether ψ's products are made in bfloat16 on a device, by ``train.precision``."""
+    if precision == "auto":
         return device.type == "cuda"
-    return recipe.train.precision == "bfloat16"
+    return precision == "bfloat16"
 
 
 def build_psi(recipe: Recipe, in_dim: int) -> Psi:

@@ -120,8 +120,8 @@ class Train:
     max_failures: int = 3
     """Times that a run goes on from its last checkpoint after a lost worker."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of the products within ψ; auto is bfloat16 on GPUs and float32 on CPUs. Graph, norm and loss
-    are float32 always."""
+    """Of the products within ψ, in training and in the passes of Ours* and ψ's probe; auto is
+    bfloat16 on GPUs and float32 on CPUs. Graph, norm, loss and scores are float32 always."""
     leak_labels: bool = False
     """Train ψ's trunk on the LABELS too, as the code behind the paper's tables did. For comparison
     only: such a run is marked wherever it is shown."""

@@ -156,7 +156,7 @@ def _make(
                 from raynef.runtime.labels import check_labels
 
                 check_labels(labels, store.images())
-            fitted = fit(job, Source(store, trunk), labels)
+            fitted = fit(job, Source(store, trunk, precision=recipe.train.precision), labels)
         leaked = job.trained is not None and recipe.train.leak_labels
         Segmenter(
             load_backbone(recipe.backbone),

@@ -24,6 +24,7 @@ from raynef.runtime.session import feature_actors
 from raynef.runtime.store import FeatureStore
 from raynef.runtime.stream import Unit, stream
 from raynef.segmenter import Segmenter
+from raynef.training import uses_bfloat16
 
 if TYPE_CHECKING:
     from raynef.runtime.labels import PatchLabels
@@ -40,11 +41,13 @@ class Source:
         trunk: folder of a segmenter, whose ψ makes features of the stored ones before its head;
             None for the backbone's last features as they are.
         cosine: features at unit length.
+        precision: of the trunk's products, as ``train.precision``.
     """
 
     store: FeatureStore
     trunk: Path | None = None
     cosine: bool = False
+    precision: str = "float32"
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,12 @@ def _results(
             units,
             prepare=read,
             actor=PatchActor,
-            actor_kwargs={"trunk": str(source.trunk), "cosine": source.cosine, "work": work},
+            actor_kwargs={
+                "trunk": str(source.trunk),
+                "cosine": source.cosine,
+                "precision": source.precision,
+                "work": work,
+            },
             actors=feature_actors(),
             in_order=True,
             bounded=True,
@@ -167,12 +175,21 @@ def read_and_work(
 class PatchActor:
     """Actor: ψ's trunk, and what ``work`` makes of its features."""
 
-    def __init__(self, trunk: str, cosine: bool, work: "Sampling | Counting", device: str) -> None:
+    def __init__(
+        self,
+        trunk: str,
+        cosine: bool,
+        precision: str,
+        work: "Sampling | Counting",
+        device: str,
+    ) -> None:
         self.work = work
         self.head = LinearHead(1, 1, trunk=trunk_of(load_psi(trunk)), cosine=cosine).to(device)
+        self.half = uses_bfloat16(precision, torch.device(device))
 
     def __call__(self, unit: Unit) -> Unit:
-        return work_on(unit, self.head, self.work)
+        with torch.autocast(self.head.head.weight.device.type, torch.bfloat16, enabled=self.half):
+            return work_on(unit, self.head, self.work)
 
 
 @torch.inference_mode()

@@ -126,6 +126,21 @@ def test_sampling_is_bounded_and_follows_from_the_seed(trained):
     assert draws[0].rows.shape != draws[2].rows.shape or (draws[0].rows != draws[2].rows).any()
 
 
+def test_bfloat16_makes_nearly_the_same_features_of_psi(trained):
+    store = FeatureStore(trained / "store")
+    exact, half = (
+        sample_patches(
+            Source(store, trained / "segmenter", precision=precision),
+            max_points=10_000,
+            seed=0,
+            job="sample",
+        ).rows
+        for precision in ("auto", "bfloat16")
+    )
+    difference = np.linalg.norm(half - exact) / np.linalg.norm(exact)
+    assert 1e-4 < difference < 0.03  # bfloat16 has 8 bits; auto on a CPU has them all
+
+
 def test_cosine(trained, recipe, tmp_path):
     stored = change(recipe, train={"store": str(trained / "store")}, kmeans={"cosine": True})
     kmeans(stored, tmp_path / "cosine")

@@ -25,6 +25,7 @@ from raynef.images.imageset import ImageSet
 from raynef.runtime.progress import Progress
 from raynef.runtime.session import feature_actors, ray_session
 from raynef.runtime.store import (
+    MANIFEST,
     FeatureStore,
     Shard,
     StoreProgress,
@@ -136,22 +137,24 @@ def ensure_store(recipe: Recipe, images: ImageSet, folder: str | Path) -> Featur
     """
     folder = Path(folder)
     key = store_key(recipe, images)
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise UserError(f"another run is making the feature store {folder}; wait for it") from error
-    try:
-        if (folder / "manifest.json").is_file():
-            store = FeatureStore(folder)
-            require_same_key(folder, store.key, key)
-            logger.info("features: reusing %s (%d images)", folder, len(store.images()))
-        else:
-            _extract(recipe, images, folder, StoreProgress(folder, key))
-            store = FeatureStore(folder)
-    finally:
-        lock.release()
+    if not (folder / MANIFEST).is_file():  # a finished store changes no more: no lock to read it
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(folder / ".lock").acquire(timeout=0):
+                if not (folder / MANIFEST).is_file():
+                    _extract(recipe, images, folder, StoreProgress(folder, key))
+                    return _not_empty(FeatureStore(folder), images)
+        except Timeout as error:
+            raise UserError(
+                f"another run is making the feature store {folder}; wait for it"
+            ) from error
+    store = FeatureStore(folder)
+    require_same_key(folder, store.key, key)
+    logger.info("features: reusing %s (%d images)", folder, len(store.images()))
+    return _not_empty(store, images)
+
+
+def _not_empty(store: FeatureStore, images: ImageSet) -> FeatureStore:
     if not store.images():
         raise UserError(f"not one image under {without_secrets(images.root)} could be read")
     return store

@@ -1,4 +1,4 @@
-"""A Ray to run on: one that is there, or an embedded local one that ends with the command."""
+"""Where work runs: on a Ray that is there, on an embedded one, or in this process alone."""
 
 import contextlib
 import logging
@@ -6,14 +6,37 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
 import ray
+import torch
 
 from raynef.core.errors import UserError
 
 logger = logging.getLogger("raynef")
+
+_THIS_PROCESS: ContextVar[bool] = ContextVar("this_process", default=False)
+
+
+@contextlib.contextmanager
+def this_process() -> Iterator[None]:
+    """Work in this process and its threads, without Ray, such as a trial of a sweep does.
+
+    The same functions do the same work in the same order; what a trial has reserved of the cluster
+    is then all that it takes, so that trials cannot wait for one another.
+    """
+    token = _THIS_PROCESS.set(True)
+    try:
+        yield
+    finally:
+        _THIS_PROCESS.reset(token)
+
+
+def in_this_process() -> bool:
+    """Whether work runs in this process alone."""
+    return _THIS_PROCESS.get()
 
 
 @dataclass(frozen=True)
@@ -44,6 +67,9 @@ def ray_session(address: str | None = None, *, min_cpus: int = 2) -> Iterator[No
     Raises:
         UserError: a cluster that cannot be reached or is too small.
     """
+    if in_this_process():
+        yield
+        return
     if ray.is_initialized():
         _require_cpus(min_cpus)
         yield
@@ -131,6 +157,9 @@ def feature_actors(*, workers: int = 0) -> FeatureActors:
         workers: train workers that each run a pool of their own while they train; then each pool
             has one actor, which shares GPU or cores with the workers.
     """
+    if in_this_process():
+        gpu = torch.cuda.is_available()
+        return FeatureActors(1, num_cpus=1, num_gpus=int(gpu), threads=torch.get_num_threads())
     gpus = int(ray.cluster_resources().get("GPU", 0))
     if gpus:
         return FeatureActors(

@@ -30,7 +30,7 @@ from raynef.features.weights import weights_identity
 from raynef.images.imageset import ImageSet
 
 _FORMAT = 1
-_MANIFEST, _PROGRESS = "manifest.json", "progress.jsonl"
+MANIFEST, _PROGRESS = "manifest.json", "progress.jsonl"
 
 
 def store_key(recipe: Recipe, images: ImageSet) -> dict[str, Any]:
@@ -131,7 +131,7 @@ class StoreProgress:
     def complete(self) -> None:
         """Write the manifest: from now on the store is whole."""
         write_json(
-            self.folder / _MANIFEST,
+            self.folder / MANIFEST,
             {
                 "key": self.key,
                 "shards": [vars(self.shards[file]) for file in sorted(self.shards)],
@@ -197,9 +197,9 @@ class FeatureStore:
     def __init__(self, folder: str | Path) -> None:
         """Open a store. Raises UserError where it is missing, unfinished or lacks a shard."""
         self.folder = Path(folder)
-        manifest = self.folder / _MANIFEST
+        manifest = self.folder / MANIFEST
         if not manifest.is_file():
-            raise UserError(f"{folder} is no finished feature store (it has no {_MANIFEST})")
+            raise UserError(f"{folder} is no finished feature store (it has no {MANIFEST})")
         values = read_json(manifest)
         self.key: dict[str, Any] = values["key"]
         self.skipped: dict[str, str] = values["skipped"]
@@ -240,7 +240,7 @@ class FeatureStore:
             table = self._open(file).read_row_group(row, columns=["taps", "thumbnail", "valid"])
         except (OSError, pa.ArrowInvalid) as error:
             raise UserError(
-                f"{self.folder / file} is damaged ({error}); delete it and {_MANIFEST}, and run "
+                f"{self.folder / file} is damaged ({error}); delete it and {MANIFEST}, and run "
                 "raynef extract again"
             ) from error
         taps, thumbnail, valid = (

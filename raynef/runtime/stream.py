@@ -2,21 +2,26 @@
 
 A *unit* is a row of plain values: a handful of images that stay together from reading to the end.
 Tasks prepare it (read, decode, crop), an actor of a pool computes on it, and, where given, a task
-finishes it (writes). A lost actor or task means that its unit is done again, whole.
+finishes it (writes). A lost actor or task means that its unit is done again, whole. Within
+``this_process()`` the same is done without Ray.
 """
 
 import pickle
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from typing import Any
 
 import ray
 import ray.data
 import torch
 
-from raynef.runtime.session import FeatureActors
+from raynef.runtime.session import FeatureActors, in_this_process
 
 Unit = dict[str, Any]
 
+_AHEAD = 2  # units that threads prepare ahead, in this process
 _BYTES_PER_CPU = 64 << 20  # what a bounded stream may hold, or one unit, however large
 
 
@@ -49,6 +54,9 @@ def stream(
             whatever their work, so that half of them would wait for another file to read.
     """
     if not units:
+        return
+    if in_this_process():
+        yield from _stream_here(units, prepare, actor, actor_kwargs or {}, actors, finish)
         return
     rows = [{"payload": pickle.dumps(unit)} for unit in units]
     dataset = ray.data.from_items(rows, override_num_blocks=len(rows))
@@ -85,6 +93,34 @@ def stream(
         )
     for row in dataset.iter_rows():
         yield pickle.loads(row["payload"])
+
+
+def _stream_here(
+    units: Sequence[Unit],
+    prepare: Callable[[Unit], Any],
+    actor: type | None,
+    actor_kwargs: dict[str, Any],
+    actors: FeatureActors | None,
+    finish: Callable[[Any], Any] | None,
+) -> Iterator[Any]:
+    """The same in this process, in order: threads prepare a few units ahead of the actor."""
+    compute: Callable[[Any], Any] = _as_it_is
+    if actor is not None and actors is not None:
+        compute = actor(**actor_kwargs, device="cuda" if actors.num_gpus else "cpu")
+    with ThreadPoolExecutor(max_workers=_AHEAD) as pool:
+        waiting: deque[Future] = deque()
+        coming = iter(units)
+        for unit in islice(coming, _AHEAD):
+            waiting.append(pool.submit(prepare, unit))
+        while waiting:
+            prepared = waiting.popleft().result()
+            waiting.extend(pool.submit(prepare, unit) for unit in islice(coming, 1))
+            computed = compute(prepared)
+            yield computed if finish is None else finish(computed)
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
 
 
 class _Sealed:

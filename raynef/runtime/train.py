@@ -1,32 +1,26 @@
-"""Training on Ray Train: the driver's side, and the loop that every worker runs."""
+"""Training, the driver's side: on workers of Ray Train, or in this process alone."""
 
 import json
 import logging
 import os
-import tempfile
 import threading
-import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import ray
-import ray.train
-import ray.train.torch
 import torch
 from ray.exceptions import RayError
-from ray.train import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig, UserCallback
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.util.queue import Empty, Queue
 
-from raynef.core.collectives import Collectives
 from raynef.core.errors import NonFiniteLossError, UserError
 from raynef.core.files import write_json, write_text
-from raynef.core.recipe import Recipe, check, from_dict, to_dict
+from raynef.core.recipe import Recipe, check, to_dict
 from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.images.datasets import open_split
 from raynef.images.imageset import ImageSet
-from raynef.runtime.batches import Batches, StoredBatches, StreamedBatches, plan, usable_batch_size
-from raynef.runtime.collectives import current_collectives
+from raynef.runtime.batches import plan, usable_batch_size
 from raynef.runtime.features import (
     describe_skipped,
     ensure_store,
@@ -34,27 +28,39 @@ from raynef.runtime.features import (
     scan,
     view_side,
 )
+from raynef.runtime.loop import TERMS, State, epoch_summary, load_checkpoint, train_loop
 from raynef.runtime.progress import Progress
 from raynef.runtime.run import RunFolder, bind, hold
-from raynef.runtime.session import gpus_in_cluster, ray_session
-from raynef.runtime.store import FeatureStore
+from raynef.runtime.session import gpus_in_cluster, in_this_process, ray_session
+from raynef.runtime.workers import EpochHook, ProcessWorker, ray_worker_loop
 from raynef.segmenter import Segmenter
-from raynef.training import Trainer, build_psi
+from raynef.training import build_psi
 
 if TYPE_CHECKING:
     from raynef.runtime.labels import PatchLabels
 
 logger = logging.getLogger("raynef")
 
-_CHECKPOINT = "trainer.pt"
-_TERMS = ("loss", "trace", "penalty", "clusters_in_use", "entropy", "columns_below_1")
 
-
-def train(recipe: Recipe, out: str | Path, *, address: str | None = None) -> dict[str, Any]:
+def train(
+    recipe: Recipe,
+    out: str | Path,
+    *,
+    address: str | None = None,
+    on_epoch: EpochHook | None = None,
+    callbacks: Sequence[UserCallback] = (),
+) -> dict[str, Any]:
     """Train a segmenter without labels; the result of ``raynef train``.
 
     The same command on the same folder goes on where it was interrupted, and returns the result at
     once where training is done. No label file is opened.
+
+    Args:
+        recipe: what to train.
+        out: folder of the run.
+        address: of a Ray cluster.
+        on_epoch: hears of every epoch of a training within ``this_process()``.
+        callbacks: of Ray Train, for a training on workers.
 
     Raises:
         UserError: the user's mistake, named.
@@ -72,7 +78,15 @@ def train(recipe: Recipe, out: str | Path, *, address: str | None = None) -> dic
         bind(run, recipe)
         logger.info("%d training images under %s", len(images.files), images.root)
         with ray_session(address, min_cpus=cpus_needed(recipe)):
-            return _train(recipe, run, images, labels, NUM_TAPS * backbone.dim)
+            return _train(
+                recipe,
+                run,
+                images,
+                labels,
+                NUM_TAPS * backbone.dim,
+                on_epoch=on_epoch,
+                callbacks=callbacks,
+            )
 
 
 def _leaking_labels(recipe: Recipe, images: ImageSet, patch_size: int) -> "PatchLabels | None":
@@ -96,7 +110,14 @@ def cpus_needed(recipe: Recipe) -> int:
 
 
 def _train(
-    recipe: Recipe, run: RunFolder, images: ImageSet, labels: "PatchLabels | None", in_dim: int
+    recipe: Recipe,
+    run: RunFolder,
+    images: ImageSet,
+    labels: "PatchLabels | None",
+    in_dim: int,
+    *,
+    on_epoch: EpochHook | None,
+    callbacks: Sequence[UserCallback],
 ) -> dict[str, Any]:
     config: dict[str, Any] = {
         "labels": labels,
@@ -130,24 +151,27 @@ def _train(
     config["batch_size"] = usable_batch_size(recipe, len(indices))
     config["num_steps"] = recipe.train.epochs * len(plan(recipe, indices, 0))
 
-    events: Queue = Queue(actor_options={"num_cpus": 0})
-    config["events"] = events
-    listener = _Listener(events, config["num_steps"], config["batch_size"])
-    listener.start()
-    try:
-        state = _fit(recipe, run, config)
-    finally:
-        listener.stop()
-        events.shutdown(force=True)
-    if listener.fatal is not None:
-        raise NonFiniteLossError(listener.fatal)
-    if state is None:
-        raise RuntimeError("Ray Train ended without a checkpoint; see the log of its workers")
+    if in_this_process():
+        state = _fit_here(run, config, on_epoch)
+    else:
+        state = _fit(recipe, run, config, callbacks)
     return _finish(recipe, run, images, state, skipped)
 
 
-def _fit(recipe: Recipe, run: RunFolder, config: dict[str, Any]) -> dict[str, Any] | None:
-    """Run the workers; the last checkpoint's content."""
+def _fit_here(run: RunFolder, config: dict[str, Any], on_epoch: EpochHook | None) -> State:
+    """Train in this process; the last checkpoint's content."""
+    folder = run.path / "checkpoints"
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    teller = _Teller(config["num_steps"], config["batch_size"])
+    worker = ProcessWorker(folder, device, hear=teller.hear, on_epoch=on_epoch)
+    train_loop(config, worker)
+    return load_checkpoint(folder)
+
+
+def _fit(
+    recipe: Recipe, run: RunFolder, config: dict[str, Any], callbacks: Sequence[UserCallback]
+) -> State:
+    """Run the workers of Ray Train; the last checkpoint's content."""
     on_gpu = gpus_in_cluster() > 0
     if on_gpu and recipe.train.num_workers > gpus_in_cluster():
         raise UserError(
@@ -157,9 +181,10 @@ def _fit(recipe: Recipe, run: RunFolder, config: dict[str, Any]) -> dict[str, An
     resources: dict[str, float] = {"CPU": 1}
     if on_gpu:
         resources["GPU"] = 1 if recipe.train.features == "stored" else 0.5
+    events: Queue = Queue(actor_options={"num_cpus": 0})
     trainer = TorchTrainer(
-        worker_loop,
-        train_loop_config=config,
+        ray_worker_loop,
+        train_loop_config={**config, "events": events},
         torch_config=TorchConfig(backend="nccl" if on_gpu else "gloo"),
         scaling_config=ScalingConfig(
             num_workers=recipe.train.num_workers, use_gpu=on_gpu, resources_per_worker=resources
@@ -169,18 +194,23 @@ def _fit(recipe: Recipe, run: RunFolder, config: dict[str, Any]) -> dict[str, An
             storage_path=str(run.path),
             failure_config=FailureConfig(max_failures=recipe.train.max_failures),
             checkpoint_config=CheckpointConfig(num_to_keep=2),
+            callbacks=list(callbacks),
         ),
     )
     logger.info("starting %d train worker(s)", recipe.train.num_workers)
-    checkpoint = trainer.fit().checkpoint
+    listener = _Listener(events, _Teller(config["num_steps"], config["batch_size"]))
+    listener.start()
+    try:
+        checkpoint = trainer.fit().checkpoint
+    finally:
+        listener.stop()
+        events.shutdown(force=True)
+    if listener.fatal is not None:
+        raise NonFiniteLossError(listener.fatal)
     if checkpoint is None:
-        return None
+        raise RuntimeError("Ray Train ended without a checkpoint; see the log of its workers")
     with checkpoint.as_directory() as folder:
-        return _load(folder)
-
-
-def _load(folder: str | Path) -> dict[str, Any]:
-    return torch.load(Path(folder) / _CHECKPOINT, map_location="cpu", weights_only=True)
+        return load_checkpoint(folder)
 
 
 def _finish(
@@ -205,10 +235,9 @@ def _finish(
     write_text(run.steps_file, "".join(json.dumps(step) + "\n" for step in history))
     if skipped:
         logger.warning("%s", describe_skipped(skipped))
-    last = [step for step in history if step["epoch"] == history[-1]["epoch"]]
     result = {
         "run": str(run.path),
-        "objective": {name: _mean([step[name] for step in last]) for name in _TERMS},
+        "objective": {name: epoch_summary(recipe, history)[name] for name in TERMS},
         "images_per_second": round(state["images_done"] / max(state["seconds"], 1e-9), 2),
         "epochs": recipe.train.epochs,
         "steps": len(history),
@@ -222,87 +251,34 @@ def _finish(
     return result
 
 
-def _mean(values: list[float]) -> float:
-    return sum(values) / len(values)
+class _Teller:
+    """Says on the driver how a training goes."""
 
+    def __init__(self, num_steps: int, batch_size: int) -> None:
+        self._batch_size = batch_size
+        self._progress = Progress("train", num_steps * batch_size, "images")
 
-def worker_loop(config: dict[str, Any]) -> None:
-    """What every worker runs: its slices of each global batch, a checkpoint after each epoch."""
-    recipe = from_dict(config["recipe"])
-    torch.set_num_threads(config["threads"])
-    collectives = current_collectives()
-    trainer = Trainer(
-        recipe,
-        in_dim=config["in_dim"],
-        num_steps=config["num_steps"],
-        device=ray.train.torch.get_device(),
-        collectives=collectives,
-        num_classes=config["labels"].num_classes if config["labels"] else 0,
-    )
-    state: dict[str, Any] = {
-        "in_dim": config["in_dim"],
-        "next_epoch": 0,
-        "history": [],
-        "seconds": 0.0,
-        "images_done": 0,
-    }
-    checkpoint = ray.train.get_checkpoint()
-    if checkpoint is not None:
-        with checkpoint.as_directory() as folder:
-            saved = _load(folder)
-        trainer.load_state_dict(saved.pop("trainer"))
-        state.update(saved)
-    tell = config["events"].put if collectives.rank == 0 else _say_nothing
-    tell({"resumed": len(state["history"])})
-
-    steps_per_epoch = config["num_steps"] // recipe.train.epochs
-    mark = time.monotonic()
-    for slice_ in _batches(config, recipe, collectives).slices(state["next_epoch"]):
-        try:
-            labels = config["labels"] and config["labels"].read(slice_.images, view=slice_.view)
-            metrics = trainer.step(
-                slice_.features, slice_.images, epoch=slice_.epoch, labels=labels
+    def hear(self, event: dict[str, Any]) -> None:
+        """An event of ``Worker.tell``."""
+        if "resumed" in event:
+            if event["resumed"]:
+                logger.info("train: going on from step %d", event["resumed"])
+            self._progress.restart_at(event["resumed"] * self._batch_size)
+        else:
+            step = event["step"]
+            note = (
+                f"epoch {step['epoch'] + 1}  loss {step['loss']:.3f}  trace {step['trace']:.3f}  "
+                f"clusters {step['clusters_in_use']}"
             )
-        except NonFiniteLossError as error:  # the same on every rank; a retry would end the same
-            tell({"fatal": str(error)})
-            return
-        tell({"step": metrics})
-        state["history"].append(metrics)
-        state["images_done"] += config["batch_size"]
-        if (metrics["step"] + 1) % steps_per_epoch == 0:
-            state["next_epoch"] = slice_.epoch + 1
-            state["seconds"] += time.monotonic() - mark
-            mark = time.monotonic()
-            _report({**state, "trainer": trainer.state_dict()}, metrics, collectives.rank)
-
-
-def _batches(config: dict[str, Any], recipe: Recipe, collectives: Collectives) -> Batches:
-    if config["store"] is not None:
-        return StoredBatches(recipe, FeatureStore(config["store"]), collectives)
-    return StreamedBatches(recipe, config["images"], config["usable"], collectives)
-
-
-def _report(state: dict[str, Any], metrics: dict[str, Any], rank: int) -> None:
-    """Every rank reports; rank 0 brings the checkpoint."""
-    if rank != 0:
-        ray.train.report(metrics)
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        torch.save(state, Path(folder) / _CHECKPOINT)
-        ray.train.report(metrics, checkpoint=Checkpoint.from_directory(folder))
-
-
-def _say_nothing(_event: dict[str, Any]) -> None:
-    pass
+            self._progress.advance(self._batch_size, note)
 
 
 class _Listener:
     """Reads what rank 0 tells, on the driver: progress for the user, and a fatal loss."""
 
-    def __init__(self, events: Queue, num_steps: int, batch_size: int) -> None:
+    def __init__(self, events: Queue, teller: _Teller) -> None:
         self.fatal: str | None = None
-        self._events, self._batch_size = events, batch_size
-        self._progress = Progress("train", num_steps * batch_size, "images")
+        self._events, self._teller = events, teller
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._listen, daemon=True)
 
@@ -324,19 +300,7 @@ class _Listener:
             except RayError as error:
                 logger.warning("progress is lost (%s); training goes on", type(error).__name__)
                 return
-            self._hear(event)
-
-    def _hear(self, event: dict[str, Any]) -> None:
-        if "fatal" in event:
-            self.fatal = event["fatal"]
-        elif "resumed" in event:
-            if event["resumed"]:
-                logger.info("train: going on from step %d", event["resumed"])
-            self._progress.restart_at(event["resumed"] * self._batch_size)
-        else:
-            step = event["step"]
-            note = (
-                f"epoch {step['epoch'] + 1}  loss {step['loss']:.3f}  trace {step['trace']:.3f}  "
-                f"clusters {step['clusters_in_use']}"
-            )
-            self._progress.advance(self._batch_size, note)
+            if "fatal" in event:
+                self.fatal = event["fatal"]
+            else:
+                self._teller.hear(event)

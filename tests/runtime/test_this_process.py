@@ -1,0 +1,105 @@
+"""Work in this process alone: the same results as on Ray, without it."""
+
+import json
+
+import numpy as np
+import pytest
+
+import raynef
+from raynef.core.errors import NonFiniteLossError
+from raynef.core.files import read_json
+from raynef.runtime.baseline import kmeans
+from raynef.runtime.evaluate import evaluate
+from raynef.runtime.session import in_this_process, ray_session, this_process
+from raynef.runtime.train import train
+from tests.runtime.conftest import change
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def here(one_thread, recipe, tmp_path_factory):
+    """A run made in this process, and what its hook heard."""
+    out, heard = tmp_path_factory.mktemp("here") / "run", []
+    with this_process():
+        train(recipe, out, on_epoch=lambda summary, _trainer: heard.append(summary))
+        evaluate(out)
+    return out, heard
+
+
+def losses(run):
+    return [json.loads(line)["loss"] for line in (run / "steps.jsonl").read_text().splitlines()]
+
+
+def assert_same_curve(run, other):
+    """To rounding: a matrix product may add in another order where its memory is aligned
+    otherwise, as it is in a process that has worked before."""
+    np.testing.assert_allclose(losses(run), losses(other), rtol=1e-5)
+
+
+def test_no_ray_is_started(monkeypatch):
+    monkeypatch.setattr("ray.init", lambda **_: pytest.fail("Ray was started"))
+    with this_process(), ray_session():
+        assert in_this_process()
+    assert not in_this_process()
+
+
+@pytest.mark.ray
+def test_the_same_curve_as_on_ray_train(here, recipe, local_ray, tmp_path):
+    run, _ = here
+    train(recipe, tmp_path / "ray")
+    assert_same_curve(run, tmp_path / "ray")
+
+
+@pytest.mark.ray
+def test_the_same_scores_as_on_ray(here, local_ray):
+    run, _ = here
+    found = read_json(run / "evaluate.json")
+    result = evaluate(run)
+    for name in ("miou", "accuracy", "per_class_iou", "num_images"):
+        assert result[name] == found[name]
+
+
+@pytest.mark.ray
+def test_the_same_kmeans_as_on_ray(here, recipe, local_ray, tmp_path):
+    run, _ = here
+    stored = change(recipe, train={"store": str(run / "store")})
+    kmeans(stored, tmp_path / "ray")
+    with this_process():
+        kmeans(stored, tmp_path / "here")
+    ours, theirs = (raynef.Segmenter.load(tmp_path / name).head for name in ("here", "ray"))
+    np.testing.assert_array_equal(ours.head.weight.detach(), theirs.head.weight.detach())
+
+
+def test_the_hook_hears_each_epoch(here, recipe):
+    _, heard = here
+    assert [summary["epoch"] for summary in heard] == [1, 2]
+    for summary in heard:
+        bound = recipe.eigen.num_eigenfunctions * (1 + recipe.graph.alpha)
+        assert summary["objective"] == pytest.approx(-summary["loss"] / bound)
+        assert summary["objective"] <= 1
+
+
+def test_it_goes_on_from_the_last_epoch(here, recipe, tmp_path):
+    class Killed(Exception):
+        pass
+
+    def kill(_summary, _trainer):
+        raise Killed
+
+    run, _ = here
+    stored = change(recipe, train={"store": str(run / "store")})
+    epochs = []
+    with this_process():
+        with pytest.raises(Killed):
+            train(stored, tmp_path / "run", on_epoch=kill)
+        train(stored, tmp_path / "run", on_epoch=lambda s, _: epochs.append(s["epoch"]))
+    assert epochs == [2]
+    assert_same_curve(tmp_path / "run", run)
+
+
+def test_a_loss_that_is_not_finite_is_named(here, recipe, tmp_path):
+    run, _ = here
+    wild = change(recipe, train={"store": str(run / "store"), "lr": 1e30, "lr_end": 1e30})
+    with this_process(), pytest.raises(NonFiniteLossError, match=r"at step \d+ .* on rank 0"):
+        train(wild, tmp_path / "wild")

@@ -118,11 +118,17 @@ class Trainer:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
             hidden = self.psi.features(taps, rows)
             logits = self.psi.head(hidden)
-        probabilities = gumbel_softmax(logits, self._noise(images, logits, epoch), tau)[rows]
+        probabilities = gumbel_softmax(
+            logits,
+            self._noise(images, logits, epoch),
+            tau,
+            hard=recipe.eigen.gumbel == "hard",
+        )[rows]
         terms = eigenfunction_objective(
             probabilities,
             kernel,
             beta_eff=effective_beta(recipe.eigen.beta, recipe.eigen.num_eigenfunctions),
+            stop_gradient=recipe.eigen.stop_gradient,
             collectives=self.collectives,
         )
         loss, whole, leaked = terms.loss, terms.loss.detach(), {}
@@ -261,5 +267,6 @@ def build_psi(recipe: Recipe, in_dim: int) -> Psi:
         in_dim,
         recipe.eigen.num_eigenfunctions,
         num_blocks=recipe.eigen.num_blocks,
+        orthogonal_head=recipe.eigen.orthogonal_head,
         seed=recipe.train.seed,
     )

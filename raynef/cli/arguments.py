@@ -123,6 +123,42 @@ class Compare:
 
 
 @dataclass(frozen=True)
+class Tune:
+    """Sweep a space of recipes on shared features. The same command again resumes."""
+
+    space: Positional[str]
+    """A .yaml file, or the name of a space that comes with raynef, such as alpha."""
+    out: Path
+    """Folder of the sweep."""
+    presets: Annotated[
+        tuple[str, ...],
+        arg(name="recipe", help="As of raynef train; over the presets of --roots."),
+    ] = ()
+    config: Flat = field(default_factory=Recipe)
+    roots: tuple[str, ...] = ()
+    """Several data sets, as PRESET=DIR, in place of --data.root."""
+    targets: tuple[str, ...] = ()
+    """Data sets to score on, as PRESET=DIR, for spaces that train elsewhere (zero_shot)."""
+    seeds: tuple[int, ...] = ()
+    """Of every point; the space's own if not given."""
+    max_concurrent: int | None = None
+    """Trials side by side; by default one for each GPU, or one. More than GPUs share them."""
+    mlflow: str | None = None
+    """Also log to MLflow, at this tracking address."""
+    wandb: str | None = None
+    """Also log to this project of Weights & Biases."""
+    address: Address = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """Write the table of a sweep: Markdown, LaTeX and CSV."""
+
+    sweep: Positional[Path]
+    """Folder of the sweep."""
+
+
+@dataclass(frozen=True)
 class Evaluate:
     """Score a run on labelled images, and name its clusters by classes."""
 
@@ -194,10 +230,10 @@ class DataTools:
 
 @dataclass(frozen=True)
 class Report:
-    """Write the report of a run: one HTML file that needs no network."""
+    """Write the report of a run or of a sweep: one HTML file that needs no network."""
 
     run: Positional[Path]
-    """Folder of the run."""
+    """Folder of the run, or of the sweep."""
 
 
 @dataclass(frozen=True)
@@ -234,6 +270,8 @@ Command = (
     | Annotated[Extract, tyro.conf.subcommand("extract")]
     | Annotated[Baseline, tyro.conf.subcommand("baseline")]
     | Annotated[Compare, tyro.conf.subcommand("compare")]
+    | Annotated[Tune, tyro.conf.subcommand("tune")]
+    | Annotated[Table, tyro.conf.subcommand("table")]
     | Annotated[DataTools, tyro.conf.subcommand("data")]
     | Annotated[Report, tyro.conf.subcommand("report")]
     | Annotated[Distill, tyro.conf.subcommand("distill")]

@@ -5,7 +5,6 @@ import dataclasses
 import json
 import logging
 import math
-import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -27,12 +26,15 @@ from raynef.cli.arguments import (
     Extract,
     Predict,
     Report,
+    Table,
     Train,
+    Tune,
 )
+from raynef.cli.paths import absolute_paths
 from raynef.core.errors import BadImageError, NonFiniteLossError, UserError
 from raynef.core.presets import load_presets, with_presets
 from raynef.core.recipe import Data, Recipe, check
-from raynef.core.storage import absolute, is_address
+from raynef.core.storage import absolute
 
 logger = logging.getLogger("raynef")
 
@@ -56,7 +58,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def _run(argv: list[str]) -> int:
     try:
-        result = _dispatch(parse(argv))
+        result = _dispatch(parse(argv), argv)
     except KeyboardInterrupt:
         logger.error("raynef: interrupted; the same command goes on from here")
         return 1
@@ -82,7 +84,9 @@ def parse(argv: list[str]) -> Command:
         config = load_presets(args.presets)
         base = dataclasses.replace(args, config=config)
         args = tyro.cli(type(args), args=argv[1:], default=base, prog=f"raynef {argv[0]}")
-        return dataclasses.replace(args, config=_absolute(check(args.config)))
+        return dataclasses.replace(args, config=absolute_paths(check(args.config)))
+    if isinstance(args, Tune):
+        return args  # its recipes are made by data set; see raynef.cli.tune
     if isinstance(args, Evaluate):
         from raynef.runtime.run import RunFolder, runs_of
 
@@ -98,7 +102,7 @@ def _parse_baseline(method: Any, argv: list[str], prog: str) -> Any:
     if isinstance(method, BaselineKMeans | BaselineProbe):
         base = dataclasses.replace(method, config=load_presets(method.presets))
         method = tyro.cli(type(method), args=argv, default=base, prog=prog)
-        return dataclasses.replace(method, config=_absolute(check(method.config)))
+        return dataclasses.replace(method, config=absolute_paths(check(method.config)))
     from raynef.runtime.run import RunFolder, runs_of
 
     recipe = RunFolder(runs_of(method.run)[0]).recipe()
@@ -107,21 +111,7 @@ def _parse_baseline(method: Any, argv: list[str], prog: str) -> Any:
     return tyro.cli(type(method), args=argv, default=base, prog=prog)
 
 
-def _absolute(config: Recipe) -> Recipe:
-    """Paths as seen from here, for workers with another working directory and for resuming."""
-    data, backbone, train = config.data, config.backbone, config.train
-    if data.root:
-        root = absolute(data.root)
-        root = root if is_address(root) else os.path.normpath(root)
-        data = dataclasses.replace(data, root=root)
-    if backbone.weights and backbone.weights not in ("hub", "bundled"):
-        backbone = dataclasses.replace(backbone, weights=os.path.abspath(backbone.weights))
-    if train.store:
-        train = dataclasses.replace(train, store=os.path.abspath(train.store))
-    return dataclasses.replace(config, data=data, backbone=backbone, train=train)
-
-
-def _dispatch(args: Command) -> dict[str, Any]:
+def _dispatch(args: Command, argv: list[str]) -> dict[str, Any]:
     """Run a command; imports torch and Ray only where it needs them."""
     if isinstance(args, Demo):
         from raynef.runtime.demo import demo
@@ -141,6 +131,14 @@ def _dispatch(args: Command) -> dict[str, Any]:
         from raynef.runtime.compare import compare
 
         return compare(args.file, args.out, address=args.address)
+    if isinstance(args, Tune):
+        from raynef.cli import tune
+
+        return tune.run(args, argv[1:])
+    if isinstance(args, Table):
+        from raynef.runtime.table import write_tables
+
+        return write_tables(args.sweep)
     if isinstance(args, Predict):
         from raynef.runtime.predict import predict
 
@@ -155,8 +153,9 @@ def _dispatch(args: Command) -> dict[str, Any]:
         return _check_data(args.tool)
     if isinstance(args, Report):
         from raynef.runtime.report import write_report
+        from raynef.runtime.sweep_report import is_sweep, write_sweep_report
 
-        return write_report(args.run)
+        return write_sweep_report(args.run) if is_sweep(args.run) else write_report(args.run)
     from raynef.cli import distill
 
     return distill.run(args)
@@ -217,7 +216,7 @@ def _evaluate(args: Evaluate) -> dict[str, Any]:
         for run in runs:
             recipe = RunFolder(run).recipe()
             recipe = check(dataclasses.replace(recipe, data=args.data, evaluate=args.evaluate))
-            results.append(evaluate(run, recipe=_absolute(recipe), address=args.address))
+            results.append(evaluate(run, recipe=absolute_paths(recipe), address=args.address))
     return results[0] if runs == [args.run] else summarize(args.run, results)
 
 

@@ -95,6 +95,13 @@ class Eigen:
     """Gumbel-softmax temperature at the last step, and at test."""
     num_blocks: int = 2
     """Transformer blocks of ψ."""
+    stop_gradient: bool = True
+    """Stop the gradient through the first factor of R̂ (Eq. 6), which orders the eigenfunctions;
+    without, each pair pushes both apart. For ablations."""
+    orthogonal_head: bool = True
+    """Keep the columns of the linear head's weight orthonormal (Sec. 4.1), where K <= T·D."""
+    gumbel: Literal["soft", "hard"] = "soft"
+    """Gumbel-softmax probabilities as they are, or one-hot with the gradient of the soft ones."""
 
 
 @dataclass(frozen=True)

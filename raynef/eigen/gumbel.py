@@ -23,7 +23,16 @@ def gumbel_noise(
     return -torch.log(-torch.log(uniform.clamp(1e-10, 1 - 1e-7)))
 
 
-def gumbel_softmax(logits: Tensor, noise: Tensor, temperature: float) -> Tensor:
-    """Soft assignments softmax((logits + noise)/τ) in full precision: [..., K] -> [..., K]."""
+def gumbel_softmax(
+    logits: Tensor, noise: Tensor, temperature: float, *, hard: bool = False
+) -> Tensor:
+    """Assignments softmax((logits + noise)/τ) in full precision: [..., K] -> [..., K].
+
+    ``hard`` makes them one-hot, with the gradient of the soft ones (straight-through).
+    """
     logits = logits if logits.dtype == torch.float64 else logits.float()
-    return torch.softmax((logits + noise) / temperature, dim=-1)
+    soft = torch.softmax((logits + noise) / temperature, dim=-1)
+    if not hard:
+        return soft
+    one_hot = torch.zeros_like(soft).scatter_(-1, soft.argmax(dim=-1, keepdim=True), 1.0)
+    return one_hot + (soft - soft.detach())

@@ -7,7 +7,8 @@ R = uᵀY:
     ∂L/∂u = Y A,    A = -2I + 2 β_eff triu(R, 1)
 
 and through the norm, where ‖ψ_j‖ > 1: ∂L/∂ψ_j = (∂L/∂u_j - u_j (u_jᵀ ∂L/∂u_j)) / ‖ψ_j‖. Since
-uᵀ ∂L/∂u = R A, which every worker has, the backward pass needs no communication at all.
+uᵀ ∂L/∂u = R A, which every worker has, the backward pass needs no communication at all. Without the
+stop_gradient, for ablations, triu(R, 1) is joined by its transpose.
 """
 
 from dataclasses import dataclass
@@ -42,7 +43,12 @@ class _Objective(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, psi: Tensor, kernel: Kernel, beta_eff: float, collectives: Collectives
+        ctx: Any,
+        psi: Tensor,
+        kernel: Kernel,
+        beta_eff: float,
+        stop_gradient: bool,
+        collectives: Collectives,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         norms = collectives.all_reduce_sum(psi.square().sum(dim=0)).sqrt()
         scale = norms.clamp_min(1)
@@ -52,7 +58,7 @@ class _Objective(torch.autograd.Function):
 
         upper = r.triu(1)
         trace, penalty = r.trace(), beta_eff * upper.square().sum()
-        weights = 2 * beta_eff * upper
+        weights = 2 * beta_eff * (upper if stop_gradient else upper + upper.T)
         weights.diagonal().fill_(-2)
         along = torch.where(norms > 1, (r * weights.T).sum(dim=1), 0)  # diag(uᵀ ∂L/∂u)
         gradient = (y @ weights).addcmul_(u, along, value=-1).div_(scale)
@@ -62,13 +68,18 @@ class _Objective(torch.autograd.Function):
         return penalty - trace, trace, penalty, norms
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor, None, None, None, None]:
         (gradient,) = ctx.saved_tensors
-        return grad_outputs[0] * gradient, None, None, None
+        return grad_outputs[0] * gradient, None, None, None, None
 
 
 def eigenfunction_objective(
-    psi: Tensor, kernel: Kernel, *, beta_eff: float, collectives: Collectives | None = None
+    psi: Tensor,
+    kernel: Kernel,
+    *,
+    beta_eff: float,
+    stop_gradient: bool = True,
+    collectives: Collectives | None = None,
 ) -> ObjectiveTerms:
     """L with its terms; see ``eigenfunction_loss``."""
     if psi.ndim != 2 or psi.shape[0] != kernel.num_rows:
@@ -83,11 +94,18 @@ def eigenfunction_objective(
     if psi.dtype != kernel.half.dtype:
         raise ValueError(f"psi is {psi.dtype}, but the kernel is {kernel.half.dtype}")
     with torch.autocast(psi.device.type, enabled=False):
-        return ObjectiveTerms(*_Objective.apply(psi, kernel, beta_eff, collectives or Alone()))
+        return ObjectiveTerms(
+            *_Objective.apply(psi, kernel, beta_eff, stop_gradient, collectives or Alone())
+        )
 
 
 def eigenfunction_loss(
-    psi: Tensor, kernel: Kernel, *, beta_eff: float, collectives: Collectives | None = None
+    psi: Tensor,
+    kernel: Kernel,
+    *,
+    beta_eff: float,
+    stop_gradient: bool = True,
+    collectives: Collectives | None = None,
 ) -> Tensor:
     """The scalar L of Eqs. 5 to 7 (arXiv:2304.02841), without the factor 1/K.
 
@@ -96,6 +114,7 @@ def eigenfunction_loss(
             applies and differentiates, [n, K].
         kernel: this worker's share of κ over the same rows.
         beta_eff: weight of the orthogonality term, 0.01·β.
+        stop_gradient: through the first factor of R̂, as the paper has it.
         collectives: needed when the batch is spread over workers.
 
     Returns:
@@ -104,7 +123,9 @@ def eigenfunction_loss(
 
     Collectives: sums of K norms and of K×K, a gather and a reduce-scatter of [N, K]; none backward.
     """
-    return eigenfunction_objective(psi, kernel, beta_eff=beta_eff, collectives=collectives).loss
+    return eigenfunction_objective(
+        psi, kernel, beta_eff=beta_eff, stop_gradient=stop_gradient, collectives=collectives
+    ).loss
 
 
 def default_beta(num_eigenfunctions: int) -> float:

@@ -9,22 +9,21 @@ What is done is found again: the same command goes on where it was interrupted.
 
 import logging
 import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from raynef.core.comparison import COLUMNS, SUPERVISED, Row, read_comparison
-from raynef.core.files import read_json, write_json, write_text
+from raynef.core.files import write_json, write_text
 from raynef.core.recipe import Recipe, fingerprint, to_dict
 from raynef.core.storage import name_of
 from raynef.images.datasets import open_split
 from raynef.report.table import Cell, TableRow, markdown
-from raynef.runtime.baseline import kmeans, kmeans_psi, probe, probe_psi
-from raynef.runtime.evaluate import evaluate
-from raynef.runtime.run import RunFolder, environment
+from raynef.runtime.methods import make, score
+from raynef.runtime.run import environment
 from raynef.runtime.session import ray_session
 from raynef.runtime.store import store_key
-from raynef.runtime.train import cpus_needed, train
+from raynef.runtime.train import cpus_needed
 
 logger = logging.getLogger("raynef")
 
@@ -57,25 +56,17 @@ def _score(row: Row, column: str, seed: int, out: Path) -> dict[str, Any]:
     images = open_split(recipe.data, recipe.data.train_split)
     store = out / "features" / fingerprint(store_key(recipe, images))
     recipe = replace(recipe, train=replace(recipe.train, store=str(store)))
-    run = _run(column, recipe, out / "runs" / _name(row.recipe))
-
-    protocol = {"data": asdict(recipe.data), "evaluate": asdict(row.evaluate)}
-    file = run / f"score-{fingerprint(protocol)}.json"
-    if not file.is_file():
-        result = evaluate(run, recipe=replace(recipe, evaluate=row.evaluate))
-        scored = result["crf"] if row.evaluate.crf else result
-        write_json(
-            file,
-            {
-                "miou": scored["miou"],
-                "accuracy": scored["accuracy"],
-                "num_images": result["num_images"],
-                "run": str(run.relative_to(out)),
-                "commit": RunFolder(run).record()["environment"].get("git_commit"),
-                **protocol,
-            },
-        )
-    return read_json(file)
+    folder, seeded = out / "runs" / _name(row.recipe), f"seed-{seed}"
+    if column in ("kmeans", "probe"):
+        base = folder / column / seeded
+    elif column in ("leaked", "leaked_star"):
+        recipe = replace(recipe, train=replace(recipe.train, leak_labels=True))
+        base = folder / "leaked" / seeded
+    else:
+        base = folder / "ours" / seeded
+    run = make(column, recipe, base)
+    found = score(run, replace(recipe, evaluate=row.evaluate))
+    return {**found, "run": str(run.relative_to(out))}
 
 
 def _name(recipe: Recipe) -> str:
@@ -95,26 +86,6 @@ def _name(recipe: Recipe) -> str:
     data = name_of(recipe.data.root or "") or recipe.data.name
     size = recipe.eigen.num_eigenfunctions
     return f"{data}-{recipe.backbone.name}-{size}-{fingerprint(others)[:6]}"
-
-
-def _run(column: str, recipe: Recipe, folder: Path) -> Path:
-    """The folder of a finished run of one method."""
-    seed = f"seed-{recipe.train.seed}"
-    if column in ("kmeans", "probe"):
-        job = kmeans if column == "kmeans" else probe
-        job(recipe, folder / column / seed)
-        return folder / column / seed
-    if column in ("leaked", "leaked_star"):
-        recipe = replace(recipe, train=replace(recipe.train, leak_labels=True))
-    trained = folder / ("leaked" if recipe.train.leak_labels else "ours") / seed
-    train(recipe, trained)
-    if column in ("ours", "leaked"):
-        return trained
-    if column == "probe_psi":
-        probe_psi(trained, trained / "probe-psi")
-        return trained / "probe-psi"
-    kmeans_psi(trained, trained / "kmeans-psi")
-    return trained / "kmeans-psi"
 
 
 def _write(out: Path, source: Path, done: list[dict[str, Any]]) -> None:

@@ -59,6 +59,19 @@ def test_without_the_stop_gradient_term_it_is_a_true_gradient():
     )
 
 
+@pytest.mark.parametrize("sharpness", [0.5, 8.0])
+def test_with_stop_gradient_off_it_is_a_true_gradient_at_any_beta(sharpness):
+    features, thumbnails = batch(1, 4, 4)
+    kernel = build_kernel(features, thumbnails, num_neighbors=5, alpha=0.3)
+    psi = probabilities(16, 4, sharpness=sharpness).requires_grad_()
+
+    def loss(value):
+        return eigenfunction_loss(value, kernel, beta_eff=2.0, stop_gradient=False)
+
+    torch.autograd.gradcheck(loss, (psi,), atol=1e-7)
+    assert loss(psi).item() == pytest.approx(eigenfunction_loss(psi, kernel, beta_eff=2.0).item())
+
+
 def test_the_penalty_is_asymmetric():
     """Column j is pushed off columns i < j only: column 0 feels no penalty (Eq. 5)."""
     features, thumbnails = batch(1, 4, 4)

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from torch.nn.utils import parametrize
 
 from raynef.eigen.gumbel import cosine_schedule, gumbel_noise, gumbel_softmax
 from raynef.eigen.psi import LinearAttention, Psi
@@ -114,6 +115,26 @@ def test_gumbel_softmax_is_soft_and_sharpens():
     assert torch.allclose(soft, torch.softmax(logits.half().float() + noise, dim=1))
     sharp = gumbel_softmax(logits, noise, 0.3)
     assert (sharp.max(dim=1).values > soft.max(dim=1).values).all()
+
+
+def test_hard_gumbel_is_one_hot_with_the_gradient_of_the_soft_one():
+    logits, noise, weights = torch.randn(5, 6), torch.randn(5, 6), torch.randn(5, 6)
+    gradients = []
+    for hard in (True, False):
+        leaf = logits.clone().requires_grad_()
+        assigned = gumbel_softmax(leaf, noise, 0.7, hard=hard)
+        if hard:
+            rounded = assigned.detach().round()
+            assert torch.allclose(assigned.detach(), rounded, atol=1e-6)
+            assert torch.equal(rounded.argmax(dim=1), (logits + noise).argmax(dim=1))
+            assert torch.equal(rounded.sum(dim=1), torch.ones(5))
+        (assigned * weights).sum().backward()
+        gradients.append(leaf.grad)
+    assert torch.allclose(gradients[0], gradients[1])
+
+
+def test_a_plain_head_may_be_asked_for():
+    assert not parametrize.is_parametrized(Psi(30, 8, orthogonal_head=False).head)
 
 
 def test_plain_changes_nothing_but_the_cost():

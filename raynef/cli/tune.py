@@ -1,0 +1,98 @@
+"""``raynef tune``: a recipe for each data set, from presets, the space and flags."""
+
+import os
+from dataclasses import replace
+from typing import Any
+
+import tyro
+
+from raynef.cli.arguments import Tune
+from raynef.cli.paths import absolute_paths
+from raynef.core.errors import UserError
+from raynef.core.overrides import override
+from raynef.core.presets import load_presets
+from raynef.core.recipe import check
+from raynef.core.space import BACKBONE, Space, read_space
+from raynef.core.storage import absolute, is_address, name_of
+from raynef.core.sweep import DataSet, Target
+
+
+def run(args: Tune, argv: list[str]) -> dict[str, Any]:
+    """Sweep, then write table and report."""
+    space = _seen_from_here(read_space(args.space))
+    if args.roots:
+        data = [_dataset(args, argv, space, *_pair(root, "--roots")) for root in args.roots]
+    else:
+        data = [_dataset(args, argv, space, None, None)]
+    targets = [_target(*_pair(target, "--targets")) for target in args.targets]
+    from raynef.runtime.sweep_report import write_sweep_report
+    from raynef.runtime.table import write_tables
+    from raynef.runtime.tune import Options, sweep
+
+    options = Options(args.max_concurrent, args.address, args.mlflow, args.wandb)
+    result = sweep(space, data, args.out, targets=targets, seeds=args.seeds, options=options)
+    return {**result, **write_tables(args.out), **write_sweep_report(args.out)}
+
+
+def _dataset(
+    args: Tune, argv: list[str], space: Space, preset: str | None, root: str | None
+) -> DataSet:
+    """One data set: presets, then the space's fields, then the user's flags."""
+    presets = [preset] if preset else []
+    presets += args.presets or ([] if preset else ["folder"])
+    laid = [space.presets[name] for name in presets if name in space.presets]
+    recipe = override(load_presets([*presets, *laid]), space.fields, source=space.source)
+    base = replace(args, config=recipe)
+    recipe = tyro.cli(Tune, args=argv, default=base, prog="raynef tune").config
+    if root is not None:
+        if recipe.data.root is not None:
+            raise UserError("--data.root and --roots both say where the data is; give one of them")
+        recipe = replace(recipe, data=replace(recipe.data, root=root))
+    if recipe.data.root is None:
+        named = " ".join(f"{name}=DIR" for name in space.data) or "folder=DIR"
+        raise UserError(f"where is the data? --data.root DIR, or as in the paper --roots {named}")
+    _refuse_flags_of_axes(space, argv)
+    recipe = absolute_paths(check(recipe))
+    return DataSet(_name(preset or recipe.data.name, recipe.data.root), recipe)
+
+
+def _target(preset: str, root: str) -> Target:
+    recipe = load_presets([preset])
+    recipe = absolute_paths(replace(recipe, data=replace(recipe.data, root=root)))
+    return Target(_name(preset, root), recipe.data, recipe.evaluate)
+
+
+def _name(preset: str, root: str | None) -> str:
+    """A folder goes by its own name, any other data set by that of its preset."""
+    return name_of(absolute(root or "")) if preset == "folder" else preset
+
+
+def _pair(text: str, flag: str) -> tuple[str, str]:
+    preset, equals, root = text.partition("=")
+    if not equals or not preset or not root:
+        raise UserError(f"{flag} takes PRESET=DIR, such as folder=images; got {text!r}")
+    return preset, root
+
+
+def _refuse_flags_of_axes(space: Space, argv: list[str]) -> None:
+    """A flag that an axis would override in silence."""
+    given = {flag.partition("=")[0].lstrip("-").replace("-", "_") for flag in argv if "--" in flag}
+    for axis in space.axes:
+        if axis.key in given:
+            raise UserError(
+                f"--{axis.key} is an axis of {space.source}; copy the file to change its values"
+            )
+
+
+def _seen_from_here(space: Space) -> Space:
+    """Values of a backbone axis that are files, with their whole path."""
+    axes = tuple(
+        replace(axis, values=tuple(map(_whole, axis.values))) if axis.key == BACKBONE else axis
+        for axis in space.axes
+    )
+    return replace(space, axes=axes)
+
+
+def _whole(value: Any) -> Any:
+    is_file = isinstance(value, str) and value.endswith((".yaml", ".yml"))
+    return os.path.abspath(value) if is_file and not is_address(value) else value

@@ -1,0 +1,258 @@
+"""What a sweep has to train and to score: its space, unrolled over data sets and seeds.
+
+A *trial* is one training (or one K-means, one probe) with all that is made of it. A *cell* is one
+number of the table: a method of a trial, scored by one protocol on one data set. Trials are known
+by what they depend on, so that cells share them and a changed sweep finds those that are done.
+"""
+
+import itertools
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from raynef.core.errors import UserError
+from raynef.core.recipe import Data, Evaluate, Recipe, check, fingerprint, to_dict
+from raynef.core.space import Space, with_point
+
+_KIND = {
+    "kmeans": "kmeans",
+    "probe": "probe",
+    "ours": "ours",
+    "ours_star": "ours",
+    "probe_psi": "ours",
+    "leaked": "leaked",
+    "leaked_star": "leaked",
+}
+"""The trial that a method is made from."""
+_SEES = {
+    "kmeans": ("data", "backbone", "kmeans"),
+    "probe": ("data", "backbone", "probe"),
+}
+"""Sections of the recipe that a baseline sees, besides seed and K."""
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data set of a sweep: its name in tables, and the recipe for it without any axis.
+
+    Attributes:
+        name: of its preset; of its folder for a ``folder``.
+        recipe: with root, the space's fields and the user's flags.
+        num_classes: C, for spaces that tie K to it; None where it is not known.
+    """
+
+    name: str
+    recipe: Recipe
+    num_classes: int | None = None
+
+
+@dataclass(frozen=True)
+class Target:
+    """Another data set that runs are scored on: its name, its data and its protocol."""
+
+    name: str
+    data: Data
+    evaluate: Evaluate
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training, or one baseline of the backbone.
+
+    Attributes:
+        name: of its folder; the same whenever it depends on the same.
+        kind: ours, leaked, kmeans or probe.
+        recipe: with its seed; without feature store and protocol.
+        methods: that are made of it, in order.
+        scores: recipes whose ``data`` and ``evaluate`` sections score it.
+        about: short, for people.
+        point: values of the axes that it depends on.
+    """
+
+    name: str
+    kind: str
+    recipe: Recipe
+    methods: tuple[str, ...]
+    scores: tuple[Recipe, ...]
+    about: str
+    point: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number of the table.
+
+    Attributes:
+        where: its coordinates: data, target, method and a value for each axis, as text or number.
+        seed: of its trial.
+        trial: name.
+        method: of the trial.
+        score: key of the protocol and the data; see ``score_key``.
+    """
+
+    where: Mapping[str, Any]
+    seed: int
+    trial: str
+    method: str
+    score: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Trials in the order in which they run, and the cells that they fill."""
+
+    trials: tuple[Trial, ...]
+    cells: tuple[Cell, ...]
+
+
+def plan(
+    space: Space,
+    data: Sequence[DataSet],
+    *,
+    targets: Sequence[Target] = (),
+    seeds: Sequence[int],
+    points: Sequence[Mapping[str, Any]] | None = None,
+) -> Plan:
+    """Unroll a space.
+
+    Args:
+        space: see there.
+        data: where to train.
+        targets: where to score, in place of the data set trained on.
+        seeds: of each point.
+        points: values of the axes; all points of the grid if None.
+
+    Raises:
+        UserError: a point that makes no recipe, named.
+    """
+    found: dict[str, Trial] = {}
+    cells: list[Cell] = []
+    for dataset, point, seed in itertools.product(data, points or grid_of(space), seeds):
+        recipe = recipe_at(space, dataset, point, seed)
+        for method, target in itertools.product(space.methods, targets or (None,)):
+            scored = recipe
+            if target is not None:
+                scored = replace(recipe, data=target.data, evaluate=target.evaluate)
+            trial = _trial(method, recipe, scored, dataset, point)
+            known = found.get(trial.name)
+            found[trial.name] = trial if known is None else _joined(known, trial)
+            where = {"data": dataset.name, "method": method, **_plain(point)}
+            if target is not None:
+                where["target"] = target.name
+            cells.append(Cell(where, seed, trial.name, method, score_key(scored)))
+    return Plan(tuple(found.values()), tuple(cells))
+
+
+def grid_of(space: Space) -> Iterator[dict[str, Any]]:
+    """Every point of the axes that are listed, the last axis fastest."""
+    axes = [axis for axis in space.axes if axis.word == "grid"]
+    for values in itertools.product(*(axis.values for axis in axes)):
+        yield {axis.key: value for axis, value in zip(axes, values, strict=True)}
+
+
+def recipe_at(space: Space, dataset: DataSet, point: Mapping[str, Any], seed: int) -> Recipe:
+    """The recipe of a data set at a point, with its seed, checked."""
+    recipe = with_point(dataset.recipe, point, source=space.source)
+    if space.clusters == "classes":
+        if not dataset.num_classes:
+            raise UserError(
+                f"{space.source} sets K to the number of classes, but {dataset.name} does not name "
+                "them; add a classes.txt"
+            )
+        eigen = replace(recipe.eigen, num_eigenfunctions=dataset.num_classes)
+        recipe = replace(recipe, eigen=eigen)
+    return check(replace(recipe, train=replace(recipe.train, seed=seed, store=None)))
+
+
+def score_key(recipe: Recipe) -> str:
+    """Of the data and the protocol that score a run."""
+    values = to_dict(recipe)
+    return fingerprint({"data": values["data"], "evaluate": values["evaluate"]})
+
+
+def identity(recipe: Recipe, kind: str) -> str:
+    """What a trial depends on, as a short hash.
+
+    Fields at their default do not count, so that one that comes later changes no name; neither do
+    the protocol and the place of the features.
+    """
+    defaults = to_dict(Recipe())
+    differing = {
+        f"{section}.{name}": value
+        for section, fields in to_dict(recipe).items()
+        for name, value in fields.items()
+        if value != defaults[section][name]
+        and section != "evaluate"
+        and (section, name) != ("train", "store")
+    }
+    return fingerprint({"kind": kind, **differing})[:8]
+
+
+def _trial(
+    method: str, recipe: Recipe, scored: Recipe, dataset: DataSet, point: Mapping[str, Any]
+) -> Trial:
+    """The trial of one method with one score."""
+    kind = _KIND[method]
+    if kind == "leaked":
+        recipe = replace(recipe, train=replace(recipe.train, leak_labels=True))
+    elif kind in _SEES:
+        recipe = _seen_by(kind, recipe)
+        point = {key: value for key, value in point.items() if _is_seen(kind, key)}
+    recipe = replace(recipe, evaluate=Evaluate())
+    point = {key: value for key, value in point.items() if not key.startswith("evaluate.")}
+    parts = [dataset.name, kind, *(f"{_short(key)}={_word(v)}" for key, v in point.items())]
+    parts.append(f"seed={recipe.train.seed}")
+    about = " ".join(parts)
+    return Trial(
+        name=f"{re.sub(r'[^A-Za-z0-9=._-]+', '-', '_'.join(parts))}_{identity(recipe, kind)}",
+        kind=kind,
+        recipe=recipe,
+        methods=(method,),
+        scores=(scored,),
+        about=about,
+        point=_plain(point),
+    )
+
+
+def _joined(trial: Trial, other: Trial) -> Trial:
+    """One trial for the methods and scores of both."""
+    scores = {score_key(score): score for score in (*trial.scores, *other.scores)}
+    methods = dict.fromkeys((*trial.methods, *other.methods))
+    return replace(trial, methods=tuple(methods), scores=tuple(scores.values()))
+
+
+def _seen_by(kind: str, recipe: Recipe) -> Recipe:
+    """A baseline's recipe: what it does not see at its default, so that trials coincide."""
+    eigen = replace(Recipe().eigen, num_eigenfunctions=recipe.eigen.num_eigenfunctions)
+    sections = {name: getattr(recipe, name) for name in _SEES[kind]}
+    return Recipe(
+        **sections,
+        eigen=eigen if kind == "kmeans" else Recipe().eigen,
+        train=replace(Recipe().train, seed=recipe.train.seed),
+    )
+
+
+def _is_seen(kind: str, key: str) -> bool:
+    section = key.partition(".")[0]
+    return section in _SEES[kind] or (kind == "kmeans" and key == "eigen.num_eigenfunctions")
+
+
+def _short(key: str) -> str:
+    """An axis in a folder's name."""
+    return "K" if key == "eigen.num_eigenfunctions" else key.rpartition(".")[2]
+
+
+def _word(value: Any) -> str:
+    """A value in a folder's name."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return str(value).rpartition("/")[2].removesuffix(".yaml")
+
+
+def _plain(point: Mapping[str, Any]) -> dict[str, Any]:
+    """Values as a table shows them."""
+    return {
+        key: value if isinstance(value, int | float | bool | str) else str(value)
+        for key, value in point.items()
+    }

@@ -1,0 +1,199 @@
+"""The table of a sweep: a grid of scores with the paper's beside, in Markdown, LaTeX and CSV."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from raynef.report.table import mean_sd, percent
+
+LEAKED, ELSEWHERE = "†", "‡"
+"""Marks of a score that labels had leaked into, and of one on other data than the paper's."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """One method of one trial, scored.
+
+    Attributes:
+        where: coordinates: data, target, method and the axes.
+        seed: of the trial.
+        values: accuracy and mIoU, 0 to 1.
+        num_images: that were scored.
+        run: its folder, as seen from the table.
+        leaked: whether labels reached what was trained.
+    """
+
+    where: Mapping[str, Any]
+    seed: int
+    values: Mapping[str, float]
+    num_images: int
+    run: str
+    leaked: bool
+
+
+@dataclass(frozen=True)
+class PaperValue:
+    """A number of the paper, in percent, with its marks."""
+
+    value: float
+    leaked: bool
+    elsewhere: bool
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One cell: its scores by seed, why it has none, and the paper's value."""
+
+    metric: str
+    scores: tuple[Score, ...]
+    missing: str | None
+    paper: PaperValue | None
+    best: bool = False
+
+    @property
+    def mean(self) -> float | None:
+        """Over the seeds, 0 to 1; None without a score."""
+        values = [score.values[self.metric] for score in self.scores]
+        return mean_sd(values)[0] if values else None
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table.
+
+    Attributes:
+        title: above it.
+        corner: names of the coordinates that tell the rows apart.
+        columns: headings.
+        rows: headings of each, one for each name of the corner, with its entries.
+        notes: what the marks mean, and what made the numbers.
+    """
+
+    title: str
+    corner: tuple[str, ...]
+    columns: tuple[str, ...]
+    rows: tuple[tuple[tuple[str, ...], tuple[Entry, ...]], ...]
+    notes: tuple[str, ...]
+
+
+def markdown(grid: Grid) -> str:
+    """As Markdown; each score is a link to its run, further seeds follow it."""
+    head = [*grid.corner, *grid.columns]
+    lines = [f"**{grid.title}**", "", _line(head), _line(["---"] * len(head))]
+    for names, entries in grid.rows:
+        lines.append(_line([*names, *(_markdown_entry(entry) for entry in entries)]))
+    return "\n".join([*lines, "", *(f"{note}\n" for note in grid.notes)])
+
+
+def latex(grid: Grid) -> str:
+    """As a LaTeX tabular with the rules of booktabs."""
+    head = [*grid.corner, *grid.columns]
+    spec = "l" * len(grid.corner) + "c" * len(grid.columns)
+    lines = [
+        f"% {grid.title}",
+        f"\\begin{{tabular}}{{{spec}}}",
+        "\\toprule",
+        " & ".join(_escaped(name) for name in head) + " \\\\",
+        "\\midrule",
+    ]
+    for names, entries in grid.rows:
+        cells = [*map(_escaped, names), *(_latex_entry(entry) for entry in entries)]
+        lines.append(" & ".join(cells) + " \\\\")
+    notes = [f"% {note}" for note in grid.notes]
+    return "\n".join([*lines, "\\bottomrule", "\\end{tabular}", *notes]) + "\n"
+
+
+def long_csv(scores: Sequence[Score], papers: Mapping[str, Sequence[PaperValue | None]]) -> str:
+    """As CSV, one line for each method and seed, with the paper's values where it has them.
+
+    Args:
+        scores: of all cells.
+        papers: by metric, the paper's value for each of the scores.
+    """
+    axes = list(dict.fromkeys(key for score in scores for key in score.where))
+    metrics = list(papers)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    paper_columns = [f"paper_{metric}" for metric in metrics]
+    extra = ["num_images", "labels_leaked", "paper_labels_leaked", "paper_other_data", "run"]
+    writer.writerow([*axes, "seed", *metrics, *paper_columns, *extra])
+    for index, score in enumerate(scores):
+        found = [papers[metric][index] for metric in metrics]
+        known = next((paper for paper in found if paper is not None), None)
+        writer.writerow(
+            [
+                *(score.where.get(axis, "") for axis in axes),
+                score.seed,
+                *(f"{100 * score.values[metric]:.4f}" for metric in metrics),
+                *("" if paper is None else paper.value for paper in found),
+                score.num_images,
+                score.leaked,
+                "" if known is None else known.leaked,
+                "" if known is None else known.elsewhere,
+                score.run,
+            ]
+        )
+    return text.getvalue()
+
+
+def best_of(entries: Sequence[Entry]) -> float | None:
+    """The largest mean among entries that compare and saw no label; None of less than two."""
+    means = [e.mean for e in entries if e.mean is not None and not is_leaked(e)]
+    return max(means) if len(means) > 1 else None
+
+
+def is_leaked(entry: Entry) -> bool:
+    """Whether labels reached what was trained."""
+    return any(score.leaked for score in entry.scores)
+
+
+def shown(entry: Entry) -> str:
+    """An entry's own score as text, without the paper's."""
+    if not entry.scores:
+        return entry.missing or "–"
+    text = percent([score.values[entry.metric] for score in entry.scores])
+    return text + (LEAKED if is_leaked(entry) else "")
+
+
+def paper_shown(paper: PaperValue) -> str:
+    """The paper's value as text, with its marks."""
+    marks = (LEAKED if paper.leaked else "") + (ELSEWHERE if paper.elsewhere else "")
+    return f"{paper.value:.1f}{marks}"
+
+
+def _markdown_entry(entry: Entry) -> str:
+    text = shown(entry)
+    if entry.scores:
+        text = f"[{text}]({_quoted(entry.scores[0].run)})"
+        text = f"**{text}**" if entry.best else text
+        others = [f"[s{score.seed}]({_quoted(score.run)})" for score in entry.scores[1:]]
+        text = " ".join([text, *others])
+    return text + (f" ({paper_shown(entry.paper)})" if entry.paper else "")
+
+
+def _latex_entry(entry: Entry) -> str:
+    text = shown(entry).replace("±", "$\\pm$").replace(LEAKED, "$^\\dagger$").replace("–", "--")
+    text = f"\\textbf{{{text}}}" if entry.best else text
+    if entry.paper is None:
+        return text
+    paper = paper_shown(entry.paper).replace(LEAKED, "$^\\dagger$")
+    paper = paper.replace(ELSEWHERE, "$^\\ddagger$")
+    return f"{text} ({paper})"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _quoted(path: str) -> str:
+    return path.replace(" ", "%20").replace("(", "%28").replace(")", "%29")
+
+
+def _escaped(text: str) -> str:
+    """For LaTeX."""
+    for plain, written in (("\\", "\\textbackslash "), ("_", "\\_"), ("&", "\\&"), ("%", "\\%")):
+        text = text.replace(plain, written)
+    greek = {"α": "$\\alpha$", "β": "$\\beta$", "ψ": "$\\psi$"}
+    return "".join(greek.get(letter, letter) for letter in text)

@@ -1,0 +1,61 @@
+"""The methods that a table compares, each made and scored once, and found again afterwards."""
+
+from pathlib import Path
+from typing import Any
+
+from raynef.core.files import read_json, write_json
+from raynef.core.recipe import Recipe, to_dict
+from raynef.core.sweep import score_key
+from raynef.runtime.baseline import kmeans, kmeans_psi, probe, probe_psi
+from raynef.runtime.evaluate import evaluate
+from raynef.runtime.run import RunFolder
+from raynef.runtime.train import train
+
+
+def make(method: str, recipe: Recipe, folder: Path, **training: Any) -> Path:
+    """The run of a method, found or made.
+
+    Args:
+        method: a key of ``COLUMNS``.
+        recipe: of the run; ``train.leak_labels`` as the method needs it.
+        folder: of the run that the method is, or that it builds upon.
+        training: arguments of ``train`` besides.
+    """
+    if method in ("kmeans", "probe"):
+        job = kmeans if method == "kmeans" else probe
+        job(recipe, folder)
+        return folder
+    train(recipe, folder, **training)
+    if method == "probe_psi":
+        probe_psi(folder, folder / "probe-psi")
+        return folder / "probe-psi"
+    if method in ("ours_star", "leaked_star"):
+        kmeans_psi(folder, folder / "kmeans-psi")
+        return folder / "kmeans-psi"
+    return folder
+
+
+def score(run: Path, recipe: Recipe) -> dict[str, Any]:
+    """The score of a run by a protocol, found in its folder or made; after the CRF if it has one.
+
+    Args:
+        run: finished.
+        recipe: whose ``data`` and ``evaluate`` sections score it.
+    """
+    file = run / f"score-{score_key(recipe)}.json"
+    if not file.is_file():
+        result = evaluate(run, recipe=recipe)
+        scored = result["crf"] if recipe.evaluate.crf else result
+        values = to_dict(recipe)
+        write_json(
+            file,
+            {
+                "miou": scored["miou"],
+                "accuracy": scored["accuracy"],
+                "num_images": result["num_images"],
+                "commit": RunFolder(run).record()["environment"].get("git_commit"),
+                "data": values["data"],
+                "evaluate": values["evaluate"],
+            },
+        )
+    return read_json(file)

@@ -1,0 +1,439 @@
+"""A sweep: the trials of a space on Ray Tune, on feature stores that they share.
+
+    SWEEP/sweep.json       the space, what was asked for, and every cell with its trial
+    SWEEP/features/…       a store for each set of features
+    SWEEP/trials/…         a folder for each trial; see raynef.runtime.trials
+    SWEEP/tune/…           what Ray Tune writes, TensorBoard's files among it
+
+What is done is found again by what it depends on: the same command goes on where it was
+interrupted, and one that asks for more keeps what is there.
+"""
+
+import contextlib
+import logging
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import ray
+from filelock import FileLock, Timeout
+from ray import tune
+from ray.tune.logger import TBXLoggerCallback
+from ray.tune.schedulers import ASHAScheduler
+
+from raynef.core.errors import UserError
+from raynef.core.files import read_json, write_json
+from raynef.core.space import Search, Space
+from raynef.core.sweep import DataSet, Plan, Target, plan
+from raynef.images.datasets import open_split
+from raynef.runtime.board import Board
+from raynef.runtime.draws import Listed, Suggested, Trials, drawn_points
+from raynef.runtime.features import ensure_store, fitting_backbone
+from raynef.runtime.run import environment
+from raynef.runtime.session import gpus_in_cluster, ray_session
+from raynef.runtime.train import cpus_needed
+from raynef.runtime.trials import Job, note_failure, run_trial, store_of
+
+logger = logging.getLogger("raynef")
+
+_RETRIES = 2  # of a trial that a lost worker, or a bug, ended
+_LEAVES = {".lock", "log.txt"}  # what a sweep leaves that was killed in its first moments
+_QUIET = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C ends the command, as any other of raynef
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # mIoU is there at rungs alone
+    "TUNE_WARN_THRESHOLD_S": "60",
+    "RAY_AIR_NEW_OUTPUT": "0",
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a sweep runs, apart from what it finds.
+
+    Attributes:
+        max_concurrent: trials side by side; by default one for each GPU, or one.
+        address: of a Ray cluster.
+        mlflow: tracking address of MLflow, or None.
+        wandb: project of Weights & Biases, or None.
+    """
+
+    max_concurrent: int | None = None
+    address: str | None = None
+    mlflow: str | None = None
+    wandb: str | None = None
+
+
+def sweep(
+    space: Space,
+    data: Sequence[DataSet],
+    out: str | Path,
+    *,
+    targets: Sequence[Target] = (),
+    seeds: Sequence[int] = (),
+    options: Options | None = None,
+) -> dict[str, Any]:
+    """Run a sweep; the result of ``raynef tune``.
+
+    Args:
+        space: what is varied.
+        data: where to train.
+        out: folder of the sweep.
+        targets: where to score, for spaces that name some.
+        seeds: of each point; the space's if empty.
+        options: see there.
+
+    Returns:
+        Counts of trials, the failed ones with their errors, and ``ok``: whether none failed.
+
+    Raises:
+        UserError: the user's mistake, named, before anything is trained.
+    """
+    options, out, seeds = options or Options(), Path(out).absolute(), tuple(seeds) or space.seeds
+    data = [_opened(dataset) for dataset in data]
+    for target in targets:
+        open_split(target.data, target.data.val_split)
+    _check_request(space, data, targets, seeds)
+    callbacks = _loggers(options)
+
+    def planned(points: Sequence[Mapping[str, Any]]) -> Plan:
+        return plan(space, data, targets=targets, seeds=seeds, points=points)
+
+    with _held(out):
+        trials: Trials
+        if space.search is not None and space.search.algorithm == "optuna":
+            trials = Suggested(space, planned, out, seed=seeds[0])
+        else:
+            trials = Listed(planned(drawn_points(space, seed=seeds[0])), out)
+        record = _record(space, data, targets, seeds)
+        write_json(out / "sweep.json", {**record, **_cells(trials.plan())})
+        _say_start(space, trials)
+        if trials.num_left():
+            needed = max(cpus_needed(recipe) for recipe in trials.recipes())
+            with ray_session(options.address, min_cpus=needed):
+                _make_features(trials, out)
+                if trials.num_left():
+                    _run(trials, space.search, out, options, callbacks)
+        done = trials.plan()
+        write_json(out / "sweep.json", {**record, **_cells(done)})
+    return _result(done, trials, out)
+
+
+def _opened(dataset: DataSet) -> DataSet:
+    """With its number of classes; a wrong path is said here, before hours are spent."""
+    images = open_split(dataset.recipe.data, dataset.recipe.data.train_split)
+    fitting_backbone(dataset.recipe)
+    return replace(dataset, num_classes=len(images.class_names) or None)
+
+
+def _check_request(
+    space: Space, data: Sequence[DataSet], targets: Sequence[Target], seeds: Sequence[int]
+) -> None:
+    names = [dataset.name for dataset in data]
+    if not names:
+        raise UserError("a sweep needs a data set: --recipe NAME --data.root DIR, or --roots")
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"two data sets have the name {name}; give them folders of other names")
+    if space.targets and not targets:
+        raise UserError(
+            f"{space.source} scores its runs on other data; name some, as in the paper: --targets "
+            + " ".join(f"{name}=DIR" for name in space.targets)
+        )
+    if space.search is not None and (len(data) > 1 or len(seeds) > 1):
+        raise UserError(
+            f"{space.source} is a search: it takes one data set and one seed, got {len(data)} and "
+            f"{len(seeds)}"
+        )
+
+
+@contextlib.contextmanager
+def _held(out: Path) -> Iterator[None]:
+    """Hold the sweep's folder, so that no other process may."""
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out {out} is a file, not a folder")
+    known = {".lock", "log.txt", "sweep.json", "features", "trials", "tune"}
+    if (
+        out.is_dir()
+        and not (out / "sweep.json").is_file()
+        and {p.name for p in out.iterdir()} - known
+    ):
+        raise UserError(f"--out {out} is not empty and no sweep of raynef; give another folder")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(out / ".lock")
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise UserError(f"another live sweep holds {out}; wait for it") from error
+    except OSError as error:
+        raise UserError(f"cannot write to {out}: {error.strerror or error}") from error
+    handler = logging.FileHandler(out / "log.txt", encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        handler.close()
+        lock.release()
+
+
+def _say_start(space: Space, trials: Trials) -> None:
+    total, left = trials.total(), trials.num_left()
+    logger.info("%s: %d trials, %d of them done", space.title, total, total - left)
+    if space.search is None:
+        return
+    what = space.search.metric
+    logger.info(
+        "%s search of %d points, scheduler %s, by %s",
+        space.search.algorithm,
+        space.search.num_samples,
+        space.search.scheduler,
+        "the objective, which sees no label" if what == "objective" else "validation mIoU",
+    )
+    if what == "miou":
+        logger.warning(
+            "search.metric is miou: the LABELS of the validation split steer this search. What it "
+            "finds is no longer unsupervised; score it on images that took no part"
+        )
+
+
+def _make_features(trials: Trials, out: Path) -> None:
+    """Every store that a trial needs, once; trials whose features cannot be made have failed."""
+    stores: dict[Path, str | None] = {}
+    for recipe in trials.recipes():
+        if recipe.train.features == "streamed" and not trials.reads_stores:
+            continue
+        try:
+            path = store_of(out, recipe)
+            if path not in stores:
+                stores[path] = None
+                fitting_backbone(recipe)
+                images = open_split(recipe.data, recipe.data.train_split)
+                ensure_store(recipe, images, path)
+        except UserError as error:
+            logger.error("features of %s: %s", recipe.backbone.name, error)
+            trials.give_up(recipe, str(error))
+
+
+def _run(
+    trials: Trials,
+    search: Search | None,
+    out: Path,
+    options: Options,
+    callbacks: Sequence[tune.Callback],
+) -> None:
+    """Ray Tune over what is left."""
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    recipes = trials.recipes()
+    workers = max(recipe.train.num_workers for recipe in recipes)
+    epochs = max(recipe.train.epochs for recipe in recipes)
+    cpus = ray.cluster_resources().get("CPU", 1)
+    gpus = gpus_in_cluster()
+    concurrent = _concurrent(options.max_concurrent, workers, int(cpus), gpus)
+    threads = max(1, int(min(cpus, os.cpu_count() or 1)) // concurrent)
+    share = _gpu_share(concurrent, gpus) if workers == 1 else 1.0
+    rungs = ()
+    scheduler = None
+    if search is not None and search.scheduler == "asha":
+        if search.metric == "miou" and workers > 1:
+            raise UserError(
+                "asha by miou looks at trials while they train, which needs train.num_workers = 1; "
+                "set search.metric to objective, or search.scheduler to none"
+            )
+        rungs = _rungs(search, epochs) if search.metric == "miou" else ()
+        scheduler = ASHAScheduler(
+            time_attr="epoch",
+            metric=search.metric,
+            mode="max",
+            max_t=max(epochs, search.grace_epochs),
+            grace_period=search.grace_epochs,
+            reduction_factor=search.reduction,
+        )
+    job = Job(
+        out=out,
+        resolve=trials.resolve,
+        threads=threads,
+        gpus=min(1.0, gpus) and share,
+        on_workers=workers > 1,
+        rungs=rungs,
+    )
+    resources = (
+        {"CPU": 0.01} if workers > 1 else {"CPU": threads if not gpus else 1, "GPU": job.gpus}
+    )
+    board = Board(
+        lambda config: trials.resolve(config).about,
+        total=trials.total(),
+        done=trials.total() - trials.num_left(),
+        epochs=lambda config: trials.resolve(config).recipe.train.epochs,
+        concurrent=concurrent,
+    )
+    session = f"{len(list((out / 'tune').glob('*'))) + 1:03d}" if (out / "tune").is_dir() else "001"
+    tuner = tune.Tuner(
+        tune.with_resources(tune.with_parameters(run_trial, job=job), resources),
+        param_space=trials.param_space(),
+        tune_config=tune.TuneConfig(
+            num_samples=trials.num_samples(),
+            search_alg=trials.searcher(),
+            scheduler=scheduler,
+            max_concurrent_trials=concurrent,
+            reuse_actors=scheduler is None and workers == 1,
+            trial_name_creator=lambda trial: trials.resolve(trial.config).name,
+            trial_dirname_creator=lambda trial: trials.resolve(trial.config).name[:120],
+        ),
+        run_config=tune.RunConfig(
+            name=session,
+            storage_path=str(out / "tune"),
+            failure_config=tune.FailureConfig(max_failures=_RETRIES),
+            callbacks=[board, *callbacks],
+            verbose=0,
+        ),
+    )
+    for result in tuner.fit():
+        _note(result, trials, out)
+
+
+def _note(result: Any, trials: Trials, out: Path) -> None:
+    """Write down what became of a trial, where it could not do so itself."""
+    if result.config is None:
+        return
+    folder = out / "trials" / trials.resolve(result.config).name
+    if result.error is not None:
+        note_failure(folder, _last_line(result.error))
+    elif not any((folder / name).is_file() for name in ("result.json", "error.json")):
+        kept = ("epoch", "objective", "miou")
+        metrics = result.metrics or {}
+        write_json(folder / "stopped.json", {key: metrics.get(key) for key in kept})
+
+
+def _last_line(error: BaseException) -> str:
+    """The cause at the end of the traceback that Ray Tune makes a text of."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
+
+
+def _concurrent(wanted: int | None, workers: int, cpus: int, gpus: int) -> int:
+    """Trials side by side: what was asked for, as far as the cluster holds it."""
+    most = (gpus or cpus) // workers if workers > 1 else max(cpus, 1)
+    if most < 1:
+        raise UserError(
+            f"a trial needs {workers} workers, but the cluster has {gpus or cpus} "
+            f"{'GPUs' if gpus else 'CPUs'}; lower train.num_workers or add nodes"
+        )
+    concurrent = wanted or (max(1, gpus // workers) if gpus else 1)
+    if concurrent > most:
+        logger.warning(
+            "--max-concurrent %d is more than the cluster holds (%d CPUs, %d GPUs): %d trials at a "
+            "time, the others wait",
+            concurrent,
+            cpus,
+            gpus,
+            most,
+        )
+    return min(concurrent, most)
+
+
+def _gpu_share(concurrent: int, gpus: int) -> float:
+    """Of a GPU, for each of the trials that run side by side."""
+    return 1 / math.ceil(concurrent / gpus) if gpus else 0.0
+
+
+def _rungs(search: Search, epochs: int) -> tuple[int, ...]:
+    """Epochs after which asha compares trials."""
+    rungs, epoch = [], search.grace_epochs
+    while epoch < epochs:
+        rungs.append(epoch)
+        epoch *= search.reduction
+    return tuple(rungs)
+
+
+def _loggers(options: Options) -> list[tune.Callback]:
+    """TensorBoard's files always; others where they were asked for.
+
+    Raises:
+        UserError: a package is missing; the extra that brings it is named.
+    """
+    callbacks: list[tune.Callback] = [TBXLoggerCallback()]
+    if options.mlflow is not None:
+        _require("mlflow", "--mlflow")
+        from ray.air.integrations.mlflow import MLflowLoggerCallback
+
+        callbacks.append(
+            MLflowLoggerCallback(tracking_uri=options.mlflow, experiment_name="raynef")
+        )
+    if options.wandb is not None:
+        _require("wandb", "--wandb")
+        from ray.air.integrations.wandb import WandbLoggerCallback
+
+        callbacks.append(WandbLoggerCallback(project=options.wandb))
+    return callbacks
+
+
+def _require(package: str, flag: str) -> None:
+    try:
+        __import__(package)
+    except ImportError as error:
+        raise UserError(
+            f"{flag} needs the package {package}: pip install 'raynef[{package}]'"
+        ) from error
+
+
+def _record(
+    space: Space, data: Sequence[DataSet], targets: Sequence[Target], seeds: Sequence[int]
+) -> dict[str, Any]:
+    """What was asked for, as ``raynef table`` reads it."""
+    return {
+        "space": space.plain(),
+        "data": [
+            {"name": d.name, "preset": d.recipe.data.name, "root": d.recipe.data.root} for d in data
+        ],
+        "targets": [{"name": t.name, "preset": t.data.name, "root": t.data.root} for t in targets],
+        "seeds": list(seeds),
+        "environment": environment(),
+    }
+
+
+def _cells(planned: Plan) -> dict[str, Any]:
+    return {
+        "trials": [
+            {"name": trial.name, "about": trial.about, "point": dict(trial.point)}
+            for trial in planned.trials
+        ],
+        "cells": [
+            {
+                "where": dict(cell.where),
+                "seed": cell.seed,
+                "trial": cell.trial,
+                "method": cell.method,
+                "score": cell.score,
+            }
+            for cell in planned.cells
+        ],
+    }
+
+
+def _result(planned: Plan, trials: Trials, out: Path) -> dict[str, Any]:
+    """What became of every trial."""
+    failed, stopped, done = {}, [], 0
+    for trial in planned.trials:
+        folder = out / "trials" / trial.name
+        if (folder / "result.json").is_file():
+            done += 1
+        elif (folder / "error.json").is_file():
+            failed[trial.name] = read_json(folder / "error.json")["error"]
+        elif (folder / "stopped.json").is_file():
+            stopped.append(trial.name)
+    for name, error in failed.items():
+        logger.error("failed: %s: %s", name, error)
+    return {
+        "sweep": str(out),
+        "trials": len(planned.trials),
+        "done": done,
+        "stopped": stopped,
+        "failed": failed,
+        "ok": not failed,
+    }

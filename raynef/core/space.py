@@ -300,7 +300,7 @@ def _axis(key: Any, spec: Any, source: str) -> Axis:
     name = f"{source}: axis {key}"
     if not isinstance(spec, dict) or len(spec) != 1:
         raise UserError(
-            f"{name} must be one word and its values, as {{grid: [1, 2]}}; got {spec!r}"
+            f"{name} must be a word and its values, as {{grid: [1, 2]}}; got {spec!r}"
         )
     ((word, values),) = spec.items()
     if word != "grid" and word not in _DRAWN:

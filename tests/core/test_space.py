@@ -1,0 +1,137 @@
+"""Spaces: what a file may say, and that every mistake in it is named."""
+
+import pytest
+import yaml
+
+from raynef.core.errors import UserError
+from raynef.core.recipe import Recipe
+from raynef.core.space import Axis, Search, read_space, space_names, with_point
+
+SHIPPED = (
+    "ade20k",
+    "alpha",
+    "backbone",
+    "beta",
+    "matching",
+    "objective",
+    "output_dim",
+    "protocol",
+    "search",
+    "zero_shot",
+)
+
+
+def written(tmp_path, **values):
+    path = tmp_path / "space.yaml"
+    path.write_text(yaml.safe_dump({"title": "t", **values}), encoding="utf-8")
+    return str(path)
+
+
+def test_every_table_of_the_paper_has_a_space():
+    assert tuple(space_names()) == SHIPPED
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_spaces_are_whole(name):
+    space = read_space(name)
+    assert space.title
+    assert bool(space.paper) == bool(space.values)
+    if space.values:
+        assert set(space.data) >= {entry["data"] for entry in space.values}
+    # Only Table 8 and the K-means rows were free of labels.
+    assert space.paper_leaked == (bool(space.values) and name != "zero_shot")
+
+
+def test_values_of_table_6():
+    space = read_space("alpha")
+    assert space.axes == (Axis("graph.alpha", "grid", (0, 0.1, 0.3, 0.5, 0.7)),)
+    assert [entry["miou"][2] for entry in space.values] == [38.8, 28.2]
+    assert read_space("tune_spaces/alpha.yaml").axes == space.axes
+
+
+def test_a_search_has_defaults_where_an_axis_is_drawn(tmp_path):
+    space = read_space(written(tmp_path, axes={"train.lr": {"loguniform": ["1e-4", "1e-2"]}}))
+    assert space.search == Search()
+    assert space.axes[0].values == (1e-4, 1e-2)
+    assert read_space("alpha").search is None
+
+
+def test_a_point_makes_a_recipe():
+    point = {"graph.alpha": 0.7, "backbone": "dino_s16"}
+    recipe = with_point(Recipe(), point, source="x")
+    assert (recipe.graph.alpha, recipe.backbone.tap) == (0.7, "keys")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"axis": {}}, r"unknown key axis; did you mean axes\?"),
+        ({"axes": {"graph.alpha": {"grid": []}}}, r"axis graph\.alpha is empty"),
+        ({"axes": {"graph.alpha": [0, 1]}}, r"must be a word and its values"),
+        ({"axes": {"graph.alpha": {"grids": [0]}}}, r"'grids' is none of grid, choice"),
+        ({"axes": {"graph.alfa": {"grid": [0]}}}, r"unknown key graph\.alfa; did you mean"),
+        ({"axes": {"alpha": {"grid": [0]}}}, r"must be a field of a section"),
+        ({"axes": {"graph.alpha": {"grid": [-1]}}}, r"graph\.alpha must be >= 0, got -1"),
+        ({"axes": {"graph.alpha": {"grid": ["x"]}}}, r"graph\.alpha must be of type float"),
+        ({"axes": {"graph.alpha": {"grid": [0, 0]}}}, r"a value stands twice"),
+        ({"axes": {"graph.alpha": {"uniform": [1]}}}, r"uniform takes 2 numbers"),
+        ({"axes": {"graph.alpha": {"uniform": [1, 0]}}}, r"must go from low to high"),
+        ({"axes": {"train.lr": {"loguniform": [0, 1]}}}, r"must start above 0"),
+        ({"axes": {"backbone": {"grid": ["vit_huge"]}}}, r"'vit_huge' is neither"),
+        ({"axes": {"train.seed": {"grid": [0, 1]}}}, r"train\.seed is no axis"),
+        (
+            {"set": {"graph.alpha": 1}, "axes": {"graph.alpha": {"grid": [0]}}},
+            r"both an axis and set",
+        ),
+        ({"set": {"graph.alfa": 1}}, r"unknown key graph\.alfa"),
+        ({"methods": ["magic"]}, r"'magic' is none of kmeans, ours"),
+        ({"methods": []}, r"methods is empty"),
+        ({"metrics": ["f1"]}, r"'f1' is none of accuracy, miou"),
+        ({"data": ["cityscape"]}, r"'cityscape' is none of"),
+        ({"rows": ["graph.alpha"]}, r"told apart by data, method, metric, target; got 'graph"),
+        ({"rows": ["metric"], "columns": "metric"}, r"in rows and in columns"),
+        ({"seeds": [0.5]}, r"seeds must be a list of whole numbers"),
+        ({"search": {"num_samples": 2}}, r"no axis is drawn"),
+        (
+            {"axes": {"graph.alpha": {"uniform": [0, 1]}}, "search": {"metric": "loss"}},
+            r"search\.metric must be one of objective, miou",
+        ),
+        (
+            {"axes": {"graph.alpha": {"uniform": [0, 1]}}, "search": {"samples": 3}},
+            r"search: unknown key samples",
+        ),
+        (
+            {
+                "axes": {"graph.alpha": {"grid": [0, 1]}},
+                "columns": "graph.alpha",
+                "values": [{"miou": [1, 2, 3]}],
+            },
+            r"miou must be 2 numbers",
+        ),
+        ({"values": [{"datas": "x", "miou": 1}]}, r"values: unknown key datas"),
+        ({"title": ""}, r"title must be a text"),
+        ({"clusters": "many"}, r"clusters must be classes"),
+    ],
+)
+def test_mistakes_are_named(tmp_path, values, message):
+    with pytest.raises(UserError, match=message):
+        read_space(written(tmp_path, **values))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("alfa", r"neither a \.yaml file nor a space of raynef; did you mean alpha\?"),
+        ("missing.yaml", r"cannot be read"),
+    ],
+)
+def test_a_space_that_is_not_there(name, message):
+    with pytest.raises(UserError, match=message):
+        read_space(name)
+
+
+@pytest.mark.parametrize("text", ["- a\n", "title: [\n"])
+def test_a_file_that_is_no_space(tmp_path, text):
+    (tmp_path / "x.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=r"must be a mapping|is not YAML"):
+        read_space(str(tmp_path / "x.yaml"))

@@ -299,9 +299,7 @@ def _values(entries: Any, source: str) -> tuple[Mapping[str, Any], ...]:
 def _axis(key: Any, spec: Any, source: str) -> Axis:
     name = f"{source}: axis {key}"
     if not isinstance(spec, dict) or len(spec) != 1:
-        raise UserError(
-            f"{name} must be a word and its values, as {{grid: [1, 2]}}; got {spec!r}"
-        )
+        raise UserError(f"{name} must be a word and its values, as {{grid: [1, 2]}}; got {spec!r}")
     ((word, values),) = spec.items()
     if word != "grid" and word not in _DRAWN:
         raise UserError(f"{name}: {word!r} is none of grid, {', '.join(_DRAWN)}")

@@ -137,7 +137,9 @@ class Suggested:
                     "list its values with choice"
                 )
         try:
-            import optuna  # noqa: F401
+            import optuna
+
+            optuna.logging.set_verbosity(optuna.logging.WARNING)
         except ImportError as error:
             raise UserError(
                 "search.algorithm optuna needs the package optuna: pip install 'raynef[optuna]'"
@@ -170,23 +172,22 @@ class Suggested:
         return self._planned([{key: plain(value) for key, value in config.items()}]).trials[0]
 
     def param_space(self) -> dict[str, Any]:
-        return {axis.key: domain(axis) for axis in self._space.axes}
+        return {}  # the searcher has it
 
     def num_samples(self) -> int:
         return self.num_left()
 
     def searcher(self) -> Any:
-        from ray.tune.search.optuna import OptunaSearch
-
         over = self._over()
         unfinished = [p for p in self._begun if self.resolve(p).name not in over]
-        searcher = OptunaSearch(
+        searcher = _searcher_class()(
             metric=self._search.metric,
             mode="max",
             seed=seed_of("optuna", self._seed, len(over)) % (1 << 31),
             points_to_evaluate=[dict(point) for point in unfinished] or None,
         )
-        searcher.set_search_properties(self._search.metric, "max", self.param_space())
+        domains = {axis.key: domain(axis) for axis in self._space.axes}
+        searcher.set_search_properties(self._search.metric, "max", domains)
         for point in self._begun:
             value = over.get(self.resolve(point).name)
             if value is not None:
@@ -219,6 +220,25 @@ class Suggested:
             elif state == "failed":
                 found[name] = None
         return found
+
+
+def _searcher_class() -> type:
+    """Optuna's searcher, which here is silent on results without its metric: mIoU is there at
+    rungs alone, and a failed trial has none."""
+    from ray.tune.search.optuna import OptunaSearch
+
+    class Searcher(OptunaSearch):
+        def on_trial_result(self, trial_id: str, result: dict) -> None:
+            if self.metric in result:
+                super().on_trial_result(trial_id, result)
+
+        def on_trial_complete(
+            self, trial_id: str, result: dict | None = None, error: bool = False
+        ) -> None:
+            known = result is not None and self.metric in result
+            super().on_trial_complete(trial_id, result if known else None, error or not known)
+
+    return Searcher
 
 
 def drawn_points(space: Space, *, seed: int) -> list[dict[str, Any]]:

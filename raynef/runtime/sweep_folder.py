@@ -74,7 +74,9 @@ def open_sweep(path: str | Path) -> SweepFolder:
         raise UserError(f"{path} is no sweep (it has no sweep.json)")
     try:
         record = read_json(path / "sweep.json")
-        record["space"], record["cells"], record["trials"]
-    except (ValueError, KeyError, TypeError) as error:
+        missing = {"space", "cells", "trials", "data", "seeds", "environment"} - record.keys()
+    except (ValueError, AttributeError) as error:
         raise UserError(f"{path / 'sweep.json'} is damaged: {error!r}") from error
+    if missing:
+        raise UserError(f"{path / 'sweep.json'} is damaged: it lacks {', '.join(sorted(missing))}")
     return SweepFolder(path, record)

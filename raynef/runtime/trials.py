@@ -28,8 +28,7 @@ from raynef.core.errors import BadImageError, NonFiniteLossError, UserError
 from raynef.core.files import read_json, write_json
 from raynef.core.recipe import Recipe, fingerprint, to_dict
 from raynef.core.sweep import Trial, score_key
-from raynef.eigen.psi import Psi
-from raynef.features.backbone import load_backbone
+from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.images.datasets import open_split
 from raynef.runtime.counting import count
 from raynef.runtime.features import view_side
@@ -40,7 +39,7 @@ from raynef.runtime.session import this_process
 from raynef.runtime.store import store_key
 from raynef.runtime.workers import EpochHook
 from raynef.segmenter import Segmenter
-from raynef.training import Trainer
+from raynef.training import Trainer, build_psi
 
 logger = logging.getLogger("raynef")
 
@@ -206,10 +205,12 @@ def miou_so_far(recipe: Recipe, trainer: Trainer) -> float:
     """Validation mIoU of ψ as it is, by the recipe's protocol without CRF."""
     recipe = replace(recipe, evaluate=replace(recipe.evaluate, crf=False))
     images = open_split(recipe.data, recipe.data.val_split)
-    psi: Psi = trainer.psi
+    backbone = load_backbone(recipe.backbone)
+    psi = build_psi(recipe, NUM_TAPS * backbone.dim)  # a copy: what is saved loses its parameters
+    psi.load_state_dict(trainer.psi.state_dict())
     with TemporaryDirectory() as folder:
         Segmenter(
-            load_backbone(recipe.backbone),
+            backbone,
             psi,
             backbone_config=recipe.backbone,
             short_side=recipe.evaluate.short_side,

@@ -13,6 +13,7 @@ import contextlib
 import logging
 import math
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -227,6 +228,7 @@ def _run(
     callbacks: Sequence[tune.Callback],
 ) -> None:
     """Ray Tune over what is left."""
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failures are told below, once
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     recipes = trials.recipes()
@@ -303,17 +305,17 @@ def _note(result: Any, trials: Trials, out: Path) -> None:
         return
     folder = out / "trials" / trials.resolve(result.config).name
     if result.error is not None:
-        note_failure(folder, _last_line(result.error))
+        note_failure(folder, _cause(result.error))
     elif not any((folder / name).is_file() for name in ("result.json", "error.json")):
         kept = ("epoch", "objective", "miou")
         metrics = result.metrics or {}
         write_json(folder / "stopped.json", {key: metrics.get(key) for key in kept})
 
 
-def _last_line(error: BaseException) -> str:
-    """The cause at the end of the traceback that Ray Tune makes a text of."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__
+def _cause(error: BaseException) -> str:
+    """The last exception in the traceback that Ray Tune makes a text of."""
+    named = re.findall(r"^\s*([\w.]+(?:Error|Exception|Interrupt)\b.*)$", str(error), re.MULTILINE)
+    return named[-1] if named else str(error).strip() or type(error).__name__
 
 
 def _concurrent(wanted: int | None, workers: int, cpus: int, gpus: int) -> int:

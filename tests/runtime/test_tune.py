@@ -1,0 +1,417 @@
+"""Sweeps: what is trained, what is shared, what survives, and what the table says."""
+
+import csv
+import dataclasses
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from raynef.cli import tune as command
+from raynef.cli.main import main, parse
+from raynef.core.errors import UserError
+from raynef.core.files import read_json
+from raynef.core.recipe import to_dict
+from raynef.core.space import Axis, Search, Space
+from raynef.core.sweep import DataSet, plan
+from raynef.runtime import features
+from raynef.runtime.session import this_process
+from raynef.runtime.table import write_tables
+from raynef.runtime.train import train
+from raynef.runtime.trials import Job, run_trial
+from raynef.runtime.tune import Options, _cause, _concurrent, _gpu_share, _loggers, _rungs, sweep
+from tests.runtime.conftest import change
+
+ALPHA = Axis("graph.alpha", "grid", (0.0, 0.3))
+
+
+def space(*axes, **fields):
+    fields = {"rows": ("data",), "metrics": ("miou",), **fields}
+    return Space("test", "A test", axes=axes, **fields)
+
+
+@pytest.fixture(scope="module")
+def swept(recipe, local_ray, tmp_path_factory):
+    """Two α, two seeds, K-means and Ours* beside."""
+    out = tmp_path_factory.mktemp("sweep") / "alpha"
+    ablation = space(
+        ALPHA,
+        methods=("kmeans", "ours", "ours_star"),
+        rows=("method",),
+        columns=ALPHA.key,
+        values=({"data": "pascal_context", "method": "ours", "miou": [38.6, 38.8]},),
+        paper="Table 6",
+        paper_leaked=True,
+    )
+    asked = (ablation, [DataSet("sample", recipe)], out)
+    return asked, sweep(*asked, seeds=(0, 1))
+
+
+def times(out, pattern):
+    return {path: path.stat().st_mtime_ns for path in out.glob(pattern)}
+
+
+@pytest.mark.ray
+def test_every_trial_is_done_and_kmeans_is_shared(swept):
+    (_, _, out), result = swept
+    # Two seeds of K-means, which does not see α, and two by two of Ours.
+    assert (result["trials"], result["done"], result["failed"], result["ok"]) == (6, 6, {}, True)
+    kinds = [read_json(path)["kind"] for path in out.glob("trials/*/trial.json")]
+    assert sorted(kinds) == ["kmeans"] * 2 + ["ours"] * 4
+    assert list(out.glob("tune/001/*/events.out.tfevents*"))
+
+
+@pytest.mark.ray
+def test_features_are_made_once_and_results_are_kept(swept):
+    asked, result = swept
+    out = asked[-1]
+    assert len(list((out / "features").iterdir())) == 1
+    before = times(out, "features/*/*.parquet"), times(out, "trials/*/result.json")
+    assert sweep(*asked, seeds=(0, 1)) == result
+    assert (times(out, "features/*/*.parquet"), times(out, "trials/*/result.json")) == before
+
+
+@pytest.mark.ray
+def test_more_seeds_keep_what_is_there(swept, tmp_path):
+    (ablation, data, out), _ = swept
+    less = dataclasses.replace(ablation, methods=("ours",), axes=(Axis(ALPHA.key, "grid", (0.3,)),))
+    before = times(out, "trials/*/result.json")
+    result = sweep(less, data, out, seeds=(0, 1, 2))
+    assert (result["trials"], result["done"]) == (3, 3)
+    after = times(out, "trials/*/result.json")
+    assert {path: after[path] for path in before} == before
+    assert len(after) == len(before) + 1
+    sweep(ablation, data, out, seeds=(0, 1))  # the record that the other tests read
+
+
+@pytest.mark.ray
+def test_a_trial_is_what_raynef_train_makes(swept, recipe, tmp_path):
+    (_, _, out), _ = swept
+    (store,) = (out / "features").iterdir()
+    alone = change(recipe, graph={"alpha": 0.0}, train={"store": str(store), "seed": 1})
+    with this_process():
+        train(alone, tmp_path / "alone")
+    (trial,) = out.glob("trials/sample_ours_alpha=0_seed=1_*")
+
+    def losses(run):
+        return [json.loads(line)["loss"] for line in (run / "steps.jsonl").open()]
+
+    assert losses(trial / "run") == pytest.approx(losses(tmp_path / "alone"), rel=1e-5)
+
+
+@pytest.mark.ray
+def test_the_table(swept):
+    (_, _, out), _ = swept
+    written = write_tables(out)
+    text = Path(written["table"]).read_text()
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    assert lines[0] == "| method | α = 0 | α = 0.3 |"
+    ours = next(line for line in lines if line.startswith("| Ours |"))
+    assert "(38.6†‡)" in ours
+    assert "(38.8†‡)" in ours
+    assert " ± " in ours
+    assert "(trials/sample_ours_alpha=0_seed=0_" in ours
+    assert "[s1](trials/sample_ours_alpha=0_seed=1_" in ours
+    assert "(38" not in next(line for line in lines if line.startswith("| K-means |"))
+    assert all((out / run).is_dir() for run in _links(text))
+    assert "In brackets: Table 6." in text
+    rows = list(csv.DictReader(Path(written["csv"]).read_text().splitlines()))
+    assert len(rows) == 2 * 2 * 3
+    kept = next(r for r in rows if (r["method"], r[ALPHA.key], r["seed"]) == ("ours", "0.3", "1"))
+    scores = read_json(out / Path(kept["run"]).parent / "result.json")["scores"]
+    assert float(kept["miou"]) == pytest.approx(100 * scores[0]["miou"], abs=1e-3)
+    tex = Path(written["latex"]).read_text()
+    assert "$\\alpha$ = 0.3" in tex
+    assert "$^\\dagger$$^\\ddagger$" in tex
+
+
+def _links(text):
+    import re
+
+    return re.findall(r"\]\(([^)]+)\)", text)
+
+
+@pytest.mark.ray
+def test_a_failed_trial_is_reported_and_ends_nothing(recipe, local_ray, tmp_path):
+    rate = Axis("train.lr", "grid", (1e-3, 1e30))
+    out = tmp_path / "sweep"
+    wild = change(recipe, train={"lr_end": 1e-3})
+    result = sweep(space(rate, columns="train.lr"), [DataSet("sample", wild)], out)
+    assert (result["done"], result["ok"]) == (1, False)
+    (error,) = result["failed"].values()
+    assert "the loss is" in error
+    assert "A lower train.lr usually helps" in error
+    assert "failed" in Path(write_tables(out)["table"]).read_text()
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize("metric", ["objective", "miou"])
+def test_a_search_learns_stops_and_goes_on(recipe, local_ray, tmp_path, metric, caplog):
+    axes = (
+        Axis("graph.alpha", "uniform", (0.0, 1.0)),
+        Axis("eigen.num_eigenfunctions", "choice", (6, 12)),
+    )
+    asked = Search(
+        num_samples=3,
+        algorithm="optuna",
+        metric=metric,
+        grace_epochs=1,
+        reduction=2,
+    )
+    out = tmp_path / "search"
+    data = [DataSet("sample", change(recipe, train={"epochs": 3}))]
+    with caplog.at_level("INFO", logger="raynef"):
+        first = sweep(space(*axes, search=dataclasses.replace(asked, num_samples=2)), data, out)
+    assert ("LABELS" in caplog.text) == (metric == "miou")
+    assert first["done"] + len(first["stopped"]) == 2
+    before = times(out, "trials/*/trial.json")
+    result = sweep(space(*axes, search=asked), data, out)
+    assert result["done"] + len(result["stopped"]) == result["trials"] == 3
+    after = times(out, "trials/*/trial.json")
+    assert {path: after[path] for path in before} == before
+    text = Path(write_tables(out)["table"]).read_text()
+    assert "steered this search" in text
+    assert ("The LABELS" in text) == (metric == "miou")
+
+
+@pytest.mark.ray
+def test_random_points_follow_from_the_seed(recipe, local_ray, tmp_path):
+    from raynef.runtime.draws import drawn_points
+
+    drawn = space(
+        Axis("graph.alpha", "uniform", (0.0, 1.0)),
+        Axis("graph.num_neighbors", "randint", (4, 12)),
+        search=Search(num_samples=3, scheduler="none"),
+    )
+    points = drawn_points(drawn, seed=0)
+    assert points == drawn_points(drawn, seed=0) != drawn_points(drawn, seed=1)
+    assert all(
+        type(p["graph.num_neighbors"]) is int and 4 <= p["graph.num_neighbors"] < 12 for p in points
+    )
+    assert len({p["graph.alpha"] for p in points}) == 3
+
+
+def test_the_backbone_runs_once_for_each_image_and_view(recipe, tmp_path, monkeypatch):
+    """All in this process, so that every call can be counted."""
+    seen = []
+    original = features.FeatureActor.__call__
+
+    def counting(self, unit):
+        seen.extend((unit["view"], image) for image in unit["images"])
+        return original(self, unit)
+
+    monkeypatch.setattr(features.FeatureActor, "__call__", counting)
+    monkeypatch.setattr("raynef.runtime.trials.tune.report", lambda values: None)
+    planned = plan(
+        space(ALPHA, methods=("kmeans", "ours", "ours_star")),
+        [DataSet("sample", recipe)],
+        seeds=(0, 1),
+        points=[{ALPHA.key: 0.0}, {ALPHA.key: 0.3}],
+    )
+    by_name = {trial.name: trial for trial in planned.trials}
+    from raynef.images.datasets import open_split
+    from raynef.runtime.trials import store_of
+
+    with this_process():
+        images = open_split(recipe.data, "train")
+        features.ensure_store(recipe, images, store_of(tmp_path, recipe))
+        for name in by_name:
+            run_trial({"trial": name}, Job(tmp_path, lambda config: by_name[config["trial"]]))
+    assert len(by_name) == 6
+    assert all((tmp_path / "trials" / name / "result.json").is_file() for name in by_name)
+    assert sorted(seen) == [(view, image) for view in range(2) for image in range(10)]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "workers", "cpus", "gpus", "concurrent"),
+    [(None, 1, 8, 0, 1), (4, 1, 8, 0, 4), (64, 1, 2, 0, 2), (None, 1, 16, 4, 4), (8, 1, 16, 4, 8),
+     (None, 2, 16, 4, 2), (5, 2, 6, 0, 3)],
+)  # fmt: skip
+def test_trials_side_by_side(wanted, workers, cpus, gpus, concurrent, caplog):
+    with caplog.at_level("WARNING", logger="raynef"):
+        assert _concurrent(wanted, workers, cpus, gpus) == concurrent
+    assert ("the others wait" in caplog.text) == (wanted is not None and wanted > concurrent)
+
+
+def test_a_trial_that_never_fits_is_refused():
+    with pytest.raises(UserError, match="a trial needs 4 workers, but the cluster has 2 CPUs"):
+        _concurrent(None, 4, 2, 0)
+
+
+def test_shares_rungs_and_causes():
+    assert [_gpu_share(*pair) for pair in ((1, 0), (4, 4), (5, 4), (3, 1))] == [0, 1, 0.5, 1 / 3]
+    assert _rungs(Search(grace_epochs=2, reduction=3), 40) == (2, 6, 18)
+    assert _rungs(Search(grace_epochs=4, reduction=3), 4) == ()
+    text = "Traceback\n  File x\nray.exceptions.RayTaskError(KeyError): y\nKeyError: 'z'\n"
+    assert _cause(RuntimeError(text)) == "KeyError: 'z'"
+
+
+@pytest.mark.parametrize("flag", ["mlflow", "wandb"])
+def test_a_missing_logger_names_its_extra(flag, monkeypatch):
+    monkeypatch.setitem(sys.modules, flag, None)
+    with pytest.raises(UserError, match=rf"--{flag} .* pip install 'raynef\[{flag}\]'"):
+        _loggers(Options(**{flag: "somewhere"}))
+
+
+def test_bad_requests_are_refused_before_anything_is_made(recipe, tmp_path):
+    data = DataSet("sample", recipe)
+    for asked, message in (
+        (([],), "a sweep needs a data set"),
+        (([data, data],), "two data sets have the name sample"),
+    ):
+        with pytest.raises(UserError, match=message):
+            sweep(space(ALPHA), *asked, tmp_path / "out")
+    with pytest.raises(UserError, match=r"--targets cityscapes=DIR"):
+        sweep(space(targets=("cityscapes",)), [data], tmp_path / "out")
+    search = space(Axis("graph.alpha", "uniform", (0, 1)), search=Search())
+    with pytest.raises(UserError, match="one data set and one seed"):
+        sweep(search, [data], tmp_path / "out", seeds=(0, 1))
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.tex").touch()
+    with pytest.raises(UserError, match="not empty and no sweep"):
+        sweep(space(ALPHA), [data], tmp_path / "full")
+    wrong = dataclasses.replace(data, recipe=change(recipe, data={"root": "/nowhere"}))
+    with pytest.raises(UserError, match="/nowhere"):
+        sweep(space(ALPHA), [wrong], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def arguments(*flags):
+    argv = ["tune", *map(str, flags)]
+    return parse(argv), argv[1:]
+
+
+def datasets(monkeypatch, *flags):
+    """What the command hands to the sweep."""
+    caught = {}
+
+    def catch(space, data, out, **options):
+        caught.update(space=space, data=data, **options)
+        raise UserError("caught")
+
+    monkeypatch.setattr("raynef.runtime.tune.sweep", catch)
+    with pytest.raises(UserError, match="caught"):
+        command.run(*arguments(*flags))
+    return caught
+
+
+def test_flags_go_over_the_space_over_presets(monkeypatch, tmp_path):
+    caught = datasets(
+        monkeypatch, "beta", "--out", tmp_path, "--roots", "pascal_context=/p", "folder=/data/msrc",
+        "--train.epochs", 2, "--seeds", 3, 4,
+    )  # fmt: skip
+    paper, folder = caught["data"]
+    assert (paper.name, folder.name) == ("pascal_context", "msrc")
+    assert (paper.recipe.data.root, folder.recipe.data.root) == ("/p", "/data/msrc")
+    assert (paper.recipe.data.crop, folder.recipe.data.crop) == (480, 320)
+    assert {d.recipe.eigen.num_eigenfunctions for d in caught["data"]} == {256}
+    assert {d.recipe.train.epochs for d in caught["data"]} == {2}
+    assert tuple(caught["seeds"]) == (3, 4)
+
+
+def test_a_protocol_is_laid_over_its_data_set(monkeypatch, tmp_path):
+    caught = datasets(monkeypatch, "protocol", "--out", tmp_path, "--roots", "cityscapes=/c")
+    (data,) = caught["data"]
+    assert data.name == "cityscapes"
+    assert data.recipe.data.name == "cityscapes_19"
+    assert (data.recipe.evaluate.protocol, data.recipe.evaluate.window) == ("sliding", 768)
+
+
+def test_one_data_set_by_its_root(monkeypatch, tmp_path):
+    caught = datasets(
+        monkeypatch, "alpha", "--recipe", "cityscapes", "--data.root", "/c", "--out", tmp_path
+    )
+    assert [d.name for d in caught["data"]] == ["cityscapes"]
+    zero = datasets(
+        monkeypatch, "zero_shot", "--roots", "imagenet=/i", "--targets", "cityscapes=/c",
+        "folder=/m", "--out", tmp_path,
+    )  # fmt: skip
+    assert [target.name for target in zero["targets"]] == ["cityscapes", "m"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ((), r"where is the data\? .* --roots pascal_context=DIR cityscapes=DIR"),
+        (("--roots", "msrc"), r"--roots takes PRESET=DIR"),
+        (("--roots", "msrc=/m"), r"neither a \.yaml file nor one of"),
+        (("--roots", "folder=/m", "--data.root", "/m"), r"give one of them"),
+        (("--data.root", "/m", "--graph.alpha", "1"), r"--graph\.alpha is an axis"),
+    ],
+)
+def test_what_a_user_may_get_wrong(tmp_path, capsys, caplog, flags, message):
+    import re
+
+    with pytest.raises(SystemExit) as exit_:
+        main(["tune", "alpha", "--out", str(tmp_path / "out"), *flags])
+    assert exit_.value.code == 2
+    assert re.search(message, capsys.readouterr().err)
+
+
+def test_table_of_what_is_no_sweep(tmp_path, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main(["table", str(tmp_path)])
+    assert exit_.value.code == 2
+    assert "is no sweep" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_trials_that_need_several_workers(recipe, local_ray, tmp_path):
+    """Ray Train within Ray Tune, two trials at a time: the same curves, and no deadlock."""
+    out = tmp_path / "sweep"
+    two = change(recipe, train={"num_workers": 2})
+    asked = space(ALPHA, methods=("ours", "ours_star"), columns=ALPHA.key, rows=("method",))
+    result = sweep(asked, [DataSet("sample", two)], out, options=Options(max_concurrent=2))
+    assert (result["done"], result["ok"]) == (2, True)
+    (store,) = (out / "features").iterdir()
+    alone = change(recipe, graph={"alpha": 0.0}, train={"store": str(store)})
+    with this_process():
+        train(alone, tmp_path / "alone")
+    (trial,) = out.glob("trials/sample_ours_alpha=0_*")
+    ours, theirs = (
+        [json.loads(line)["loss"] for line in (run / "steps.jsonl").open()]
+        for run in (trial / "run", tmp_path / "alone")
+    )
+    assert ours == pytest.approx(theirs, rel=1e-3)
+
+
+@pytest.mark.slow
+def test_killing_the_driver_twice_loses_no_finished_trial(recipe, tmp_path):
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(to_dict(recipe)))
+    (tmp_path / "space.yaml").write_text(
+        yaml.safe_dump(
+            {"title": "t", "axes": {"graph.alpha": {"grid": [0, 0.1, 0.2, 0.3, 0.4, 0.5]}}}
+        )
+    )
+    out = tmp_path / "out"
+    line = [
+        sys.executable, "-m", "raynef", "tune", str(tmp_path / "space.yaml"),
+        "--recipe", str(tmp_path / "recipe.yaml"), "--train.epochs", "6", "--out", str(out),
+    ]  # fmt: skip
+    draws, kept = random.Random(os.getpid()), {}
+    for done_before in (1, 3):
+        driver = subprocess.Popen(line, stderr=subprocess.PIPE, start_new_session=True)
+        deadline = time.monotonic() + 400
+        while len(list(out.glob("trials/*/result.json"))) < done_before:
+            assert driver.poll() is None, driver.stderr.read().decode()
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        time.sleep(draws.uniform(0, 6))
+        driver.send_signal(signal.SIGKILL)
+        driver.wait()
+        found = times(out, "trials/*/result.json")
+        assert {path: found.get(path) for path in kept} == kept
+        kept = found
+    finished = subprocess.run(line, capture_output=True, text=True, check=True)
+    result = json.loads(finished.stdout.splitlines()[-1])
+    assert (result["done"], result["trials"], result["ok"]) == (6, 6, True)
+    found = times(out, "trials/*/result.json")
+    assert {path: found[path] for path in kept} == kept

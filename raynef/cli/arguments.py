@@ -142,7 +142,7 @@ class Tune:
     seeds: tuple[int, ...] = ()
     """Of every point; the space's own if not given."""
     max_concurrent: int | None = None
-    """Trials side by side; by default one for each GPU, or one. More than GPUs share them."""
+    """Trials side by side; by default one for each GPU, or node. More than GPUs share them."""
     mlflow: str | None = None
     """Also log to MLflow, at this tracking address."""
     wandb: str | None = None

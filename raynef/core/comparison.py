@@ -16,13 +16,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from raynef.core.errors import UserError
 from raynef.core.overrides import override
 from raynef.core.presets import load_presets
 from raynef.core.recipe import Evaluate, Recipe
 from raynef.core.storage import is_address
+from raynef.core.yaml_file import read_yaml, require_keys, whole_numbers
 
 COLUMNS = {
     "kmeans": "K-means",
@@ -64,11 +63,8 @@ def read_comparison(path: str | Path) -> tuple[Row, ...]:
         UserError: no such file, or a key, column or value that does not fit, named.
     """
     path, source = Path(path), str(path)
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{source} cannot be read: {error}") from error
-    _require_keys(values, {"recipe", "set", "columns", "rows"}, source)
+    values = read_yaml(path, source=source)
+    require_keys(values, {"recipe", "set", "columns", "rows"}, source=source)
     presets = values.get("recipe", "folder")
     base = load_presets([presets] if isinstance(presets, str) else presets)
     base = override(base, values.get("set") or {}, source=source)
@@ -85,7 +81,7 @@ def read_comparison(path: str | Path) -> tuple[Row, ...]:
 
 def _row(row: Any, base: Recipe, columns: Any, path: Path, number: int) -> Row:
     source = f"{path}, row {number}"
-    _require_keys(row, {"name", "set", "evaluate", "seeds", "columns"}, source)
+    require_keys(row, {"name", "set", "evaluate", "seeds", "columns"}, source=source)
     recipe = override(base, row.get("set") or {}, source=source)
     fields = {f"evaluate.{name}": value for name, value in (row.get("evaluate") or {}).items()}
     evaluated = override(recipe, fields, source=source)
@@ -93,26 +89,15 @@ def _row(row: Any, base: Recipe, columns: Any, path: Path, number: int) -> Row:
     for column in columns:
         if column not in COLUMNS:
             raise UserError(f"{source}: {column!r} is no column; there are {', '.join(COLUMNS)}")
-    seeds = row.get("seeds", [recipe.train.seed])
-    if not isinstance(seeds, list) or not seeds or not all(type(seed) is int for seed in seeds):
-        raise UserError(f"{source}: seeds must be a list of whole numbers, got {seeds!r}")
     if not isinstance(row.get("name"), str):
         raise UserError(f"{source}: name must be a text, got {row.get('name')!r}")
     return Row(
         name=row["name"],
         recipe=_from(path.parent, recipe),
         evaluate=evaluated.evaluate,
-        seeds=tuple(seeds),
+        seeds=whole_numbers(row.get("seeds", [recipe.train.seed]), "seeds", source=source),
         columns=tuple(columns),
     )
-
-
-def _require_keys(values: Any, allowed: set[str], source: str) -> None:
-    if not isinstance(values, dict):
-        raise UserError(f"{source} must be a mapping, got {values!r}")
-    for key in values:
-        if key not in allowed:
-            raise UserError(f"{source}: unknown key {key}. Allowed: {', '.join(sorted(allowed))}")
 
 
 def _from(folder: Path, recipe: Recipe) -> Recipe:

@@ -20,16 +20,14 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import resources
-from pathlib import Path
 from typing import Any, Literal, get_args
-
-import yaml
 
 from raynef.core.comparison import COLUMNS
 from raynef.core.errors import UserError
 from raynef.core.overrides import override
 from raynef.core.presets import preset_names, with_presets
 from raynef.core.recipe import Recipe
+from raynef.core.yaml_file import parse_yaml, read_yaml, require_keys, whole_numbers
 
 BACKBONE = "backbone"
 """The axis whose values are presets of backbones, or .yaml files with such a section."""
@@ -171,9 +169,8 @@ def read_space(name: str) -> Space:
     Raises:
         UserError: no such space, or an unknown key, an empty axis or an impossible value, named.
     """
-    values = _mapping_of(name)
     source = f"space {name}"
-    _require_keys(values, _KEYS, source)
+    values = _values_of(name, source)
     axes = tuple(_axis(key, spec, source) for key, spec in _mapping(values, "axes", source).items())
     fields = _mapping(values, "set", source)
     search = _search(values.get("search"), axes, source)
@@ -192,7 +189,7 @@ def read_space(name: str) -> Space:
         metrics=_names(values, "metrics", METRICS, source, allowed=METRICS),
         rows=_names(values, "rows", ("method",), source),
         columns=_text(values.get("columns", "metric"), "columns", source),
-        seeds=_seeds(values.get("seeds", [0]), source),
+        seeds=whole_numbers(values.get("seeds", [0]), "seeds", source=source),
         values=_values(values.get("values", []), source),
         search=search,
     )
@@ -215,15 +212,12 @@ def with_point(recipe: Recipe, point: Mapping[str, Any], *, source: str) -> Reci
     )
 
 
-def _mapping_of(name: str) -> dict[str, Any]:
+def _values_of(name: str, source: str) -> dict[str, Any]:
     if name.endswith((".yaml", ".yml")):
-        try:
-            text = Path(name).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"space {name} cannot be read: {error}") from error
+        values = read_yaml(name, source=source)
     elif name in space_names():
         file = resources.files("raynef") / f"tune_spaces/{name}.yaml"
-        text = file.read_text(encoding="utf-8")
+        values = parse_yaml(file.read_text(encoding="utf-8"), source=source)
     else:
         near = difflib.get_close_matches(name, space_names(), n=1)
         hint = f"; did you mean {near[0]}?" if near else "."
@@ -231,25 +225,8 @@ def _mapping_of(name: str) -> dict[str, Any]:
             f"{name!r} is neither a .yaml file nor a space of raynef{hint} There are "
             f"{', '.join(space_names())}"
         )
-    try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UserError(f"space {name} is not YAML: {error}") from error
-    if not isinstance(values, dict):
-        raise UserError(f"space {name} must be a mapping, got {values!r}")
+    require_keys(values, _KEYS, source=source)
     return values
-
-
-def _require_keys(values: Any, allowed: set[str], source: str) -> None:
-    if not isinstance(values, dict):
-        raise UserError(f"{source} must be a mapping, got {values!r}")
-    for key in values:
-        if key not in allowed:
-            near = difflib.get_close_matches(str(key), allowed, n=1)
-            guess = f"; did you mean {near[0]}?" if near else "."
-            raise UserError(
-                f"{source}: unknown key {key}{guess} Allowed: {', '.join(sorted(allowed))}"
-            )
 
 
 def _mapping(values: dict[str, Any], key: str, source: str) -> dict[str, Any]:
@@ -282,12 +259,6 @@ def _names(
         if allowed is not None and name not in allowed:
             raise UserError(f"{source}: {key}: {name!r} is none of {', '.join(allowed)}")
     return tuple(names)
-
-
-def _seeds(seeds: Any, source: str) -> tuple[int, ...]:
-    if not isinstance(seeds, list) or not seeds or not all(type(seed) is int for seed in seeds):
-        raise UserError(f"{source}: seeds must be a list of whole numbers, got {seeds!r}")
-    return tuple(seeds)
 
 
 def _values(entries: Any, source: str) -> tuple[Mapping[str, Any], ...]:
@@ -336,7 +307,7 @@ def _search(values: Any, axes: Sequence[Axis], source: str) -> Search | None:
     if not drawn:
         raise UserError(f"{source}: search is set, but no axis is drawn (all are grid)")
     allowed = {field.name for field in Search.__dataclass_fields__.values()}
-    _require_keys(values, allowed, f"{source}: search")
+    require_keys(values, allowed, source=f"{source}: search")
     for name, kind in (("num_samples", 1), ("grace_epochs", 1), ("reduction", 2)):
         value = values.get(name, kind)
         if type(value) is not int or value < kind:

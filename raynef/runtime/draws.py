@@ -21,8 +21,6 @@ Point = Mapping[str, Any]
 class Trials(Protocol):
     """Where Ray Tune's trials come from."""
 
-    reads_stores: bool
-
     def plan(self) -> Plan:
         """All trials that are known, and their cells."""
         ...
@@ -78,7 +76,6 @@ class Listed:
         self._left = [
             name for name in self._trials if state_of(out, name) not in ("done", "stopped")
         ]
-        self.reads_stores = any(t.kind in ("kmeans", "probe") for t in planned.trials)
 
     def plan(self) -> Plan:
         return self._plan
@@ -120,8 +117,6 @@ class Suggested:
         out: folder of the sweep.
         seed: of Optuna's draws.
     """
-
-    reads_stores = False
 
     def __init__(
         self, space: Space, planned: Callable[[Sequence[Point]], Plan], out: Path, *, seed: int

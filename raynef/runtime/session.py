@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import math
 import os
 import shutil
 import tempfile
@@ -169,6 +170,17 @@ def feature_actors(*, workers: int = 0) -> FeatureActors:
     return FeatureActors(
         1 if workers else len(_cpu_nodes()), num_cpus=1, num_gpus=0, threads=threads
     )
+
+
+def threads_of_each(jobs: int) -> int:
+    """Threads for each of some jobs that run side by side, spread over the nodes."""
+    a_node = math.ceil(jobs / len(_cpu_nodes()))
+    return max(1, int(min(_cpus_per_node(), os.cpu_count() or 1)) // a_node)
+
+
+def nodes_in_cluster() -> int:
+    """Nodes that have a CPU to give."""
+    return len(_cpu_nodes())
 
 
 def gpus_in_cluster() -> int:

@@ -123,7 +123,7 @@ def store_of(out: Path, recipe: Recipe) -> Path:
 
 def _work(trial: Trial, folder: Path, job: Job) -> dict[str, Any]:
     recipe = trial.recipe
-    if recipe.train.features == "stored" or trial.kind in ("kmeans", "probe"):
+    if recipe.train.features == "stored":
         store = str(store_of(job.out, recipe))
         recipe = replace(recipe, train=replace(recipe.train, store=store))
     if not job.on_workers:
@@ -138,7 +138,11 @@ def _work(trial: Trial, folder: Path, job: Job) -> dict[str, Any]:
             folder / "run",
             callbacks=[_report_to_tune(recipe.train.epochs)],
         )
-    task = ray.remote(_make_and_score_alone).options(num_cpus=1, num_gpus=1 if job.gpus else 0)
+    task = ray.remote(_make_and_score_alone).options(
+        num_cpus=1,
+        num_gpus=1 if job.gpus else 0,
+        scheduling_strategy="DEFAULT",  # not within the little that the trial itself holds
+    )
     return ray.get(task.remote(trial, recipe, folder, job.threads))
 
 

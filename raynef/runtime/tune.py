@@ -34,7 +34,12 @@ from raynef.runtime.board import Board
 from raynef.runtime.draws import Listed, Suggested, Trials, drawn_points
 from raynef.runtime.features import ensure_store, fitting_backbone
 from raynef.runtime.run import environment
-from raynef.runtime.session import gpus_in_cluster, ray_session
+from raynef.runtime.session import (
+    gpus_in_cluster,
+    nodes_in_cluster,
+    ray_session,
+    threads_of_each,
+)
 from raynef.runtime.train import cpus_needed
 from raynef.runtime.trials import Job, note_failure, run_trial, store_of
 
@@ -56,7 +61,7 @@ class Options:
     """How a sweep runs, apart from what it finds.
 
     Attributes:
-        max_concurrent: trials side by side; by default one for each GPU, or one.
+        max_concurrent: trials side by side; by default one for each GPU, or for each node.
         address: of a Ray cluster.
         mlflow: tracking address of MLflow, or None.
         wandb: project of Weights & Biases, or None.
@@ -206,7 +211,7 @@ def _make_features(trials: Trials, out: Path) -> None:
     """Every store that a trial needs, once; trials whose features cannot be made have failed."""
     stores: dict[Path, str | None] = {}
     for recipe in trials.recipes():
-        if recipe.train.features == "streamed" and not trials.reads_stores:
+        if recipe.train.features == "streamed":
             continue
         try:
             path = store_of(out, recipe)
@@ -236,9 +241,11 @@ def _run(
     epochs = max(recipe.train.epochs for recipe in recipes)
     cpus = ray.cluster_resources().get("CPU", 1)
     gpus = gpus_in_cluster()
-    concurrent = _concurrent(options.max_concurrent, workers, int(cpus), gpus)
-    threads = max(1, int(min(cpus, os.cpu_count() or 1)) // concurrent)
-    share = _gpu_share(concurrent, gpus) if workers == 1 else 1.0
+    concurrent = _concurrent(
+        options.max_concurrent, workers, int(cpus), gpus, nodes=nodes_in_cluster()
+    )
+    threads = threads_of_each(concurrent)
+    share = _gpu_share(concurrent if workers == 1 else 1, gpus)
     rungs = ()
     scheduler = None
     if search is not None and search.scheduler == "asha":
@@ -260,13 +267,11 @@ def _run(
         out=out,
         resolve=trials.resolve,
         threads=threads,
-        gpus=min(1.0, gpus) and share,
+        gpus=share,
         on_workers=workers > 1,
         rungs=rungs,
     )
-    resources = (
-        {"CPU": 0.01} if workers > 1 else {"CPU": threads if not gpus else 1, "GPU": job.gpus}
-    )
+    resources = {"CPU": 0.01} if workers > 1 else {"CPU": 1 if gpus else threads, "GPU": share}
     board = Board(
         lambda config: trials.resolve(config).about,
         total=trials.total(),
@@ -318,7 +323,7 @@ def _cause(error: BaseException) -> str:
     return named[-1] if named else str(error).strip() or type(error).__name__
 
 
-def _concurrent(wanted: int | None, workers: int, cpus: int, gpus: int) -> int:
+def _concurrent(wanted: int | None, workers: int, cpus: int, gpus: int, *, nodes: int) -> int:
     """Trials side by side: what was asked for, as far as the cluster holds it."""
     most = (gpus or cpus) // workers if workers > 1 else max(cpus, 1)
     if most < 1:
@@ -326,7 +331,7 @@ def _concurrent(wanted: int | None, workers: int, cpus: int, gpus: int) -> int:
             f"a trial needs {workers} workers, but the cluster has {gpus or cpus} "
             f"{'GPUs' if gpus else 'CPUs'}; lower train.num_workers or add nodes"
         )
-    concurrent = wanted or (max(1, gpus // workers) if gpus else 1)
+    concurrent = wanted or max(1, (gpus or nodes) // workers)
     if concurrent > most:
         logger.warning(
             "--max-concurrent %d is more than the cluster holds (%d CPUs, %d GPUs): %d trials at a "

@@ -59,7 +59,7 @@ def test_scoring_is_apart_from_training(tmp_path):
         ("recipe: folder", "recipe: foldre", "foldre"),
         ("recipe: folder", "resipe: folder", "unknown key resipe"),
         ("rows:", "rows: []\nmore:", "unknown key more"),
-        ("seeds: [0, 1, 2]", "seeds: [0", "cannot be read"),
+        ("seeds: [0, 1, 2]", "seeds: [0", "is not YAML"),
     ],
 )
 def test_a_mistake_is_named(tmp_path, before, after, message):

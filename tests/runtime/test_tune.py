@@ -236,13 +236,13 @@ def test_the_backbone_runs_once_for_each_image_and_view(recipe, tmp_path, monkey
 )  # fmt: skip
 def test_trials_side_by_side(wanted, workers, cpus, gpus, concurrent, caplog):
     with caplog.at_level("WARNING", logger="raynef"):
-        assert _concurrent(wanted, workers, cpus, gpus) == concurrent
+        assert _concurrent(wanted, workers, cpus, gpus, nodes=1) == concurrent
     assert ("the others wait" in caplog.text) == (wanted is not None and wanted > concurrent)
 
 
 def test_a_trial_that_never_fits_is_refused():
     with pytest.raises(UserError, match="a trial needs 4 workers, but the cluster has 2 CPUs"):
-        _concurrent(None, 4, 2, 0)
+        _concurrent(None, 4, 2, 0, nodes=2)
 
 
 def test_shares_rungs_and_causes():

@@ -63,7 +63,7 @@ class Trial:
     Attributes:
         name: of its folder; the same whenever it depends on the same.
         kind: ours, leaked, kmeans or probe.
-        recipe: with its seed; without feature store and protocol.
+        recipe: with its seed; without feature store. Its protocol is that of the first score.
         methods: that are made of it, in order.
         scores: recipes whose ``data`` and ``evaluate`` sections score it.
         about: short, for people.
@@ -199,7 +199,6 @@ def _trial(
     elif kind in _SEES:
         recipe = _seen_by(kind, recipe)
         point = {key: value for key, value in point.items() if _is_seen(kind, key)}
-    recipe = replace(recipe, evaluate=Evaluate())
     point = {key: value for key, value in point.items() if not key.startswith("evaluate.")}
     parts = [dataset.name, kind, *(f"{_short(key)}={_word(v)}" for key, v in point.items())]
     parts.append(f"seed={recipe.train.seed}")
@@ -228,6 +227,7 @@ def _seen_by(kind: str, recipe: Recipe) -> Recipe:
     sections = {name: getattr(recipe, name) for name in _SEES[kind]}
     return Recipe(
         **sections,
+        evaluate=recipe.evaluate,
         eigen=eigen if kind == "kmeans" else Recipe().eigen,
         train=replace(Recipe().train, seed=recipe.train.seed),
     )

@@ -1,7 +1,5 @@
 """The report: one HTML file that needs nothing beside itself."""
 
-from importlib import resources
-
 import numpy as np
 
 from raynef.core.palette import palette
@@ -9,13 +7,10 @@ from raynef.report.charts import charts
 from raynef.report.clusters import cluster_cards
 from raynef.report.details import pairs, recipe_tables, skipped_files
 from raynef.report.gallery import gallery, without_ignored
-from raynef.report.markup import Child, Markup, join, tag
+from raynef.report.markup import Markup, tag
 from raynef.report.records import Report
 from raynef.report.scores import class_names, elsewhere, scores
-from raynef.report.words import quantity, term
-
-# The browser itself refuses whatever is not in this file.
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+from raynef.report.shell import document, page_header, section
 
 
 def render(report: Report) -> str:
@@ -25,7 +20,7 @@ def render(report: Report) -> str:
     names = class_names(report.evaluation)
     leaked, supervised = _leaked(report), bool((report.evaluation or {}).get("supervised"))
     sections = [
-        _section(
+        section(
             "gallery",
             "Gallery",
             "Validation images and what was found in them. A segment is a region of one cluster; "
@@ -34,7 +29,7 @@ def render(report: Report) -> str:
             _no_labels(report),
             empty=("No images are shown yet.", "raynef report", "adds validation images."),
         ),
-        _section(
+        section(
             "scores",
             "Scores",
             "How well the segments match the label files."
@@ -43,7 +38,7 @@ def render(report: Report) -> str:
             elsewhere(report.elsewhere) if report.elsewhere else None,
             empty=("Not scored yet.", "raynef evaluate", "compares the segments with label files."),
         ),
-        _section(
+        section(
             "clusters",
             "Largest clusters",
             "Each card shows image cut-outs around the patches that define one cluster, the most "
@@ -52,7 +47,7 @@ def render(report: Report) -> str:
             cluster_cards(report.clusters, clusters) if report.clusters else None,
             empty=("No clusters are shown yet.", "raynef report", "adds the largest ones."),
         ),
-        _section(
+        section(
             "training",
             "Training",
             "Each chart shows one group of numbers over the training steps; point at it to read "
@@ -60,14 +55,14 @@ def render(report: Report) -> str:
             tag("div", figures, class_="plots") if (figures := charts(report.steps)) else None,
             empty=("No training steps are recorded.", "raynef train", "records them."),
         ),
-        _section(
+        section(
             "recipe",
             "Recipe",
             "Every setting of this run, enough to repeat it.",
             recipe_tables(report.recipe) if report.recipe else None,
             empty=("The recipe was not saved.", "raynef train", "saves it with its result."),
         ),
-        _section(
+        section(
             "environment",
             "Environment",
             "Software and machine that produced these numbers.",
@@ -78,30 +73,11 @@ def render(report: Report) -> str:
     if report.skipped:
         about = "Files that could not be used. They count in no number above."
         files = skipped_files(report.skipped)
-        sections.append(_section("skipped", "Skipped files", about, files, empty=("", "", "")))
-    body = join(_header(report, leaked), tag("main", sections), _footer())
-    head = join(
-        tag("meta", charset="utf-8"),
-        tag("meta", http_equiv="Content-Security-Policy", content=_POLICY),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", name="color-scheme", content="light dark"),
-        tag("title", f"{report.title} · raynef"),
-        tag("style", Markup(_style())),
-    )
-    page = tag("html", tag("head", head), tag("body", body), lang="en")
-    return f"<!doctype html>\n{page}\n"
+        sections.append(section("skipped", "Skipped files", about, files, empty=("", "", "")))
+    return document(report.title, _header(report, leaked), sections)
 
 
 def _header(report: Report, leaked: bool) -> Markup:
-    tiles = [
-        tag(
-            "div",
-            tag("dt", term(key).name),
-            tag("dd", tag("b", quantity(key, value)), tag("span", term(key).meaning or None)),
-            class_="tile text" if isinstance(value, str) and len(value) > 9 else "tile",
-        )
-        for key, value in report.summary.items()
-    ]
     warning = (
         "Labels leaked: train.leak_labels was on, so this run saw the labels while training. Its "
         "scores say nothing about segmentation without labels."
@@ -109,27 +85,13 @@ def _header(report: Report, leaked: bool) -> Markup:
     links = ["Gallery", "Scores", "Clusters", "Training", "Recipe", "Environment"]
     if report.skipped:
         links.append("Skipped")
-    return tag(
-        "header",
-        tag("p", "raynef report", class_="kicker"),
-        tag("h1", report.title),
-        tag("nav", [tag("a", link, href=f"#{link.lower()}") for link in links]),
-        tag("p", warning, class_="warning", role="alert") if leaked else None,
-        tag("dl", tiles, class_="tiles") if tiles else None,
+    return page_header(
+        "raynef report",
+        report.title,
+        links=links,
+        warning=warning if leaked else None,
+        summary=report.summary,
     )
-
-
-def _section(
-    anchor: str, heading: str, about: str, *content: Child, empty: tuple[str, str, str]
-) -> Markup:
-    """A heading, what it shows, and the content; without content the command that adds it."""
-    if any(content):
-        return tag(
-            "section", tag("h2", heading), tag("p", about, class_="about"), content, id=anchor
-        )
-    what, command, adds = empty
-    hint = tag("p", what, " ", tag("code", command), " ", adds, class_="empty")
-    return tag("section", tag("h2", heading), hint, id=anchor)
 
 
 def _no_labels(report: Report) -> Markup | None:
@@ -140,10 +102,6 @@ def _no_labels(report: Report) -> Markup | None:
         return None
     command = tag("code", "raynef evaluate")
     return tag("p", "No label files. ", command, " adds classes and labels.", class_="empty")
-
-
-def _footer() -> Markup:
-    return tag("footer", tag("p", "Made by raynef. This file is complete: it loads nothing."))
 
 
 def _leaked(report: Report) -> bool:
@@ -175,7 +133,3 @@ def _largest_class(report: Report) -> int:
 
 def _largest(index: np.ndarray) -> int:
     return int(index.max()) if index.size else -1
-
-
-def _style() -> str:
-    return resources.files("raynef.report").joinpath("style.css").read_text(encoding="utf-8")

@@ -13,7 +13,7 @@ from raynef.core.files import read_json
 from raynef.core.recipe import Recipe
 from raynef.core.space import Axis, Space
 from raynef.core.sweep import Plan, Trial, grid_of
-from raynef.runtime.trials import note_failure
+from raynef.runtime.trials import first_score, note_failure, result_of
 
 Point = Mapping[str, Any]
 
@@ -58,10 +58,12 @@ class Trials(Protocol):
         ...
 
 
-def state_of(out: Path, name: str) -> str | None:
+def state_of(out: Path, trial: Trial) -> str | None:
     """done, failed, stopped, or None: not run, or not to its end."""
-    folder = out / "trials" / name
-    for state, file in (("done", "result"), ("failed", "error"), ("stopped", "stopped")):
+    if result_of(out, trial) is not None:
+        return "done"
+    folder = out / "trials" / trial.name
+    for state, file in (("failed", "error"), ("stopped", "stopped")):
         if (folder / f"{file}.json").is_file():
             return state
     return None
@@ -74,7 +76,9 @@ class Listed:
         self._plan, self._out = planned, out
         self._trials = {trial.name: trial for trial in planned.trials}
         self._left = [
-            name for name in self._trials if state_of(out, name) not in ("done", "stopped")
+            trial.name
+            for trial in planned.trials
+            if state_of(out, trial) not in ("done", "stopped")
         ]
 
     def plan(self) -> Plan:
@@ -203,11 +207,12 @@ class Suggested:
         """Trials that are done, failed or stopped: the metric that each came to."""
         found: dict[str, float | None] = {}
         for point in self._points_begun():
-            name = self.resolve(point).name
-            state = state_of(self._out, name)
-            if state == "done":
-                result = read_json(self._out / "trials" / name / "result.json")
-                values = {"objective": result.get("objective"), "miou": result["scores"][0]["miou"]}
+            trial = self.resolve(point)
+            name, state = trial.name, state_of(self._out, trial)
+            result = result_of(self._out, trial)
+            if result is not None:
+                miou = first_score(trial, result)["miou"]
+                values = {"objective": result.get("objective"), "miou": miou}
                 found[name] = values[self._search.metric]
             elif state == "stopped":
                 file = self._out / "trials" / name / "stopped.json"

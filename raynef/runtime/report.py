@@ -47,8 +47,8 @@ def write_report(path: str | Path) -> dict[str, Any]:
     evaluation = read_json(run.evaluate_file) if run.evaluate_file.is_file() else None
     split = recipe.data.val_split if evaluation else recipe.data.train_split
     shown = open_split(recipe.data, split)
-    files = _spread(shown.files, _CARD_IMAGES)
-    images = _read(files, shown.label_codes, recipe.evaluate)
+    files = spread(shown.files, _CARD_IMAGES)
+    images = read_images(files, shown.label_codes, recipe.evaluate)
     steps = []
     if run.steps_file.is_file():  # K-means has no steps
         with run.steps_file.open(encoding="utf-8") as lines:
@@ -61,7 +61,7 @@ def write_report(path: str | Path) -> dict[str, Any]:
             environment=record["environment"],
             steps=steps,
             evaluation=evaluation,
-            gallery=_gallery(segmenter, _spread(images, _GALLERY_ROWS)),
+            gallery=gallery_items(segmenter, spread(images, _GALLERY_ROWS)),
             clusters=_cards(segmenter, [image for _, image, _ in images], evaluation),
             skipped=[{"name": n, "reason": r} for n, r in finished["skipped"].items()],
             elsewhere=[read_json(file) for file in sorted(run.path.glob("evaluate-*.json"))],
@@ -87,13 +87,13 @@ def _summary(
     }
 
 
-def _spread(items: Any, count: int) -> list:
+def spread(items: Any, count: int) -> list:
     """At most ``count`` items, evenly from the whole sequence."""
     picks = np.unique(np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int))
     return [items[pick] for pick in picks]
 
 
-def _read(
+def read_images(
     files: list[ImageFile], codes: tuple[int, ...] | None, config: Evaluate
 ) -> list[tuple[str, np.ndarray, np.ndarray | None]]:
     """(name, image, label or None) as the backbone sees it; unreadable files are left out."""
@@ -112,7 +112,7 @@ def _read(
     return read
 
 
-def _gallery(
+def gallery_items(
     segmenter: Segmenter, images: list[tuple[str, np.ndarray, np.ndarray | None]]
 ) -> list[GalleryItem]:
     items = []

@@ -34,7 +34,7 @@ from raynef.runtime.counting import count
 from raynef.runtime.features import view_side
 from raynef.runtime.methods import make, score
 from raynef.runtime.results import class_names, name_and_score
-from raynef.runtime.run import git_commit
+from raynef.runtime.run import RunFolder, git_commit
 from raynef.runtime.session import this_process
 from raynef.runtime.store import store_key
 from raynef.runtime.workers import EpochHook
@@ -74,8 +74,9 @@ def run_trial(config: dict[str, Any], job: Job) -> None:
     trial = job.resolve(config)
     folder = job.out / "trials" / trial.name
     logger.setLevel(logging.INFO)
-    if (folder / "result.json").is_file():  # drawn twice
-        tune.report(_last_report(trial, read_json(folder / "result.json")))
+    known = result_of(job.out, trial)
+    if known is not None:  # drawn twice
+        tune.report(_last_report(trial, known))
         return
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock").acquire(timeout=_HELD_S):
@@ -89,6 +90,7 @@ def run_trial(config: dict[str, Any], job: Job) -> None:
             tune.report({"failed": True})
             return
         result["seconds"] = round(time.monotonic() - started, 2)
+        result["scores"] += _other_scores(folder, result["scores"])
         write_json(folder / "result.json", result)
     tune.report(_last_report(trial, result))
 
@@ -110,6 +112,26 @@ def _note_trial(trial: Trial, folder: Path) -> None:
     )
 
 
+def result_of(out: Path, trial: Trial) -> dict[str, Any] | None:
+    """The result of a trial, once it has every score that is asked for."""
+    file = out / "trials" / trial.name / "result.json"
+    if not file.is_file():
+        return None
+    result = read_json(file)
+    have = {(found["method"], found["score"]) for found in result["scores"]}
+    wanted = {(method, score_key(scored)) for method in trial.methods for scored in trial.scores}
+    return result if wanted <= have else None
+
+
+def _other_scores(folder: Path, scores: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What an earlier sweep scored besides."""
+    if not (folder / "result.json").is_file():
+        return []
+    new = {(found["method"], found["score"]) for found in scores}
+    earlier = read_json(folder / "result.json")["scores"]
+    return [found for found in earlier if (found["method"], found["score"]) not in new]
+
+
 def note_failure(folder: Path, error: str) -> None:
     """Write down why a trial failed."""
     write_json(folder / "error.json", {"error": error, "time": time.strftime("%FT%T%z")})
@@ -126,6 +148,8 @@ def _work(trial: Trial, folder: Path, job: Job) -> dict[str, Any]:
     if recipe.train.features == "stored":
         store = str(store_of(job.out, recipe))
         recipe = replace(recipe, train=replace(recipe.train, store=store))
+    if (folder / "run" / "run.json").is_file():  # begun by a sweep that scored otherwise
+        recipe = replace(recipe, evaluate=RunFolder(folder / "run").recipe().evaluate)
     if not job.on_workers:
         torch.set_num_threads(job.threads)
         with this_process():
@@ -182,11 +206,17 @@ def _make_and_score(
 
 def _last_report(trial: Trial, result: dict[str, Any]) -> dict[str, Any]:
     """What Ray Tune hears at the end; the last epoch is reported here, with its scores."""
-    first = result["scores"][0]
+    first = first_score(trial, result)
     values = {"miou": first["miou"], "accuracy": first["accuracy"], "done_trial": True}
     if "objective" in result:
         values["objective"] = result["objective"]
     return {"epoch": trial.recipe.train.epochs, **values}
+
+
+def first_score(trial: Trial, result: dict[str, Any]) -> dict[str, Any]:
+    """Of the first method by the first protocol."""
+    key = (trial.methods[0], score_key(trial.scores[0]))
+    return next(s for s in result["scores"] if (s["method"], s["score"]) == key)
 
 
 class _Reporting:

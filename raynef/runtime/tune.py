@@ -31,7 +31,7 @@ from raynef.core.space import Search, Space
 from raynef.core.sweep import DataSet, Plan, Target, plan
 from raynef.images.datasets import open_split
 from raynef.runtime.board import Board
-from raynef.runtime.draws import Listed, Suggested, Trials, drawn_points
+from raynef.runtime.draws import Listed, Suggested, Trials, drawn_points, state_of
 from raynef.runtime.features import ensure_store, fitting_backbone
 from raynef.runtime.run import environment
 from raynef.runtime.session import (
@@ -125,7 +125,7 @@ def sweep(
                     _run(trials, space.search, out, options, callbacks)
         done = trials.plan()
         write_json(out / "sweep.json", {**record, **_cells(done)})
-    return _result(done, trials, out)
+    return _result(done, out)
 
 
 def _opened(dataset: DataSet) -> DataSet:
@@ -301,10 +301,10 @@ def _run(
         ),
     )
     for result in tuner.fit():
-        _note(result, trials, out)
+        _note(result, trials, out, may_stop=scheduler is not None)
 
 
-def _note(result: Any, trials: Trials, out: Path) -> None:
+def _note(result: Any, trials: Trials, out: Path, *, may_stop: bool) -> None:
     """Write down what became of a trial, where it could not do so itself."""
     if result.config is None:
         return
@@ -312,9 +312,12 @@ def _note(result: Any, trials: Trials, out: Path) -> None:
     if result.error is not None:
         note_failure(folder, _cause(result.error))
     elif not any((folder / name).is_file() for name in ("result.json", "error.json")):
-        kept = ("epoch", "objective", "miou")
         metrics = result.metrics or {}
-        write_json(folder / "stopped.json", {key: metrics.get(key) for key in kept})
+        if may_stop and "epoch" in metrics:
+            kept = ("epoch", "objective", "miou")
+            write_json(folder / "stopped.json", {key: metrics.get(key) for key in kept})
+        else:
+            note_failure(folder, "it ended without a result; see log.txt in its run")
 
 
 def _cause(error: BaseException) -> str:
@@ -423,16 +426,15 @@ def _cells(planned: Plan) -> dict[str, Any]:
     }
 
 
-def _result(planned: Plan, trials: Trials, out: Path) -> dict[str, Any]:
+def _result(planned: Plan, out: Path) -> dict[str, Any]:
     """What became of every trial."""
     failed, stopped, done = {}, [], 0
     for trial in planned.trials:
-        folder = out / "trials" / trial.name
-        if (folder / "result.json").is_file():
-            done += 1
-        elif (folder / "error.json").is_file():
-            failed[trial.name] = read_json(folder / "error.json")["error"]
-        elif (folder / "stopped.json").is_file():
+        state = state_of(out, trial)
+        done += state == "done"
+        if state == "failed":
+            failed[trial.name] = read_json(out / "trials" / trial.name / "error.json")["error"]
+        elif state == "stopped":
             stopped.append(trial.name)
     for name, error in failed.items():
         logger.error("failed: %s: %s", name, error)

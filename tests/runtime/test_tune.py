@@ -22,6 +22,7 @@ from raynef.core.recipe import to_dict
 from raynef.core.space import Axis, Search, Space
 from raynef.core.sweep import DataSet, plan
 from raynef.runtime import features
+from raynef.runtime.run import RunFolder
 from raynef.runtime.session import this_process
 from raynef.runtime.table import write_tables
 from raynef.runtime.train import train
@@ -89,6 +90,21 @@ def test_more_seeds_keep_what_is_there(swept, tmp_path):
     assert {path: after[path] for path in before} == before
     assert len(after) == len(before) + 1
     sweep(ablation, data, out, seeds=(0, 1))  # the record that the other tests read
+
+
+@pytest.mark.ray
+def test_another_protocol_scores_what_is_there(recipe, local_ray, tmp_path):
+    out, data = tmp_path / "sweep", DataSet("sample", recipe)
+    assert sweep(space(), [data], out)["done"] == 1
+    (trial,) = out.glob("trials/*")
+    assert RunFolder(trial / "run").recipe().evaluate == recipe.evaluate
+    before = times(trial, "run/train.json")
+    whole = change(recipe, evaluate={"protocol": "whole", "short_side": 48})
+    assert sweep(space(), [dataclasses.replace(data, recipe=whole)], out)["done"] == 1
+    assert times(trial, "run/train.json") == before
+    assert len(list((trial / "run").glob("score-*.json"))) == 2
+    text = Path(write_tables(out)["table"]).read_text()
+    assert "| sample | [" in text
 
 
 @pytest.mark.ray

@@ -1,0 +1,149 @@
+"""What the report of a sweep is made of. Plain values, as ``records`` holds them for a run."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from raynef.report.ablation import Grid
+
+
+@dataclass(frozen=True)
+class AxisPoint:
+    """Scores at one value of an axis: one for each seed, 0 to 1."""
+
+    at: float
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class AxisLine:
+    """Scores along an axis.
+
+    Attributes:
+        name: in the legend.
+        points: in any order.
+        paper: the paper's scores at the same places; None where it has none.
+    """
+
+    name: str
+    points: tuple[AxisPoint, ...]
+    paper: "AxisLine | None" = None
+
+
+@dataclass(frozen=True)
+class AxisPlot:
+    """One metric over one axis.
+
+    Attributes:
+        axis: its name.
+        metric: its name; values are drawn in percent.
+        lines: one for each method and data set.
+        ticks: values that the axis can take; empty where they are drawn from a range.
+        log: whether the axis is logarithmic.
+        joined: points are joined to lines; a search has dots instead.
+    """
+
+    axis: str
+    metric: str
+    lines: tuple[AxisLine, ...]
+    ticks: tuple[float, ...] = ()
+    log: bool = False
+    joined: bool = True
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A trial's training: one mapping for each step, as ``steps.jsonl`` has them."""
+
+    name: str
+    steps: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class TrialMap:
+    """What one trial found in an image: int [H, W], classes (-1: none) or else clusters."""
+
+    name: str
+    index: np.ndarray
+    classes: bool
+
+
+@dataclass(frozen=True)
+class SweepImage:
+    """One validation image, uint8 [H, W, 3], with what several trials found in it."""
+
+    name: str
+    image: np.ndarray
+    maps: tuple[TrialMap, ...]
+
+    def __post_init__(self) -> None:
+        for found in self.maps:
+            if found.index.shape != self.image.shape[:2]:
+                raise ValueError(
+                    f"sweep image {self.name!r}: the map of {found.name} must be [H, W] = "
+                    f"{list(self.image.shape[:2])} as the image, got {list(found.index.shape)}"
+                )
+
+
+@dataclass(frozen=True)
+class TrialScore:
+    """One score of a trial: what was scored, metrics 0 to 1, and the run's folder."""
+
+    name: str
+    values: Mapping[str, float]
+    run: str
+    leaked: bool = False
+
+
+@dataclass(frozen=True)
+class TrialEntry:
+    """A trial in the list of all.
+
+    Attributes:
+        name: of its folder.
+        about: short, for people.
+        state: done, failed, damaged, stopped …, not finished or not run.
+        scores: none where there are none yet.
+        seconds: that it took, with scoring; None where that is not known.
+        error: why it failed.
+    """
+
+    name: str
+    about: str
+    state: str
+    scores: tuple[TrialScore, ...] = ()
+    seconds: float | None = None
+    error: str | None = None
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it needs someone to look at it."""
+        return self.state in ("failed", "damaged")
+
+
+@dataclass(frozen=True)
+class SweepReport:
+    """Everything on the page of a sweep, finished or not.
+
+    Attributes:
+        grid: the table.
+        plots: of the axes that are numbers.
+        curves: of the trials that have steps.
+        num_without_curve: trials that train but have none.
+        images: rows of the gallery.
+        gallery_note: why there are none, or fewer; None where nothing is amiss.
+        trials: all, in the order of the sweep.
+        links: from a score's ``run`` to what its link opens, both as seen from the page; a run
+            that is not here is opened as a folder.
+    """
+
+    grid: Grid
+    plots: tuple[AxisPlot, ...] = ()
+    curves: tuple[Curve, ...] = ()
+    num_without_curve: int = 0
+    images: tuple[SweepImage, ...] = ()
+    gallery_note: str | None = None
+    trials: tuple[TrialEntry, ...] = ()
+    links: Mapping[str, str] = field(default_factory=dict)

@@ -89,17 +89,21 @@ def train_loop(config: dict[str, Any], worker: Worker) -> None:
 
 
 def epoch_summary(recipe: Recipe, history: list[dict[str, Any]]) -> dict[str, float]:
-    """Means over the steps of the last epoch, and ``objective``, which needs no label.
-
-    ``objective`` is −L / (K·(1 + α)): of unit columns u, the share that trace(uᵀκu) has of its
-    upper bound, less the penalty. At most 1, and larger is better; for one K and α it orders runs
-    as L does. Between other K or α it still favours the easier graph: fewer eigenfunctions have
-    larger eigenvalues on the average.
-    """
+    """Means over the steps of the last epoch, and the objective as ``share_of_bound``."""
     last = [step for step in history if step["epoch"] == history[-1]["epoch"]]
     means = {name: sum(step[name] for step in last) / len(last) for name in TERMS}
-    bound = recipe.eigen.num_eigenfunctions * (1 + recipe.graph.alpha)
-    return {"epoch": last[0]["epoch"] + 1, **means, "objective": -means["loss"] / bound}
+    objective = share_of_bound(recipe, means["loss"])
+    return {"epoch": last[0]["epoch"] + 1, **means, "objective": objective}
+
+
+def share_of_bound(recipe: Recipe, loss: float) -> float:
+    """−L / (K·(1 + α)), by which runs are compared without a label.
+
+    Of unit columns u, the share that trace(uᵀκu) has of its upper bound, less the penalty. At most
+    1, and larger is better; for one K and α it orders runs as L does. Between other K or α it
+    favours the easier graph: fewer eigenfunctions have larger eigenvalues on the average.
+    """
+    return -loss / (recipe.eigen.num_eigenfunctions * (1 + recipe.graph.alpha))
 
 
 def load_checkpoint(folder: str | Path) -> State:

@@ -32,6 +32,7 @@ from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.images.datasets import open_split
 from raynef.runtime.counting import count
 from raynef.runtime.features import view_side
+from raynef.runtime.loop import share_of_bound
 from raynef.runtime.methods import make, score
 from raynef.runtime.results import class_names, name_and_score
 from raynef.runtime.run import RunFolder, git_commit
@@ -196,11 +197,9 @@ def _make_and_score(
             where = {"method": method, "score": score_key(scored)}
             scores.append({**found, **where, "run": str(run.relative_to(folder))})
     trained = read_json(folder / "run" / "train.json")
-    terms = trained.get("objective", {})
     result: dict[str, Any] = {"scores": scores, "training_seconds": trained["seconds"]}
-    if terms:
-        bound = recipe.eigen.num_eigenfunctions * (1 + recipe.graph.alpha)
-        result["objective"] = -terms["loss"] / bound
+    if trial.kind in _TRAINED:
+        result["objective"] = share_of_bound(recipe, trained["objective"]["loss"])
     return result
 
 

@@ -209,20 +209,22 @@ def _say_start(space: Space, trials: Trials) -> None:
 
 def _make_features(trials: Trials, out: Path) -> None:
     """Every store that a trial needs, once; trials whose features cannot be made have failed."""
-    stores: dict[Path, str | None] = {}
+    stores: dict[Path, str | None] = {}  # with the error of one that cannot be made
     for recipe in trials.recipes():
         if recipe.train.features == "streamed":
             continue
-        try:
-            path = store_of(out, recipe)
-            if path not in stores:
-                stores[path] = None
+        path = store_of(out, recipe)
+        if path not in stores:
+            stores[path] = None
+            try:
                 fitting_backbone(recipe)
-                images = open_split(recipe.data, recipe.data.train_split)
-                ensure_store(recipe, images, path)
-        except UserError as error:
-            logger.error("features of %s: %s", recipe.backbone.name, error)
-            trials.give_up(recipe, str(error))
+                ensure_store(recipe, open_split(recipe.data, recipe.data.train_split), path)
+            except UserError as mistake:
+                logger.error("features of %s: %s", recipe.backbone.name, mistake)
+                stores[path] = str(mistake)
+        error = stores[path]
+        if error is not None:
+            trials.give_up(recipe, error)
 
 
 def _run(
@@ -246,30 +248,14 @@ def _run(
     )
     threads = threads_of_each(concurrent)
     share = _gpu_share(concurrent if workers == 1 else 1, gpus)
-    rungs = ()
-    scheduler = None
-    if search is not None and search.scheduler == "asha":
-        if search.metric == "miou" and workers > 1:
-            raise UserError(
-                "asha by miou looks at trials while they train, which needs train.num_workers = 1; "
-                "set search.metric to objective, or search.scheduler to none"
-            )
-        rungs = _rungs(search, epochs) if search.metric == "miou" else ()
-        scheduler = ASHAScheduler(
-            time_attr="epoch",
-            metric=search.metric,
-            mode="max",
-            max_t=max(epochs, search.grace_epochs),
-            grace_period=search.grace_epochs,
-            reduction_factor=search.reduction,
-        )
+    scheduler = _scheduler(search, epochs, workers)
     job = Job(
         out=out,
         resolve=trials.resolve,
         threads=threads,
         gpus=share,
         on_workers=workers > 1,
-        rungs=rungs,
+        rungs=_rungs(search, epochs) if search is not None and scheduler is not None else (),
     )
     resources = {"CPU": 0.01} if workers > 1 else {"CPU": 1 if gpus else threads, "GPU": share}
     board = Board(
@@ -290,7 +276,7 @@ def _run(
             max_concurrent_trials=concurrent,
             reuse_actors=scheduler is None and workers == 1,
             trial_name_creator=lambda trial: trials.resolve(trial.config).name,
-            trial_dirname_creator=lambda trial: trials.resolve(trial.config).name[:120],
+            trial_dirname_creator=lambda trial: trials.resolve(trial.config).name[-120:],
         ),
         run_config=tune.RunConfig(
             name=session,
@@ -302,6 +288,25 @@ def _run(
     )
     for result in tuner.fit():
         _note(result, trials, out, may_stop=scheduler is not None)
+
+
+def _scheduler(search: Search | None, epochs: int, workers: int) -> ASHAScheduler | None:
+    """What stops trials that lag behind; None trains all to the end."""
+    if search is None or search.scheduler == "none":
+        return None
+    if search.metric == "miou" and workers > 1:
+        raise UserError(
+            "asha by miou looks at trials while they train, which needs train.num_workers = 1; "
+            "set search.metric to objective, or search.scheduler to none"
+        )
+    return ASHAScheduler(
+        time_attr="epoch",
+        metric=search.metric,
+        mode="max",
+        max_t=max(epochs, search.grace_epochs),
+        grace_period=search.grace_epochs,
+        reduction_factor=search.reduction,
+    )
 
 
 def _note(result: Any, trials: Trials, out: Path, *, may_stop: bool) -> None:
@@ -353,7 +358,9 @@ def _gpu_share(concurrent: int, gpus: int) -> float:
 
 
 def _rungs(search: Search, epochs: int) -> tuple[int, ...]:
-    """Epochs after which asha compares trials."""
+    """Epochs after which asha compares trials by their mIoU; the objective is there at each."""
+    if search.metric != "miou":
+        return ()
     rungs, epoch = [], search.grace_epochs
     while epoch < epochs:
         rungs.append(epoch)

@@ -168,6 +168,31 @@ def test_a_failed_trial_is_reported_and_ends_nothing(recipe, local_ray, tmp_path
 
 
 @pytest.mark.ray
+def test_features_that_cannot_be_made_fail_their_trials_alone(
+    recipe, tiny_weights, local_ray, tmp_path
+):
+    (tmp_path / "good.yaml").write_text(
+        yaml.safe_dump({"backbone": dataclasses.asdict(recipe.backbone)})
+    )
+    torn = tmp_path / "torn.safetensors"
+    torn.write_bytes(tiny_weights.read_bytes()[:1000])
+    (tmp_path / "torn.yaml").write_text(
+        yaml.safe_dump({"backbone": {"name": recipe.backbone.name, "weights": str(torn)}})
+    )
+    files = tuple(str(tmp_path / f"{name}.yaml") for name in ("good", "torn"))
+    out = tmp_path / "sweep"
+    result = sweep(
+        space(Axis("backbone", "grid", files), columns="backbone"),
+        [DataSet("sample", recipe)],
+        out,
+        seeds=(0, 1),
+    )
+    assert (result["trials"], result["done"]) == (4, 2)
+    assert len(result["failed"]) == 2
+    assert all("torn" in name and "torn.safetensors" in e for name, e in result["failed"].items())
+
+
+@pytest.mark.ray
 @pytest.mark.parametrize("metric", ["objective", "miou"])
 def test_a_search_learns_stops_and_goes_on(recipe, local_ray, tmp_path, metric, caplog):
     axes = (
@@ -263,8 +288,9 @@ def test_a_trial_that_never_fits_is_refused():
 
 def test_shares_rungs_and_causes():
     assert [_gpu_share(*pair) for pair in ((1, 0), (4, 4), (5, 4), (3, 1))] == [0, 1, 0.5, 1 / 3]
-    assert _rungs(Search(grace_epochs=2, reduction=3), 40) == (2, 6, 18)
-    assert _rungs(Search(grace_epochs=4, reduction=3), 4) == ()
+    assert _rungs(Search(metric="miou", grace_epochs=2, reduction=3), 40) == (2, 6, 18)
+    assert _rungs(Search(metric="miou", grace_epochs=4, reduction=3), 4) == ()
+    assert _rungs(Search(metric="objective"), 40) == ()
     text = "Traceback\n  File x\nray.exceptions.RayTaskError(KeyError): y\nKeyError: 'z'\n"
     assert _cause(RuntimeError(text)) == "KeyError: 'z'"
 

@@ -22,6 +22,7 @@ from raynef.cli.arguments import (
     DataCheck,
     DataTools,
     Demo,
+    Distill,
     Evaluate,
     Extract,
     Predict,
@@ -31,6 +32,7 @@ from raynef.cli.arguments import (
     Tune,
 )
 from raynef.cli.paths import absolute_paths
+from raynef.cli.tune import Sweep, read_sweep, run_sweep
 from raynef.core.errors import BadImageError, NonFiniteLossError, UserError
 from raynef.core.presets import load_presets, with_presets
 from raynef.core.recipe import Data, Recipe, check
@@ -58,7 +60,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def _run(argv: list[str]) -> int:
     try:
-        result = _dispatch(parse(argv), argv)
+        result = _dispatch(parse(argv))
     except KeyboardInterrupt:
         logger.error("raynef: interrupted; the same command goes on from here")
         return 1
@@ -75,7 +77,7 @@ def _run(argv: list[str]) -> int:
     return 0 if result.get("ok", True) else 1
 
 
-def parse(argv: list[str]) -> Command:
+def parse(argv: list[str]) -> Command | Sweep:
     """Arguments over a preset (or over a run's own recipe); a mistake exits with status 2."""
     args = tyro.cli(Command, args=argv, prog="raynef")
     if isinstance(args, Baseline):
@@ -86,7 +88,7 @@ def parse(argv: list[str]) -> Command:
         args = tyro.cli(type(args), args=argv[1:], default=base, prog=f"raynef {argv[0]}")
         return dataclasses.replace(args, config=absolute_paths(check(args.config)))
     if isinstance(args, Tune):
-        return args  # its recipes are made by data set; see raynef.cli.tune
+        return read_sweep(args, argv[1:])
     if isinstance(args, Evaluate):
         from raynef.runtime.run import RunFolder, runs_of
 
@@ -111,7 +113,7 @@ def _parse_baseline(method: Any, argv: list[str], prog: str) -> Any:
     return tyro.cli(type(method), args=argv, default=base, prog=prog)
 
 
-def _dispatch(args: Command, argv: list[str]) -> dict[str, Any]:
+def _dispatch(args: Command | Sweep) -> dict[str, Any]:
     """Run a command; imports torch and Ray only where it needs them."""
     if isinstance(args, Demo):
         from raynef.runtime.demo import demo
@@ -131,10 +133,8 @@ def _dispatch(args: Command, argv: list[str]) -> dict[str, Any]:
         from raynef.runtime.compare import compare
 
         return compare(args.file, args.out, address=args.address)
-    if isinstance(args, Tune):
-        from raynef.cli import tune
-
-        return tune.run(args, argv[1:])
+    if isinstance(args, Sweep):
+        return run_sweep(args)
     if isinstance(args, Table):
         from raynef.runtime.table import write_tables
 
@@ -156,9 +156,11 @@ def _dispatch(args: Command, argv: list[str]) -> dict[str, Any]:
         from raynef.runtime.sweep_report import is_sweep, write_sweep_report
 
         return write_sweep_report(args.run) if is_sweep(args.run) else write_report(args.run)
-    from raynef.cli import distill
+    if isinstance(args, Distill):
+        from raynef.cli import distill
 
-    return distill.run(args)
+        return distill.run(args)
+    raise TypeError(f"parse left {type(args).__name__} as it was")
 
 
 def _check_data(args: DataCheck) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """``raynef tune``: a recipe for each data set, from presets, the space and flags."""
 
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import tyro
@@ -17,20 +17,44 @@ from raynef.core.storage import absolute, is_address, name_of
 from raynef.core.sweep import DataSet, Target
 
 
-def run(args: Tune, argv: list[str]) -> dict[str, Any]:
-    """Sweep, then write table and report."""
+@dataclass(frozen=True)
+class Sweep:
+    """What ``raynef tune`` was asked for, with a recipe for each data set."""
+
+    args: Tune
+    space: Space
+    data: tuple[DataSet, ...]
+    targets: tuple[Target, ...]
+
+
+def read_sweep(args: Tune, argv: list[str]) -> Sweep:
+    """Read the space, and the flags once for each data set.
+
+    Raises:
+        UserError: a mistake in the space or in the flags, named.
+    """
     space = _seen_from_here(read_space(args.space))
-    if args.roots:
-        data = [_dataset(args, argv, space, *_pair(root, "--roots")) for root in args.roots]
-    else:
-        data = [_dataset(args, argv, space, None, None)]
-    targets = [_target(*_pair(target, "--targets")) for target in args.targets]
+    roots = [_pair(root, "--roots") for root in args.roots] or [(None, None)]
+    data = tuple(_dataset(args, argv, space, *root) for root in roots)
+    targets = tuple(_target(*_pair(target, "--targets")) for target in args.targets)
+    return Sweep(args, space, data, targets)
+
+
+def run_sweep(asked: Sweep) -> dict[str, Any]:
+    """Sweep, then write table and report."""
     from raynef.runtime.sweep_report import write_sweep_report
     from raynef.runtime.table import write_tables
     from raynef.runtime.tune import Options, sweep
 
-    options = Options(args.max_concurrent, args.address, args.mlflow, args.wandb)
-    result = sweep(space, data, args.out, targets=targets, seeds=args.seeds, options=options)
+    args = asked.args
+    result = sweep(
+        asked.space,
+        asked.data,
+        args.out,
+        targets=asked.targets,
+        seeds=args.seeds,
+        options=Options(args.max_concurrent, args.address, args.mlflow, args.wandb),
+    )
     return {**result, **write_tables(args.out), **write_sweep_report(args.out)}
 
 

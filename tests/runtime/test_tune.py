@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from raynef.cli import tune as command
 from raynef.cli.main import main, parse
 from raynef.core.errors import UserError
 from raynef.core.files import read_json
@@ -325,57 +324,41 @@ def test_bad_requests_are_refused_before_anything_is_made(recipe, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def arguments(*flags):
-    argv = ["tune", *map(str, flags)]
-    return parse(argv), argv[1:]
-
-
-def datasets(monkeypatch, *flags):
+def asked_for(*flags):
     """What the command hands to the sweep."""
-    caught = {}
-
-    def catch(space, data, out, **options):
-        caught.update(space=space, data=data, **options)
-        raise UserError("caught")
-
-    monkeypatch.setattr("raynef.runtime.tune.sweep", catch)
-    with pytest.raises(UserError, match="caught"):
-        command.run(*arguments(*flags))
-    return caught
+    return parse(["tune", *map(str, flags)])
 
 
-def test_flags_go_over_the_space_over_presets(monkeypatch, tmp_path):
-    caught = datasets(
-        monkeypatch, "beta", "--out", tmp_path, "--roots", "pascal_context=/p", "folder=/data/msrc",
+def test_flags_go_over_the_space_over_presets(tmp_path):
+    asked = asked_for(
+        "beta", "--out", tmp_path, "--roots", "pascal_context=/p", "folder=/data/msrc",
         "--train.epochs", 2, "--seeds", 3, 4,
     )  # fmt: skip
-    paper, folder = caught["data"]
+    paper, folder = asked.data
     assert (paper.name, folder.name) == ("pascal_context", "msrc")
     assert (paper.recipe.data.root, folder.recipe.data.root) == ("/p", "/data/msrc")
     assert (paper.recipe.data.crop, folder.recipe.data.crop) == (480, 320)
-    assert {d.recipe.eigen.num_eigenfunctions for d in caught["data"]} == {256}
-    assert {d.recipe.train.epochs for d in caught["data"]} == {2}
-    assert tuple(caught["seeds"]) == (3, 4)
+    assert {d.recipe.eigen.num_eigenfunctions for d in asked.data} == {256}
+    assert {d.recipe.train.epochs for d in asked.data} == {2}
+    assert asked.args.seeds == (3, 4)
 
 
-def test_a_protocol_is_laid_over_its_data_set(monkeypatch, tmp_path):
-    caught = datasets(monkeypatch, "protocol", "--out", tmp_path, "--roots", "cityscapes=/c")
-    (data,) = caught["data"]
+def test_a_protocol_is_laid_over_its_data_set(tmp_path):
+    asked = asked_for("protocol", "--out", tmp_path, "--roots", "cityscapes=/c")
+    (data,) = asked.data
     assert data.name == "cityscapes"
     assert data.recipe.data.name == "cityscapes_19"
     assert (data.recipe.evaluate.protocol, data.recipe.evaluate.window) == ("sliding", 768)
 
 
-def test_one_data_set_by_its_root(monkeypatch, tmp_path):
-    caught = datasets(
-        monkeypatch, "alpha", "--recipe", "cityscapes", "--data.root", "/c", "--out", tmp_path
-    )
-    assert [d.name for d in caught["data"]] == ["cityscapes"]
-    zero = datasets(
-        monkeypatch, "zero_shot", "--roots", "imagenet=/i", "--targets", "cityscapes=/c",
+def test_one_data_set_by_its_root(tmp_path):
+    asked = asked_for("alpha", "--recipe", "cityscapes", "--data.root", "/c", "--out", tmp_path)
+    assert [d.name for d in asked.data] == ["cityscapes"]
+    zero = asked_for(
+        "zero_shot", "--roots", "imagenet=/i", "--targets", "cityscapes=/c",
         "folder=/m", "--out", tmp_path,
     )  # fmt: skip
-    assert [target.name for target in zero["targets"]] == ["cityscapes", "m"]
+    assert [target.name for target in zero.targets] == ["cityscapes", "m"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,140 @@
+"""Exact eigenpairs of the normalised graph Laplacian of an image (arXiv:2205.07839, Sec. 3.2).
+
+The smallest of L = D^-½(D - W)D^-½ are 1 less the largest of D^-½WD^-½, which needs no
+factorisation: only products with W.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from raynef.eigen.lanczos import Ritz, largest_eigenpairs
+
+_BLOCK = 12  # vectors of one product
+
+
+class Weights(Protocol):
+    """What is needed of W; ``raynef.core.affinity.Affinity`` is one."""
+
+    def degrees(self) -> Tensor:
+        """Row sums, [B, n]."""
+        ...
+
+    def matmul(self, vectors: Tensor) -> Tensor:
+        """Product with [B, n, b]."""
+        ...
+
+
+@dataclass(frozen=True)
+class Eigenpairs:
+    """The smallest eigenpairs of L y = λ D y for B graphs of n nodes.
+
+    Attributes:
+        values: λ, ascending from 0, in [0, 2], [B, k].
+        vectors: y, orthonormal in the D metric (yᵀDy = 1), [B, n, k]; the first is constant. The
+            side of the sign that has fewer nodes is positive.
+        residuals: ‖D^-½WD^-½ v - (1 - λ) v‖ with v = D^½ y, [B, k].
+        degrees: D, [B, n]; where it is 0, the node is isolated and every vector 0.
+    """
+
+    values: Tensor
+    vectors: Tensor
+    residuals: Tensor
+    degrees: Tensor
+
+
+def smallest_eigenpairs(
+    weights: Weights,
+    num_pairs: int,
+    *,
+    solver: Literal["lanczos", "dense"] = "lanczos",
+    tolerance: float = 1e-7,
+    seed: int = 0,
+) -> Eigenpairs:
+    """The smallest eigenpairs of the normalised Laplacian, λ = 0 among them.
+
+    Defined for every graph: of one node there is one pair; where a graph has several components,
+    λ = 0 occurs as often, first with the constant vector; isolated nodes belong to no vector, and
+    a graph has at most as many pairs as other nodes. Where λ occurs several times, any basis of
+    its space would do; which one is returned follows from ``seed``.
+
+    Args:
+        weights: W, symmetric, no entry below 0.
+        num_pairs: k, the constant one included; capped at the nodes that have an edge.
+        solver: ``dense`` holds n×n; small graphs are always done so.
+        tolerance: of the residuals, for ``lanczos``.
+        seed: of Lanczos' first block.
+
+    Raises:
+        ValueError: fewer than one pair.
+    """
+    if num_pairs < 1:
+        raise ValueError(f"parameter num_pairs must be >= 1, got {num_pairs}")
+    degrees = weights.degrees()
+    linked = degrees > 0
+    num_linked = int(linked.sum(dim=1).min())
+    num_pairs = min(num_pairs, max(1, num_linked))
+    root = degrees.clamp_min(0).sqrt()[..., None]
+    inverse = torch.where(linked[..., None], 1 / root, 0)
+    trivial = root / root.norm(dim=1, keepdim=True).clamp_min(1e-300)
+
+    def normalized(vectors: Tensor) -> Tensor:
+        return inverse * weights.matmul(inverse * vectors)
+
+    if num_pairs == 1:
+        found = _nothing(trivial)
+    elif solver == "dense" or num_linked < 2 * num_pairs + 6 * _BLOCK:
+        found = _dense(normalized, trivial, linked, num_pairs - 1)
+    else:
+        found = largest_eigenpairs(
+            normalized,
+            trivial,
+            num_pairs=num_pairs - 1,
+            mask=linked[..., None].to(degrees.dtype),
+            tolerance=tolerance,
+            block=_BLOCK,
+            seed=seed,
+        )
+    residual = (normalized(trivial) - trivial).norm(dim=1)
+    vectors = inverse * torch.cat([trivial, found.vectors], dim=-1)
+    return Eigenpairs(
+        values=torch.cat([torch.zeros_like(residual), (1 - found.values).clamp_min(0)], dim=-1),
+        vectors=with_fixed_signs(vectors, linked),
+        residuals=torch.cat([residual, found.residuals], dim=-1),
+        degrees=degrees,
+    )
+
+
+def with_fixed_signs(vectors: Tensor, linked: Tensor) -> Tensor:
+    """Each vector with the sign that makes fewer nodes positive, [B, n, k] -> [B, n, k].
+
+    The positive side is then the smaller region, which is the foreground (Sec. 3.3). A vector
+    that is positive everywhere stays so.
+    """
+    share = ((vectors > 0) & linked[..., None]).sum(dim=1) / linked.sum(dim=1, keepdim=True)
+    nowhere = share == 0  # below 0 everywhere, such as the constant one
+    flip = ((share > 0.5) & (share < 1)) | nowhere
+    return torch.where(flip[:, None, :], -vectors, vectors)
+
+
+def _dense(
+    normalized: Callable[[Tensor], Tensor], trivial: Tensor, linked: Tensor, num_pairs: int
+) -> Ritz:
+    """The largest pairs beside the trivial one by a dense solver, image by image."""
+    size = trivial.shape[1]
+    identity = torch.eye(size, dtype=trivial.dtype, device=trivial.device)
+    matrix = normalized(identity.expand(len(trivial), -1, -1))
+    # The trivial pair and the isolated nodes go below every eigenvalue (which are >= -1).
+    matrix = matrix - 3 * (trivial @ trivial.mT) - torch.diag_embed(5.0 * ~linked)
+    values, vectors = torch.linalg.eigh((matrix + matrix.mT) / 2)
+    values, vectors = values.flip(-1)[:, :num_pairs], vectors.flip(-1)[..., :num_pairs]
+    residuals = (normalized(vectors) - vectors * values[:, None, :]).norm(dim=1)
+    return Ritz(values, vectors, residuals, 1)
+
+
+def _nothing(trivial: Tensor) -> Ritz:
+    empty = trivial[..., :0]
+    return Ritz(empty[:, 0], empty, empty[:, 0], 0)

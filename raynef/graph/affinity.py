@@ -1,0 +1,141 @@
+"""W of Deep Spectral Methods: features' cosines above 0, plus λ times the colour graph (Eq. 3).
+
+Of attention keys hardly two point away from each other: F Fᵀ has few entries below 0, and
+
+    max(0, F Fᵀ) = F Fᵀ + max(0, -F Fᵀ)
+
+is a product with D columns and a sparse rest, exactly. A step of a solver then costs 2nD in place
+of n² operations, and no n×n is held. Where the rest is not sparse, max(0, F Fᵀ) is held instead.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import scipy.sparse
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from raynef.core.affinity import Affinity
+from raynef.core.kernel import csr
+from raynef.graph.colors import COLOR_NEIGHBORS, color_affinity
+from raynef.graph.knn import unit_rows
+
+_BLOCK_ELEMENTS = 1 << 22  # cosines held at once
+_SPARSE_COST = 32  # dense entries that one sparse entry outweighs, in time and in memory to make
+
+
+def image_affinity(
+    features: Tensor | None,
+    image: np.ndarray,
+    *,
+    color_weight: float,
+    neighbors: Sequence[tuple[int, float]] = COLOR_NEIGHBORS,
+    space: Literal["hsv", "rgb"] = "hsv",
+    form: Literal["auto", "factored", "dense"] = "auto",
+) -> Affinity:
+    """W = W_feat + λ W_knn of one image at the resolution of ``image`` (Eqs. 1 to 3).
+
+    Features are normalised, then resized bilinearly to the image's grid, as published.
+
+    Args:
+        features: [h', w', D], of the backbone's own grid; None for the colour graph alone.
+        image: at the grid where both meet, [h, w, 3] in [0, 1].
+        color_weight: λ; infinite for the colour graph alone.
+        neighbors: of the colour graph.
+        space: of its colours.
+        form: how W_feat is held; ``auto`` takes what is cheaper.
+
+    Returns:
+        W, float64 (``dense`` in float32), on the device of the features.
+
+    Raises:
+        ValueError: a λ below 0, or neither features nor colours.
+    """
+    if not color_weight >= 0:
+        raise ValueError(f"parameter color_weight must be >= 0, got {color_weight}")
+    if features is None and color_weight == 0:
+        raise ValueError("an affinity needs features, or a color_weight above 0")
+    height, width, _ = image.shape
+    size = height * width
+    alone = features is None or math.isinf(color_weight)
+    colors = scipy.sparse.csr_array((size, size), dtype=np.float64)
+    if alone or color_weight > 0:
+        weight = 1.0 if alone else color_weight
+        colors = color_affinity(image, neighbors=neighbors, space=space) * weight
+    if alone or features is None:
+        device = None if features is None else features.device
+        return Affinity(factor=None, dense=None, sparse=_to_torch(colors, device))
+    factor = upsampled(features, (height, width)).double()
+    rest = None if form == "dense" else _negatives(factor, most=_most(factor, form))
+    if rest is None:
+        return Affinity(
+            factor=None,
+            dense=_thresholded(factor.float())[None],
+            sparse=_to_torch(colors, factor.device),
+        )
+    return Affinity(
+        factor=factor[None], dense=None, sparse=_to_torch((colors + rest).tocsr(), factor.device)
+    )
+
+
+def upsampled(features: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Unit rows of [h', w', D], resized bilinearly to a grid (h, w): [h·w, D]."""
+    height, width, dim = features.shape
+    rows = unit_rows(features.reshape(-1, dim).float())
+    if (height, width) == grid:
+        return rows
+    maps = rows.T.view(1, dim, height, width)
+    maps = functional.interpolate(maps, size=grid, mode="bilinear", align_corners=False)
+    return maps[0].flatten(1).T.contiguous()
+
+
+def _most(factor: Tensor, form: str) -> float:
+    """Entries below 0 up to which the factored form is the cheaper one."""
+    size, dim = factor.shape
+    return math.inf if form == "factored" else (size * size - 2 * size * dim) / _SPARSE_COST
+
+
+def _negatives(factor: Tensor, *, most: float) -> scipy.sparse.csr_array | None:
+    """max(0, -F Fᵀ) in row blocks; None where more than ``most`` entries are above 0."""
+    size, rounded = len(factor), factor.float()
+    block = max(1, _BLOCK_ELEMENTS // size)
+    rows, columns, count = [], [], 0
+    if most < 0:
+        return None
+    for start in range(0, size, block):
+        below = (rounded[start : start + block] @ rounded.T) < 0
+        own, other = below.nonzero(as_tuple=True)
+        rows.append(own + start)
+        columns.append(other)
+        count += len(own)
+        if count > most:
+            return None
+    own, other = torch.cat(rows), torch.cat(columns)
+    # Exact products of these pairs alone; float32 decided which they are.
+    values = torch.cat(
+        [
+            -(factor[a] * factor[b]).sum(dim=1)
+            for a, b in zip(own.split(1 << 16), other.split(1 << 16), strict=True)
+        ]
+        or [factor.new_empty(0)]
+    )
+    pairs = (own.cpu().numpy(), other.cpu().numpy())
+    rest = scipy.sparse.csr_array((values.clamp_min(0).cpu().numpy(), pairs), shape=(size, size))
+    return ((rest + rest.T) / 2).tocsr()
+
+
+def _thresholded(factor: Tensor) -> Tensor:
+    """max(0, F Fᵀ), float32 [n, n]."""
+    return (factor @ factor.T).clamp_(min=0)
+
+
+def _to_torch(matrix: scipy.sparse.csr_array, device: torch.device | None) -> Tensor:
+    """SciPy CSR as torch's."""
+    matrix = matrix.tocsr()
+    matrix.sort_indices()
+    parts = (matrix.indptr, matrix.indices, matrix.data.astype(np.float64))
+    crow, columns, values = (torch.from_numpy(part).to(device) for part in parts)
+    return csr(crow, columns, values, matrix.shape)

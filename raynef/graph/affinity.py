@@ -134,8 +134,8 @@ def _thresholded(factor: Tensor) -> Tensor:
 
 def _to_torch(matrix: scipy.sparse.csr_array, device: torch.device | None) -> Tensor:
     """SciPy CSR as torch's."""
-    matrix = matrix.tocsr()
     matrix.sort_indices()
     parts = (matrix.indptr, matrix.indices, matrix.data.astype(np.float64))
     crow, columns, values = (torch.from_numpy(part).to(device) for part in parts)
-    return csr(crow, columns, values, matrix.shape)
+    size = len(crow) - 1
+    return csr(crow, columns, values, (size, size))

@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 import scipy.sparse
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 COLOR_NEIGHBORS = ((20, 2.0), (10, 0.1))
 """(k, distance weight) of the published code, which has them from PyMatting."""
@@ -52,10 +52,10 @@ def _nearest(points: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray, np.nda
     size = len(points)
     if k < 1:
         return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)
-    distance, found = cKDTree(points).query(points, k=k + 1, workers=1)
+    distance, found = KDTree(points).query(points, k=k + 1, workers=1)
     # Where many points coincide, a point may not be among its own nearest: then the last goes.
-    own = np.arange(size)[:, None]
-    drop = found == own
+    distance, found = np.asarray(distance), np.asarray(found)
+    drop = found == np.arange(size)[:, None]
     drop[~drop.any(axis=1), -1] = True
     keep = ~drop
     return np.repeat(np.arange(size), k), found[keep], distance[keep]

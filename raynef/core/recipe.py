@@ -190,6 +190,38 @@ class Evaluate:
 
 
 @dataclass(frozen=True)
+class Spectral:
+    """Deep Spectral Methods: exact eigenvectors of each image (arXiv:2205.07839)."""
+
+    feature: Literal["key", "query", "value", "output", "token"] = "key"
+    """What is compared: the attention's keys, queries, values or output, or the block's output."""
+    block: int = -1
+    """Block that it is taken from; -1 is the last."""
+    stage: int | None = None
+    """Of a pyramid (ResNet, ConvNeXt), the stage whose blocks these are; by default the last."""
+    max_side: int = 1024
+    """Longest side of an image in pixels; larger ones are resized. The paper's have none."""
+    resolution: int = 8
+    """Pixels of a node's side: features are resized up to it and the image down (M/8 x N/8)."""
+    color_weight: float = 10.0
+    """Weight λ of the colour graph; .inf for colours alone."""
+    color_space: Literal["hsv", "rgb"] = "hsv"
+    """Of the colour graph."""
+    color_neighbors: tuple[tuple[int, float], ...] = ((20, 2.0), (10, 0.1))
+    """Pairs (k, distance weight) of the colour graph."""
+    num_eigenvectors: int = 15
+    """Eigenvectors of each image, besides the constant one."""
+    num_segments: int = 15
+    """Segments of an image before they are named (semantic)."""
+    num_clusters: int = 20
+    """Clusters of segments over all images, besides the background (semantic)."""
+    background: Literal["border", "largest"] = "border"
+    """Segment of an image that is its background: most border pixels, or the largest."""
+    expand: int = 2
+    """Patches by which the box around a segment grows before it is cropped (semantic)."""
+
+
+@dataclass(frozen=True)
 class Recipe:
     """Everything that a run depends on."""
 
@@ -201,6 +233,7 @@ class Recipe:
     kmeans: KMeans = field(default_factory=KMeans)
     probe: Probe = field(default_factory=Probe)
     evaluate: Evaluate = field(default_factory=Evaluate)
+    spectral: Spectral = field(default_factory=Spectral)
 
 
 def check(recipe: Recipe) -> Recipe:
@@ -208,7 +241,8 @@ def check(recipe: Recipe) -> Recipe:
     data, graph, eigen, train = recipe.data, recipe.graph, recipe.eigen, recipe.train
     for section, fields in dataclasses.asdict(recipe).items():
         for name, value in fields.items():
-            require(_finite(value), f"{section}.{name}", "finite", value)
+            if f"{section}.{name}" != "spectral.color_weight":
+                require(_finite(value), f"{section}.{name}", "finite", value)
     at_least_one = {
         "data.short_side": data.short_side,
         "data.crop": data.crop,
@@ -230,6 +264,11 @@ def check(recipe: Recipe) -> Recipe:
         "probe.max_points": recipe.probe.max_points,
         "probe.epochs": recipe.probe.epochs,
         "probe.batch_size": recipe.probe.batch_size,
+        "spectral.max_side": recipe.spectral.max_side,
+        "spectral.resolution": recipe.spectral.resolution,
+        "spectral.num_eigenvectors": recipe.spectral.num_eigenvectors,
+        "spectral.num_segments": recipe.spectral.num_segments,
+        "spectral.num_clusters": recipe.spectral.num_clusters,
     }
     for name, value in at_least_one.items():
         require(value >= 1, name, ">= 1", value)
@@ -281,6 +320,15 @@ def check(recipe: Recipe) -> Recipe:
         "train.num_workers",
         f"<= train.batch_size = {train.batch_size}, so that each worker has an image",
         train.num_workers,
+    )
+    spectral = recipe.spectral
+    require(spectral.color_weight >= 0, "spectral.color_weight", ">= 0", spectral.color_weight)
+    require(spectral.expand >= 0, "spectral.expand", ">= 0", spectral.expand)
+    require(
+        all(k >= 1 and weight >= 0 for k, weight in spectral.color_neighbors),
+        "spectral.color_neighbors",
+        "pairs (k >= 1, weight >= 0)",
+        spectral.color_neighbors,
     )
     return recipe
 

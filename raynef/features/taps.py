@@ -12,7 +12,7 @@ Everything follows from the model's own ``feature_info``. Two plans are known:
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -50,8 +50,16 @@ class Plan:
     final_norm: nn.Module | None
 
 
-def plan_of(model: Any) -> Plan:
-    """The plan of a timm model. Raises NoGridError where it describes none."""
+def plan_of(model: Any, stage: int | None = None) -> Plan:
+    """The plan of a timm model.
+
+    Args:
+        model: timm's.
+        stage: of a pyramid, the one whose blocks are meant; by default the last.
+
+    Raises:
+        NoGridError: it describes none, or no such stage.
+    """
     stages = list(getattr(model, "feature_info", None) or [])
     if not stages:
         raise NoGridError("it describes no feature maps")
@@ -61,6 +69,11 @@ def plan_of(model: Any) -> Plan:
     except (AttributeError, KeyError) as error:
         raise NoGridError(f"its feature maps are no modules ({error})") from error
     isotropic = len(set(sizes)) == 1
+    if stage is not None:
+        if isotropic or not -len(stages) <= stage < len(stages):
+            count = "no stages" if isotropic else f"stages 0 to {len(stages) - 1}"
+            raise NoGridError(f"stage {stage} was asked for, but it has {count}")
+        modules, sizes = [modules[stage]], [sizes[stage]]
     blocks = modules if isotropic else list(getattr(modules[-1], "blocks", modules[-1].children()))
     if len({type(block) for block in blocks}) != 1:  # the parts of a norm, or nothing at all
         raise NoGridError("its last feature map comes from no sequence of blocks")
@@ -126,23 +139,37 @@ def key_projection(block: nn.Module) -> tuple[nn.Module, Callable[[Tensor], Tens
         UserError: the block has no such projection.
     """
     attention: Any = getattr(block, "attn", None)
-    qkv, alone = getattr(attention, "qkv", None), getattr(attention, "k_proj", None)
-    if isinstance(alone, nn.Linear):
-        return attention, alone
-    if not isinstance(qkv, nn.Linear):
+    project = projection(attention, "key")
+    if project is None:
         raise UserError(
             "backbone.tap keys: the last block of this backbone has no qkv or k_proj layer; "
             "use backbone.tap norm"
         )
+    return attention, project
+
+
+def projection(
+    attention: Any, part: Literal["query", "key", "value"]
+) -> Callable[[Tensor], Tensor] | None:
+    """Tokens to queries, keys or values, [B, tokens, D] -> [B, tokens, D]; None where it has none.
+
+    Heads side by side; those of the projection itself, before any norm or rotary embedding.
+    """
+    qkv, alone = getattr(attention, "qkv", None), getattr(attention, f"{part[0]}_proj", None)
+    if isinstance(alone, nn.Linear):
+        return alone
+    if not isinstance(qkv, nn.Linear):
+        return None
+    third = ("query", "key", "value").index(part)
 
     def project(tokens: Tensor) -> Tensor:
         # Beit and EVA hold the biases apart, and never call their qkv layer itself.
-        bias = getattr(attention, "k_bias", None)
+        bias = getattr(attention, f"{part[0]}_bias", None)
         if qkv.bias is not None:
-            bias = qkv.bias.chunk(3)[1]
-        return functional.linear(tokens, qkv.weight.chunk(3)[1], bias)
+            bias = qkv.bias.chunk(3)[third]
+        return functional.linear(tokens, qkv.weight.chunk(3)[third], bias)
 
-    return attention, project
+    return project
 
 
 class Recorder:

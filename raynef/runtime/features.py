@@ -4,6 +4,8 @@ import logging
 import math
 import os
 import time
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ from raynef.runtime.store import (
     MANIFEST,
     FeatureStore,
     Shard,
+    ShardStore,
     StoreProgress,
     require_same_key,
     store_key,
@@ -136,54 +139,95 @@ def ensure_store(recipe: Recipe, images: ImageSet, folder: str | Path) -> Featur
             files are bad than ``data.max_bad_fraction`` allows.
     """
     folder = Path(folder)
-    key = store_key(recipe, images)
+
+    def fill(journal: StoreProgress) -> None:
+        fill_shards(
+            _units(recipe, images, folder),
+            journal,
+            what="features",
+            data=recipe.data,
+            num_images=len(images.files),
+            run=partial(
+                stream,
+                prepare=make_views,
+                actor=FeatureActor,
+                actor_kwargs={"config": recipe.backbone},
+                actors=feature_actors(),
+                finish=finish_shard,
+            ),
+        )
+
+    made = ensure_shards(folder, store_key(recipe, images), fill)
+    store = FeatureStore(folder)
+    if not made:
+        logger.info("features: reusing %s (%d images)", folder, len(store.images()))
+    return not_empty(store, images)
+
+
+def ensure_shards(folder: Path, key: dict[str, Any], fill: Callable[[StoreProgress], None]) -> bool:
+    """A finished folder of shards with this key: found, or made by ``fill``. Whether it was made.
+
+    Raises:
+        UserError: the folder holds another key, or another run is making it.
+    """
     if not (folder / MANIFEST).is_file():  # a finished store changes no more: no lock to read it
         folder.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(folder / ".lock").acquire(timeout=0):
                 if not (folder / MANIFEST).is_file():
-                    _extract(recipe, images, folder, StoreProgress(folder, key))
-                    return _not_empty(FeatureStore(folder), images)
+                    fill(StoreProgress(folder, key))
+                    return True
         except Timeout as error:
             raise UserError(
                 f"another run is making the feature store {folder}; wait for it"
             ) from error
-    store = FeatureStore(folder)
-    require_same_key(folder, store.key, key)
-    logger.info("features: reusing %s (%d images)", folder, len(store.images()))
-    return _not_empty(store, images)
+    require_same_key(folder, ShardStore(folder).key, key)
+    return False
 
 
-def _not_empty(store: FeatureStore, images: ImageSet) -> FeatureStore:
+def not_empty(store: FeatureStore, images: ImageSet) -> FeatureStore:
+    """The store. Raises UserError where not one image could be read."""
     if not store.images():
         raise UserError(f"not one image under {without_secrets(images.root)} could be read")
     return store
 
 
-def _extract(recipe: Recipe, images: ImageSet, folder: Path, journal: StoreProgress) -> None:
-    units = _units(recipe, images, folder)
+def fill_shards(
+    units: list[Unit],
+    journal: StoreProgress,
+    *,
+    what: str,
+    data: Data,
+    num_images: int,
+    run: Callable[[list[Unit]], Iterable[tuple[Shard | None, dict[str, str], int]]],
+) -> None:
+    """Make the shards that the journal lacks, and the manifest.
+
+    Args:
+        units: one for each shard, whose name is in ``file``.
+        journal: of the folder.
+        what: is made, for the line of progress.
+        data: says how many files may be bad.
+        num_images: of the data set.
+        run: yields for each unit its shard, what was skipped, and images done.
+
+    Raises:
+        UserError: more files are bad than ``data.max_bad_fraction`` allows.
+    """
     todo = [unit for unit in units if unit["file"] not in journal.shards]
     done = len(units) - len(todo)
     if done:
-        logger.info("features: going on, %d of %d shards are there", done, len(units))
-    check_skipped(recipe.data, journal.skipped, len(images.files))
-    progress = Progress("features", sum(len(unit["images"]) for unit in todo), "images")
-    results = stream(
-        todo,
-        prepare=make_views,
-        actor=FeatureActor,
-        actor_kwargs={"config": recipe.backbone},
-        actors=feature_actors(),
-        finish=finish_shard,
-    )
-    for shard, skipped, num_images in results:
+        logger.info("%s: going on, %d of %d shards are there", what, done, len(units))
+    check_skipped(data, journal.skipped, num_images)
+    progress = Progress(what, sum(len(unit["images"]) for unit in todo), "images")
+    for shard, skipped, count in run(todo):
         journal.add(shard, skipped)
-        check_skipped(recipe.data, journal.skipped, len(images.files))
-        progress.advance(num_images)
+        check_skipped(data, journal.skipped, num_images)
+        progress.advance(count)
     progress.close()
     journal.complete()
     if journal.skipped:
-        logger.warning("features: %s", describe_skipped(journal.skipped))
+        logger.warning("%s: %s", what, describe_skipped(journal.skipped))
 
 
 def view_side(recipe: Recipe) -> int:

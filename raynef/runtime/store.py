@@ -79,11 +79,18 @@ def write_shard(
 ) -> Shard:
     """Write one shard atomically; every tensor in half precision."""
     columns = {
-        "image": pa.array(images, pa.int64()),
         "taps": _tensor_column(features.taps.half().cpu().numpy()),
         "thumbnail": _tensor_column(features.thumbnails.half().cpu().numpy()),
         "valid": _tensor_column(features.valid.to(torch.uint8).cpu().numpy()),
     }
+    return write_rows(folder, file=file, view=view, images=images, columns=columns)
+
+
+def write_rows(
+    folder: Path, *, file: str, view: int, images: list[int], columns: dict[str, pa.Array]
+) -> Shard:
+    """Write one shard atomically: a row group an image, in the order of ``images``."""
+    columns = {"image": pa.array(images, pa.int64()), **columns}
     path = folder / file
 
     def write(temporary: Path) -> None:
@@ -191,12 +198,12 @@ def _is_whole(folder: Path, shard: Shard) -> bool:
     return path.is_file() and path.stat().st_size == shard.num_bytes
 
 
-class FeatureStore:
-    """A finished store, read image by image."""
+class ShardStore:
+    """A finished folder of shards, read image by image."""
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, *, made_by: str = "raynef extract") -> None:
         """Open a store. Raises UserError where it is missing, unfinished or lacks a shard."""
-        self.folder = Path(folder)
+        self.folder, self.made_by = Path(folder), made_by
         manifest = self.folder / MANIFEST
         if not manifest.is_file():
             raise UserError(f"{folder} is no finished feature store (it has no {MANIFEST})")
@@ -208,7 +215,7 @@ class FeatureStore:
             if not _is_whole(self.folder, shard):
                 raise UserError(
                     f"{self.folder / shard.file} is missing or has another size than the manifest "
-                    f"says; delete {manifest} and run raynef extract again"
+                    f"says; delete {manifest} and run {made_by} again"
                 )
         self._row = {
             (image, shard.view): (shard.file, row)
@@ -217,34 +224,43 @@ class FeatureStore:
         }
         self._open = lru_cache(maxsize=64)(self._open_shard)
 
+    def images(self) -> list[int]:
+        """Indices of the images that could be read, ascending."""
+        return sorted({image for image, _ in self._row})
+
+    def row(self, image: int, columns: list[str], *, view: int = 0) -> dict[str, pa.Array]:
+        """Columns of one image, one value each. Raises UserError naming a damaged file."""
+        file, row = self._row[image, view]
+        try:
+            table = self._open(file).read_row_group(row, columns=columns)
+        except (OSError, pa.ArrowInvalid) as error:
+            raise UserError(
+                f"{self.folder / file} is damaged ({error}); delete it and {MANIFEST}, and run "
+                f"{self.made_by} again"
+            ) from error
+        return {name: table[name].combine_chunks() for name in columns}
+
+    def _open_shard(self, file: str) -> pq.ParquetFile:
+        return pq.ParquetFile(self.folder / file, page_checksum_verification=True)
+
+
+class FeatureStore(ShardStore):
+    """A finished store of training views."""
+
     @property
     def num_views(self) -> int:
         """Augmented views of each image."""
         return self.key["num_views"]
-
-    def images(self) -> list[int]:
-        """Indices of the images that could be read, ascending."""
-        return sorted({image for image, _ in self._row})
 
     def read(self, images: list[int], *, view: int) -> Features:
         """Features of some images in one view. Raises UserError naming a damaged file."""
         rows = [self._read_one(image, view) for image in images]
         return Features(*(torch.from_numpy(np.stack(part)) for part in zip(*rows, strict=True)))
 
-    def _open_shard(self, file: str) -> pq.ParquetFile:
-        return pq.ParquetFile(self.folder / file, page_checksum_verification=True)
-
     def _read_one(self, image: int, view: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        file, row = self._row[image, view]
-        try:
-            table = self._open(file).read_row_group(row, columns=["taps", "thumbnail", "valid"])
-        except (OSError, pa.ArrowInvalid) as error:
-            raise UserError(
-                f"{self.folder / file} is damaged ({error}); delete it and {MANIFEST}, and run "
-                "raynef extract again"
-            ) from error
+        columns = self.row(image, ["taps", "thumbnail", "valid"], view=view)
         taps, thumbnail, valid = (
-            table[name].combine_chunks().to_numpy_ndarray()[0]
-            for name in ("taps", "thumbnail", "valid")
+            tensor.to_numpy_ndarray()[0]  # pyright: ignore[reportAttributeAccessIssue]
+            for tensor in columns.values()
         )
         return taps, thumbnail, valid.astype(bool)

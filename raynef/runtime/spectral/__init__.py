@@ -1,0 +1,1 @@
+"""Deep Spectral Methods on Ray: features, eigenpairs, and what is read off them."""

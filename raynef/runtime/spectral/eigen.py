@@ -1,0 +1,288 @@
+"""``raynef spectral eigen``: images to features to affinities to eigenpairs, once for each image.
+
+STORE/spectral.json     the recipe and the split
+STORE/features/         as ``raynef.runtime.spectral.features`` writes them
+STORE/eigen/            manifest and shards: one row an image
+"""
+
+import logging
+import os
+import time
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from raynef.core.errors import UserError
+from raynef.core.files import read_json, write_json
+from raynef.core.recipe import Recipe, Spectral, check, from_dict, to_dict
+from raynef.eigen.spectrum import smallest_eigenpairs
+from raynef.features.blocks import load_block_features
+from raynef.graph.affinity import image_affinity
+from raynef.images.datasets import open_split
+from raynef.images.decode import read_image
+from raynef.images.fitted import Fitted, fit
+from raynef.images.geometry import resize
+from raynef.images.imageset import ImageFile, ImageSet
+from raynef.runtime.features import ensure_shards, fill_shards
+from raynef.runtime.session import ray_session
+from raynef.runtime.spectral.features import WholeFeatures, ensure_features, image_units
+from raynef.runtime.store import Shard, ShardStore, StoreProgress, write_rows
+from raynef.runtime.stream import Unit, stream
+
+logger = logging.getLogger("raynef")
+
+_FORMAT = 1
+_RESIDUAL = 1e-4  # above it, an image's pairs have not converged
+RECORD = "spectral.json"
+
+
+def eigen(
+    recipe: Recipe,
+    out: str | Path,
+    *,
+    features: str | Path | None = None,
+    address: str | None = None,
+) -> dict[str, Any]:
+    """Make the eigenpairs of every image of ``data.train_split``; the same call resumes.
+
+    Args:
+        recipe: its data, backbone and spectral sections count.
+        out: STORE.
+        features: folder of a store of features to share; by default STORE/features.
+        address: of a Ray cluster.
+
+    Raises:
+        UserError: a mistake in the recipe, another recipe's store, or too many bad files.
+    """
+    started = time.monotonic()
+    check(recipe)
+    out = Path(out).absolute()
+    images = open_split(recipe.data, recipe.data.train_split)
+    stride = load_block_features(recipe.backbone, recipe.spectral).stride
+    _claim(recipe, out)
+    with ray_session(address):
+        where = Path(features).absolute() if features else out / "features"
+        store = ensure_features(recipe, images, where, stride=stride)
+        found = ensure_eigenpairs(recipe, images, store, out / "eigen")
+    first = found.read(found.images()[0])
+    return {
+        "store": str(out),
+        "num_images": len(found.images()),
+        "num_eigenvectors": first.vectors.shape[-1] - 1,
+        "not_converged": found.not_converged(),
+        "skipped": {**store.skipped, **found.skipped},
+        "seconds": round(time.monotonic() - started, 2),
+    }
+
+
+def _claim(recipe: Recipe, out: Path) -> None:
+    """Bind the folder to the recipe. Raises UserError where it holds another one's."""
+    record = {"recipe": to_dict(recipe)}
+    if (out / RECORD).is_file():
+        there = read_json(out / RECORD)["recipe"]
+        for section in ("data", "backbone", "spectral"):
+            for name, value in record["recipe"][section].items():
+                if there.get(section, {}).get(name) != value:
+                    raise UserError(
+                        f"{out} holds eigenpairs of another recipe: {section}.{name} is "
+                        f"{there.get(section, {}).get(name)!r} there, {value!r} here. Give "
+                        "another --out, or delete this one"
+                    )
+    else:
+        write_json(out / RECORD, record)
+
+
+def ensure_eigenpairs(
+    recipe: Recipe, images: ImageSet, features: WholeFeatures, folder: Path
+) -> "EigenStore":
+    """The eigenpairs of the images that have features: found, or made, or finished."""
+    spectral = recipe.spectral
+    key = {
+        **features.key,
+        "eigen_format": _FORMAT,
+        "resolution": spectral.resolution,
+        "color_weight": spectral.color_weight,
+        "color_space": spectral.color_space,
+        "color_neighbors": [list(pair) for pair in spectral.color_neighbors],
+        "num_eigenvectors": spectral.num_eigenvectors,
+    }
+    there = set(features.images())
+
+    def fill(journal: StoreProgress) -> None:
+        units = []
+        for unit in image_units(images, folder):
+            kept = [
+                (i, f) for i, f in zip(unit["images"], unit["files"], strict=True) if i in there
+            ]
+            if kept:
+                units.append(
+                    {**unit, "images": [i for i, _ in kept], "files": [f for _, f in kept]}
+                )
+        solve = partial(
+            solve_unit, features=str(features.folder), spectral=spectral, stride=key["stride"]
+        )
+        fill_shards(
+            units,
+            journal,
+            what="eigenpairs",
+            data=recipe.data,
+            num_images=len(images.files),
+            run=partial(stream, prepare=solve),
+        )
+
+    ensure_shards(folder, key, fill)
+    return EigenStore(folder)
+
+
+@dataclass(frozen=True)
+class ImagePairs:
+    """The eigenpairs of one image, and where its nodes lie.
+
+    Attributes:
+        values: λ, float64 [k], ascending from 0.
+        vectors: y, float32 [h, w, k], orthonormal in the D metric; the first is constant.
+        residuals: float64 [k].
+    """
+
+    values: np.ndarray
+    vectors: np.ndarray
+    residuals: np.ndarray
+
+
+def solve_unit(
+    unit: Unit, *, features: str, spectral: Spectral, stride: int
+) -> tuple[Shard | None, dict[str, str], int]:
+    """Task: the eigenpairs of a unit's images, written as a shard."""
+    store = WholeFeatures(features)
+    found = [
+        solve_image(store.read(index), fitted(file, stride=stride, spectral=spectral), spectral)
+        for index, file in zip(unit["images"], unit["files"], strict=True)
+    ]
+    columns = {
+        "shape": pa.array([list(item.vectors.shape) for item in found], pa.list_(pa.int32())),
+        "values": pa.array([item.values.tolist() for item in found], pa.list_(pa.float64())),
+        "residuals": pa.array([item.residuals.tolist() for item in found], pa.list_(pa.float64())),
+        "vectors": pa.array([item.vectors.tobytes() for item in found], pa.large_binary()),
+    }
+    shard = write_rows(
+        Path(unit["folder"]), file=unit["file"], view=0, images=unit["images"], columns=columns
+    )
+    return shard, {}, len(unit["images"])
+
+
+def fitted(file: ImageFile, *, stride: int, spectral: Spectral) -> Fitted:
+    """An image as its features were made of it."""
+    return fit(read_image(file.path), stride=stride, max_side=spectral.max_side)
+
+
+def solve_image(features: torch.Tensor, image: Fitted, spectral: Spectral) -> ImagePairs:
+    """Affinity and eigenpairs of one image.
+
+    Args:
+        features: [h', w', D].
+        image: that they were made of.
+        spectral: resolution, colours and number of vectors.
+    """
+    grid = node_grid(image, spectral)
+    small = resize(image.pixels, grid) / 255.0
+    affinity = image_affinity(
+        features,
+        small,
+        color_weight=spectral.color_weight,
+        neighbors=spectral.color_neighbors,
+        space=spectral.color_space,
+    )
+    pairs = smallest_eigenpairs(affinity, spectral.num_eigenvectors + 1)
+    return ImagePairs(
+        values=pairs.values[0].cpu().numpy(),
+        vectors=pairs.vectors[0].float().cpu().numpy().reshape(*grid, -1),
+        residuals=pairs.residuals[0].cpu().numpy(),
+    )
+
+
+def node_grid(image: Fitted, spectral: Spectral) -> tuple[int, int]:
+    """(h, w) of the nodes: one for each ``spectral.resolution`` pixels."""
+    height, width = image.pixels.shape[:2]
+    return max(1, round(height / spectral.resolution)), max(1, round(width / spectral.resolution))
+
+
+class EigenStore(ShardStore):
+    """A finished store of eigenpairs."""
+
+    def __init__(self, folder: str | Path) -> None:
+        super().__init__(folder, made_by="raynef spectral eigen")
+
+    def read(self, image: int) -> ImagePairs:
+        """The pairs of one image. Raises UserError naming a damaged file."""
+        columns = self.row(image, ["shape", "values", "residuals", "vectors"])
+        shape = columns["shape"][0].as_py()
+        flat = np.frombuffer(columns["vectors"][0].as_buffer(), dtype=np.float32)
+        return ImagePairs(
+            values=np.asarray(columns["values"][0].as_py()),
+            vectors=flat.reshape(shape),
+            residuals=np.asarray(columns["residuals"][0].as_py()),
+        )
+
+    def not_converged(self) -> int:
+        """Images with a residual above 1e-4."""
+        return sum(
+            max(self.row(index, ["residuals"])["residuals"][0].as_py(), default=0) > _RESIDUAL
+            for index in self.images()
+        )
+
+
+@dataclass(frozen=True)
+class Solved:
+    """A finished STORE, opened.
+
+    Attributes:
+        folder: STORE.
+        recipe: that made it.
+        images: of its split.
+        pairs: their eigenpairs.
+        stride: to which images were cut.
+    """
+
+    folder: Path
+    recipe: Recipe
+    images: ImageSet
+    pairs: EigenStore
+    stride: int
+
+    def fitted(self, index: int) -> Fitted:
+        """An image as its features were made of it."""
+        return fitted(self.images.files[index], stride=self.stride, spectral=self.recipe.spectral)
+
+
+def open_solved(folder: str | Path, *, root: str | None = None) -> Solved:
+    """A finished STORE of ``raynef spectral eigen``.
+
+    Args:
+        folder: STORE.
+        root: of the data set, where it has moved.
+
+    Raises:
+        UserError: no such store, or the data set has other files than it had.
+    """
+    folder = Path(folder).absolute()
+    if not (folder / RECORD).is_file():
+        raise UserError(
+            f"{folder} holds no eigenpairs (it has no {RECORD}); make them with raynef spectral "
+            "eigen"
+        )
+    recipe = from_dict(read_json(folder / RECORD)["recipe"], source=os.fspath(folder / RECORD))
+    if root is not None:
+        recipe = replace(recipe, data=replace(recipe.data, root=root))
+    pairs = EigenStore(folder / "eigen")
+    images = open_split(recipe.data, recipe.data.train_split)
+    if len(images.files) != pairs.key["num_images"]:
+        raise UserError(
+            f"{images.root} has {len(images.files)} images in {recipe.data.train_split}, but "
+            f"{folder} was made of {pairs.key['num_images']}"
+        )
+    return Solved(folder, recipe, images, pairs, pairs.key["stride"])

@@ -1,0 +1,184 @@
+"""Features of whole images, for the affinities of Deep Spectral Methods: once for each image.
+
+FOLDER/manifest.json, FOLDER/shard-*.parquet      one row an image: grid, features in half
+"""
+
+import logging
+from collections import defaultdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from raynef.core.errors import BadImageError, UserError
+from raynef.core.recipe import Backbone as BackboneConfig
+from raynef.core.recipe import Recipe, Spectral, fingerprint
+from raynef.core.storage import file_sizes, without_secrets
+from raynef.features.blocks import load_block_features
+from raynef.features.weights import weights_identity
+from raynef.images.decode import read_image
+from raynef.images.fitted import Fitted, fit
+from raynef.images.imageset import ImageSet
+from raynef.runtime.features import ensure_shards, fill_shards
+from raynef.runtime.session import feature_actors
+from raynef.runtime.store import Shard, ShardStore, StoreProgress, write_rows
+from raynef.runtime.stream import Unit, stream
+
+logger = logging.getLogger("raynef")
+
+_FORMAT = 1
+_IMAGES = 8  # of a unit: what a kill loses
+
+
+def features_key(recipe: Recipe, images: ImageSet, stride: int) -> dict[str, Any]:
+    """What the features of whole images depend on."""
+    sizes = file_sizes([file.path for file in images.files])
+    names_and_sizes = [(file.name, size) for file, size in zip(images.files, sizes, strict=True)]
+    spectral = recipe.spectral
+    return {
+        "format": _FORMAT,
+        "files": fingerprint(names_and_sizes),
+        "num_images": len(images.files),
+        "backbone": recipe.backbone.name,
+        "weights": weights_identity(recipe.backbone),
+        "feature": spectral.feature,
+        "block": spectral.block,
+        "stage": spectral.stage,
+        "max_side": spectral.max_side,
+        "stride": stride,
+    }
+
+
+def ensure_features(
+    recipe: Recipe, images: ImageSet, folder: Path, *, stride: int
+) -> "WholeFeatures":
+    """The features of a data set's images in ``folder``: found, or made, or finished.
+
+    Args:
+        recipe: its backbone and ``spectral`` sections count.
+        images: the data set.
+        folder: of the store.
+        stride: what the sides of an image must be multiples of.
+
+    Raises:
+        UserError: as ``raynef.runtime.features.ensure_store``.
+    """
+    spectral = recipe.spectral
+
+    def fill(journal: StoreProgress) -> None:
+        fill_shards(
+            image_units(images, folder),
+            journal,
+            what="features",
+            data=recipe.data,
+            num_images=len(images.files),
+            run=partial(
+                stream,
+                prepare=partial(read_fitted, stride=stride, max_side=spectral.max_side),
+                actor=WholeImageActor,
+                actor_kwargs={"config": recipe.backbone, "spectral": spectral},
+                actors=feature_actors(),
+                finish=write_features,
+                bounded=True,
+            ),
+        )
+
+    made = ensure_shards(folder, features_key(recipe, images, stride), fill)
+    store = WholeFeatures(folder)
+    if not store.images():
+        raise UserError(f"not one image under {without_secrets(images.root)} could be read")
+    if not made:
+        logger.info("features: reusing %s (%d images)", folder, len(store.images()))
+    return store
+
+
+def image_units(images: ImageSet, folder: Path) -> list[Unit]:
+    """A unit, and so a shard, for every few images."""
+    count = len(images.files)
+    return [
+        {
+            "images": list(range(start, min(start + _IMAGES, count))),
+            "files": images.files[start : start + _IMAGES],
+            "file": f"shard-{number:06d}.parquet",
+            "folder": str(folder.absolute()),
+        }
+        for number, start in enumerate(range(0, count, _IMAGES))
+    ]
+
+
+def read_fitted(unit: Unit, *, stride: int, max_side: int) -> Unit:
+    """Task: read the images of a unit and fit them; a bad one becomes a named reason."""
+    fitted: dict[int, Fitted] = {}
+    skipped = {}
+    for index, file in zip(unit["images"], unit["files"], strict=True):
+        try:
+            fitted[index] = fit(read_image(file.path), stride=stride, max_side=max_side)
+        except BadImageError as error:
+            skipped[file.name] = str(error)
+    return {**unit, "fitted": fitted, "skipped": skipped}
+
+
+class WholeImageActor:
+    """Actor: one frozen backbone; turns the fitted images of a unit into features."""
+
+    def __init__(self, config: BackboneConfig, spectral: Spectral, device: str) -> None:
+        self.backbone = load_block_features(config, spectral).to(device)
+        self.batch_size, self.device = config.batch_size, torch.device(device)
+        self.mean = torch.tensor(self.backbone.mean, device=device)[:, None, None]
+        self.std = torch.tensor(self.backbone.std, device=device)[:, None, None]
+
+    def __call__(self, unit: Unit) -> Unit:
+        """Replaces ``fitted`` by ``features``, {index: half [h, w, D]}; one pass for each size."""
+        by_size = defaultdict(list)
+        for index, item in unit.pop("fitted").items():
+            by_size[item.pixels.shape].append((index, item.pixels))
+        unit["features"] = {}
+        for items in by_size.values():
+            for start in range(0, len(items), self.batch_size):
+                batch = items[start : start + self.batch_size]
+                found = self.run(np.stack([pixels for _, pixels in batch]))
+                unit["features"].update(zip((i for i, _ in batch), found, strict=True))
+        return unit
+
+    def normalized(self, pixels: np.ndarray) -> torch.Tensor:
+        """uint8 [B, H, W, 3] -> what the model takes, [B, 3, H, W]."""
+        unit = torch.tensor(pixels, device=self.device).permute(0, 3, 1, 2) / 255
+        return (unit - self.mean) / self.std
+
+    def run(self, pixels: np.ndarray) -> np.ndarray:
+        """uint8 [B, H, W, 3] -> features, half [B, h, w, D]."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            return self.backbone(self.normalized(pixels)).half().cpu().numpy()
+
+
+def write_features(unit: Unit) -> tuple[Shard | None, dict[str, str], int]:
+    """Task: write the shard of a unit. Returns it, what was skipped, and images done."""
+    found: dict[int, np.ndarray] = unit["features"]
+    kept = [index for index in unit["images"] if index in found]
+    if not kept:
+        return None, unit["skipped"], len(unit["images"])
+    columns = {
+        "shape": pa.array([list(found[index].shape) for index in kept], pa.list_(pa.int32())),
+        "features": pa.array([found[index].tobytes() for index in kept], pa.large_binary()),
+    }
+    shard = write_rows(
+        Path(unit["folder"]), file=unit["file"], view=0, images=kept, columns=columns
+    )
+    return shard, unit["skipped"], len(unit["images"])
+
+
+class WholeFeatures(ShardStore):
+    """A finished store of whole images' features."""
+
+    def __init__(self, folder: str | Path) -> None:
+        super().__init__(folder, made_by="raynef spectral eigen")
+
+    def read(self, image: int) -> torch.Tensor:
+        """Features of one image, float32 [h, w, D]. Raises UserError naming a damaged file."""
+        columns = self.row(image, ["shape", "features"])
+        shape = columns["shape"][0].as_py()
+        flat = np.frombuffer(columns["features"][0].as_buffer(), dtype=np.float16)
+        return torch.from_numpy(flat.reshape(shape).astype(np.float32))

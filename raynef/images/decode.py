@@ -5,6 +5,7 @@ import io
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
@@ -16,6 +17,7 @@ IMAGE_SUFFIXES = frozenset(
     {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp"}
 )
 _BACKGROUND = (255, 255, 255)  # what a transparent image is laid upon
+_MASK_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")
 _TURNS = {  # EXIF orientation -> what makes the image upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -100,25 +102,24 @@ def _to_8_bit(values: np.ndarray) -> np.ndarray:
     return np.rint(scaled).astype(np.uint8)
 
 
-def read_label(path: str | Path, codes: Sequence[int] | None = None) -> np.ndarray:
+def read_label(
+    path: str | Path, codes: Sequence[int] | Literal["mask"] | None = None
+) -> np.ndarray:
     """Decode one label file (8-bit grey or palette PNG, or 16-bit) to class indices, int32 [H, W].
 
     Args:
         path: its location.
-        codes: class (or IGNORE) of each value in the file; None where the values are the classes.
+        codes: class (or IGNORE) of each value in the file; None where the values are the classes;
+            "mask" where the file is one for ``read_mask``, whose foreground is class 1.
 
     Raises:
         UserError: a missing or unreadable file, one with colours in place of indices, or a value
             that has no code.
     """
-    try:
-        with Image.open(io.BytesIO(read_bytes(path))) as image:
-            image.load()
-            mode, values = image.mode, np.asarray(image)
-    except FileNotFoundError as error:
-        raise UserError(f"label {path} is missing") from error
-    except Exception as error:
-        raise UserError(f"label {path} cannot be read: {error}") from error
+    if codes == "mask":
+        return read_mask(path).astype(np.int32)
+    image = _open_label(path)
+    mode, values = image.mode, np.asarray(image)
     if values.ndim != 2 or not (mode in ("1", "L", "P") or mode.startswith("I")):
         raise UserError(
             f"label {path} must hold one class index a pixel (8-bit or palette PNG), "
@@ -131,3 +132,34 @@ def read_label(path: str | Path, codes: Sequence[int] | None = None) -> np.ndarr
         worst = values.max() if values.max() >= len(codes) else values.min()
         raise UserError(f"label {path} holds {worst}, but its data set knows 0 to {len(codes) - 1}")
     return np.asarray(codes, dtype=np.int32)[values]
+
+
+def read_mask(path: str | Path) -> np.ndarray:
+    """Decode one mask to its foreground, what is lighter than half of white: bool [H, W].
+
+    The grey of a pixel counts, however the file stores it: in 8 bits or in one, by a palette, in
+    three equal channels, with or without compression. Transparency is left out.
+
+    Raises:
+        UserError: a missing or unreadable file, or one with colours, which is no mask.
+    """
+    image = _open_label(path)
+    if image.mode not in _MASK_MODES:
+        raise UserError(f"mask {path} must be 8-bit grey, got an image of mode {image.mode}")
+    channels = np.asarray(image.convert("RGB"))
+    grey = channels[:, :, 0]
+    if (channels != grey[:, :, None]).any():
+        raise UserError(f"mask {path} must be grey, foreground white on black, but it has colours")
+    return grey > 127  # the largest value below half of 255
+
+
+def _open_label(path: str | Path) -> Image.Image:
+    """A label file, decoded. Raises UserError: missing or unreadable."""
+    try:
+        with Image.open(io.BytesIO(read_bytes(path))) as image:
+            image.load()
+            return image
+    except FileNotFoundError as error:
+        raise UserError(f"label {path} is missing") from error
+    except Exception as error:
+        raise UserError(f"label {path} cannot be read: {error}") from error

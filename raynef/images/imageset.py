@@ -1,21 +1,34 @@
 """One split of a data set, as every loader makes it."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from raynef.core.errors import UserError
 from raynef.core.storage import file_sizes, without_secrets
 
+LabelCodes = tuple[int, ...] | Literal["mask"] | None
+"""What the values of a label file mean: see ``ImageSet.label_codes``."""
+
 
 @dataclass(frozen=True)
 class ImageFile:
-    """One image of a data set: its name within the root, its location, its label's if any.
+    """One image of a data set, and what people marked in it, if anything.
 
     Locations are paths or addresses, as ``raynef.core.storage`` reads them.
+
+    Attributes:
+        name: within the root.
+        path: its location.
+        label: location of its label file: the class of each pixel.
+        annotation: location of the VOC annotation that holds its boxes.
+        boxes: its boxes where one file holds those of all images; ``read_boxes`` reads both kinds.
     """
 
     name: str
     path: str
     label: str | None = None
+    annotation: str | None = None
+    boxes: tuple[tuple[float, float, float, float], ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -28,7 +41,8 @@ class ImageSet:
         files: the images; an image's index in this tuple seeds its random draws.
         class_names: in label order, empty where the data set names none.
         label_codes: class (or IGNORE) of each value of a label file; None where the values are the
-            classes. A value beyond the end is an error that names the file.
+            classes. A value beyond the end is an error that names the file. "mask" where a label is
+            a picture of the foreground (1) on black (0).
         name: of the data set, as in ``data.name``.
     """
 
@@ -36,7 +50,7 @@ class ImageSet:
     split: str | None
     files: tuple[ImageFile, ...]
     class_names: tuple[str, ...] = ()
-    label_codes: tuple[int, ...] | None = None
+    label_codes: LabelCodes = None
     name: str = "folder"
 
 

@@ -14,15 +14,32 @@ from raynef.images.imageset import ImageFile
 
 @dataclass(frozen=True)
 class Files:
-    """Files of one kind: those below a folder whose names end in ``ending`` (of either case)."""
+    """Files of one kind: those below a folder whose names end in ``ending`` (of either case).
+
+    ``or_ending`` are further endings, for data sets that are found in several formats.
+    """
 
     folder: str
     ending: str
+    or_ending: tuple[str, ...] = ()
 
     def by_stem(self) -> dict[str, str]:
-        """{name without the ending: name}, sorted by name; empty where there is no folder."""
-        names = list_files(self.folder, suffixes=(self.ending.lower(),))
-        return {name[: -len(self.ending)]: name for name in names}
+        """{name without the ending: name}, sorted by name; empty where there is no folder.
+
+        Raises UserError: a stem with two endings, which leaves open which file is meant.
+        """
+        endings = [ending.lower() for ending in (self.ending, *self.or_ending)]
+        found: dict[str, str] = {}
+        for name in list_files(self.folder, suffixes=endings):
+            ending = next(ending for ending in endings if name.lower().endswith(ending))
+            stem = name[: -len(ending)]
+            if stem in found:
+                raise UserError(f"{self.folder} holds both {found[stem]} and {name}; keep one")
+            found[stem] = name
+        return found
+
+    def __str__(self) -> str:
+        return ", ".join(f"*{ending}" for ending in (self.ending, *self.or_ending))
 
 
 def find_root(root: str, holds: str, *, below: Sequence[str] = ()) -> str:
@@ -59,12 +76,26 @@ def official_split(
     official = aliases.get(split or "", split)
     if official in there:
         return official
-    known = sorted({*there, *(ours for ours, theirs in aliases.items() if theirs in there)})
+    ours = {alias for alias, theirs in aliases.items() if alias and theirs in there}
+    known = sorted(ours.union(there))
     raise UserError(f"{name} has no split {split!r}; there are: {', '.join(known) or 'none'}")
 
 
+def only_split(name: str, split: str | None, official: str) -> str:
+    """The official name of a data set's one split, which goes by our names of splits and by none.
+
+    Raises UserError: another split.
+    """
+    ours = ("", "train", "val", "trainval")
+    return official_split(name, split, (official,), aliases=dict.fromkeys(ours, official))
+
+
 def pair(
-    images: Files, labels: Files | None, *, listed: Sequence[str] | None = None
+    images: Files,
+    labels: Files | None,
+    *,
+    listed: Sequence[str] | None = None,
+    kind: str = "label",
 ) -> tuple[ImageFile, ...]:
     """Images with their labels, by stem.
 
@@ -75,6 +106,7 @@ def pair(
         images: where the images are.
         labels: where the labels are; None where the data set has none.
         listed: stems of the split, in the order to keep; None where the split is all that there is.
+        kind: what the labels are called, for the error.
 
     Raises:
         UserError: no image at all, listed images that are not there, images without a label, or
@@ -83,7 +115,7 @@ def pair(
     image_names = images.by_stem()
     label_names = labels.by_stem() if labels else {}
     if not image_names:
-        raise UserError(f"no image in {images.folder} (looked for *{images.ending})")
+        raise UserError(f"no image in {images.folder} (looked for {images})")
     stems = list(image_names) if listed is None else listed
     faults = []
     gone = [stem for stem in stems if stem not in image_names]
@@ -96,17 +128,17 @@ def pair(
         missing = [stem for stem in stems if stem not in label_names]
         if missing:
             faults.append(
-                f"{len(missing)} of {len(stems)} images have no label in {labels.folder}; "
+                f"{len(missing)} of {len(stems)} images have no {kind} in {labels.folder}; "
                 f"the first is {missing[0]}{labels.ending}"
             )
         surplus = [stem for stem in label_names if stem not in image_names]
         if surplus and listed is None:
             faults.append(
-                f"{len(surplus)} of {len(label_names)} labels have no image in {images.folder}; "
+                f"{len(surplus)} of {len(label_names)} {kind}s have no image in {images.folder}; "
                 f"the first is {label_names[surplus[0]]}"
             )
     if faults:
-        raise UserError("images and labels do not pair up: " + ". ".join(faults))
+        raise UserError(f"images and {kind}s do not pair up: " + ". ".join(faults))
     return tuple(
         ImageFile(
             name=image_names[stem],

@@ -1,7 +1,7 @@
 """What a data set holds, looked at on Ray before hours are spent: ``raynef data check``.
 
-Tasks open every image and every label once. What they return are sums and the first few names of
-each kind of problem: the driver's memory does not grow with the number of images.
+Tasks open every image, label and annotation once. What they return are sums and the first few names
+of each kind of problem: the driver's memory does not grow with the number of images.
 """
 
 import logging
@@ -18,6 +18,7 @@ from raynef.core import IGNORE
 from raynef.core.errors import BadImageError, UserError, require
 from raynef.core.recipe import Data
 from raynef.core.storage import without_secrets
+from raynef.images.boxes import read_boxes
 from raynef.images.datasets import open_split
 from raynef.images.decode import read_image, read_label
 from raynef.images.imageset import ImageFile, ImageSet
@@ -37,9 +38,11 @@ NO_LABEL = "missing label"
 BAD_LABEL = "unreadable label"
 OTHER_SIZE = "label of another size than its image"
 NO_CLASS = "label with values that are no class"
+BAD_BOXES = "unreadable annotation"
+NO_OBJECT = "image without an object"
 ABSENT = "class that never occurs"
 IN_BOTH = "image in both train and val"
-_LABEL_FAULTS = (NO_LABEL, BAD_LABEL, OTHER_SIZE, NO_CLASS)
+_LABEL_FAULTS = (NO_LABEL, BAD_LABEL, OTHER_SIZE, NO_CLASS, BAD_BOXES)
 
 
 @dataclass
@@ -49,6 +52,8 @@ class Found:
     Attributes:
         num_images: looked at.
         num_labels: label files among them that could be read.
+        num_annotated: images whose boxes could be read, be it none.
+        num_boxes: in those.
         sizes: {(width, height): images}.
         pixels: {class, or IGNORE: pixels}; None counts the pixels that are of no class.
         counts: {kind of problem: how many}.
@@ -57,6 +62,8 @@ class Found:
 
     num_images: int = 0
     num_labels: int = 0
+    num_annotated: int = 0
+    num_boxes: int = 0
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
     pixels: Counter[int | None] = field(default_factory=Counter)
     counts: Counter[str] = field(default_factory=Counter)
@@ -76,6 +83,8 @@ class Found:
         """Count another part of the same split."""
         self.num_images += other.num_images
         self.num_labels += other.num_labels
+        self.num_annotated += other.num_annotated
+        self.num_boxes += other.num_boxes
         self.sizes.update(other.sizes)
         self.pixels.update(other.pixels)
         for kind, count in other.counts.items():
@@ -88,10 +97,11 @@ def check_data(data: Data, *, address: str | None = None) -> dict[str, Any]:
     Nothing stops at the first problem: all are counted, the first twenty of a kind named.
 
     Returns:
-        ``splits``: by role (train, val) images, labels, sizes as [width, height], pixel shares of
-        the classes among labelled pixels, and the share of ignored pixels; ``problems``: kind,
-        split, count, the first, and whether they stop training or evaluation; ``ok``: whether
-        none does.
+        ``splits``: by role (train, val), or by its own name where one split has both roles,
+        images, labels, sizes as [width, height], pixel shares of the classes among labelled
+        pixels, the share of ignored pixels, and boxes, also per annotated image; ``problems``:
+        kind, split, count, the first, and whether they stop training or evaluation; ``ok``:
+        whether none does.
 
     Raises:
         UserError: no such data set, or neither of its splits can be opened.
@@ -131,6 +141,10 @@ def _open(data: Data) -> tuple[dict[str, ImageSet], dict[str, str]]:
             closed[role] = str(error)
     if not opened:
         raise UserError(". ".join(dict.fromkeys(closed.values())))
+    if len(opened) == 2 and data.train_split != data.val_split:
+        name = opened["train"].split
+        if name is not None and name == opened["val"].split:
+            opened = {name: opened["train"]}  # all that the data set has, under both names
     return opened, closed
 
 
@@ -167,14 +181,31 @@ def look_at(unit: Unit) -> Found:
             found.problem(BAD_IMAGE, f"{file.name}: {error}")
         if file.label is not None:
             _look_at_label(file, file.label, size, unit, found)
+        if file.annotation is not None or file.boxes is not None:
+            _look_at_boxes(file, found)
     return found
+
+
+def _look_at_boxes(file: ImageFile, found: Found) -> None:
+    try:
+        num_boxes = len(read_boxes(file))
+    except UserError as error:
+        found.problem(BAD_BOXES, f"{file.name}: {error}")
+        return
+    found.num_annotated += 1
+    found.num_boxes += num_boxes
+    if not num_boxes:
+        found.problem(NO_OBJECT, file.name)
 
 
 def _look_at_label(
     file: ImageFile, location: str, size: tuple[int, int] | None, unit: Unit, found: Found
 ) -> None:
+    codes, as_mask = unit["codes"], None
+    if codes == "mask":  # which is read as classes, not as values that have codes
+        codes, as_mask = None, "mask"
     try:
-        label = read_label(location)
+        label = read_label(location, as_mask)
     except UserError as error:
         missing = isinstance(error.__cause__, FileNotFoundError)
         reason = str(error).replace(location, without_secrets(location))
@@ -185,11 +216,11 @@ def _look_at_label(
     if size not in (None, (width, height)):
         sizes = "{}x{}, its image {}x{}".format(width, height, *size)
         found.problem(OTHER_SIZE, f"{file.name}: the label is {sizes}")
-    pixels = _classes(label, unit["codes"], unit["num_classes"])
+    pixels = _classes(label, codes, unit["num_classes"])
     found.pixels.update(pixels)
     if None in pixels:
-        known = len(unit["codes"] or ()) or unit["num_classes"] or IGNORE
-        ignored = "" if unit["codes"] else f" and {IGNORE}"
+        known = len(codes or ()) or unit["num_classes"] or IGNORE
+        ignored = "" if codes else f" and {IGNORE}"
         found.problem(
             NO_CLASS,
             f"{file.name}: {pixels[None]} pixels hold no class (values {label.min()} to "
@@ -234,6 +265,10 @@ def _summary(images: ImageSet, found: Found) -> dict[str, Any]:
             for index, name in _names(images, found)
         },
         "ignored": round(ignored / (labelled + ignored), 6) if labelled + ignored else None,
+        "num_boxes": found.num_boxes,
+        "boxes_per_image": (
+            round(found.num_boxes / found.num_annotated, 2) if found.num_annotated else None
+        ),
     }
 
 
@@ -279,8 +314,8 @@ def _problems(
             {"kind": kind, "split": split, "count": count, "stops": stops, "first": first}
         )
 
-    # Without labels there is nothing to evaluate, and no val split to miss.
-    labelled = any(part.num_labels for part in found.values())
+    # Without labels or boxes there is nothing to evaluate, and no val split to miss.
+    labelled = any(part.num_labels or part.num_annotated for part in found.values())
     for role, reason in closed.items():
         add(NOT_OPEN, role, 1, [reason], stops=role == "train" or labelled)
     for role, part in found.items():
@@ -293,6 +328,8 @@ def _problems(
         for kind in _LABEL_FAULTS:
             if part.counts[kind]:
                 add(kind, role, part.counts[kind], part.first[kind], stops=True)
+        if part.counts[NO_OBJECT]:
+            add(NO_OBJECT, role, part.counts[NO_OBJECT], part.first[NO_OBJECT], stops=False)
         absent = [name for i, name in _names(opened[role], part) if not part.pixels[i]]
         if part.num_labels and absent:
             add(ABSENT, role, len(absent), absent[:_LISTED], stops=False)
@@ -320,6 +357,10 @@ def describe(result: dict[str, Any]) -> str:
         for name in dict.fromkeys(name for split in splits.values() for name in split["classes"]):
             shares = [_percent(split["classes"].get(name)) for split in splits.values()]
             rows.append((f"  {name}", shares))
+    if any(split["boxes_per_image"] is not None for split in splits.values()):
+        rows.append(("boxes", [str(split["num_boxes"]) for split in splits.values()]))
+        means = [split["boxes_per_image"] for split in splits.values()]
+        rows.append(("  per image", ["–" if mean is None else str(mean) for mean in means]))
     title = max(len(name) for name, _ in rows)
     lines = [f"{result['data']} in {result['root']}"]
     lines += [f"{name:<{title}}" + "".join(f"  {cell:>10}" for cell in row) for name, row in rows]

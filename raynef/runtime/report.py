@@ -15,7 +15,7 @@ from raynef.core.storage import is_file
 from raynef.images.datasets import open_split
 from raynef.images.decode import read_image, read_label
 from raynef.images.geometry import centre_crop, resize, resize_label, short_side_size
-from raynef.images.imageset import ImageFile
+from raynef.images.imageset import ImageFile, LabelCodes
 from raynef.report.page import render
 from raynef.report.records import ClusterCard, GalleryItem, Report
 from raynef.runtime.run import RunFolder
@@ -94,7 +94,7 @@ def spread(items: Any, count: int) -> list:
 
 
 def read_images(
-    files: list[ImageFile], codes: tuple[int, ...] | None, config: Evaluate
+    files: list[ImageFile], codes: LabelCodes, config: Evaluate
 ) -> list[tuple[str, np.ndarray, np.ndarray | None]]:
     """(name, image, label or None) as the backbone sees it; unreadable files are left out."""
     read = []

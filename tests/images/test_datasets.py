@@ -18,6 +18,8 @@ from raynef.images.ade20k import ADE20K_CLASSES
 from raynef.images.datasets import dataset_names, open_split
 from raynef.images.decode import read_image, read_label
 from raynef.images.imageset import ImageSet, require_labels
+from tests.images.test_boxes import BOXED
+from tests.images.test_saliency import FOLDERS as MASKS
 
 
 def images(root: Path, *names: str) -> None:
@@ -145,7 +147,8 @@ def classes_of(found: ImageSet, index: int = 0) -> list[int]:
 
 
 def test_every_data_set_is_tested_here():
-    assert {*LAYOUTS, "folder"} == set(dataset_names())
+    """Folders in test_folder.py, masks and boxes in files of their own."""
+    assert {*LAYOUTS, *MASKS, *BOXED, "folder"} == set(dataset_names())
 
 
 @pytest.mark.parametrize(

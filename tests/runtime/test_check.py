@@ -177,6 +177,76 @@ def test_label_values_of_a_benchmark_go_through_its_codes(tmp_path):
     assert by_kind(result)["train", module.ABSENT]["count"] == 58
 
 
+def voc_boxes(root: Path, **annotations: str) -> Path:
+    """Images of 8×4 pixels with the annotation of each, in one list."""
+    for stem, text in annotations.items():
+        put(root, stem, label=None)
+        (root / "Annotations").mkdir(exist_ok=True)
+        (root / "Annotations" / f"{stem}.xml").write_text(text, encoding="utf-8")
+    (root / "images").rename(root / "JPEGImages")
+    (root / "ImageSets/Main").mkdir(parents=True)
+    lists(root / "ImageSets/Main", trainval=" ".join(annotations))
+    return root
+
+
+BOX = "<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>8</xmax><ymax>4</ymax></bndbox>"
+OBJECT = f"<object>{BOX}</object>"
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_boxes_of_the_one_split_are_counted_once(tmp_path, caplog):
+    root = voc_boxes(
+        tmp_path / "set",
+        a=f"<annotation>{OBJECT}</annotation>",
+        b=f"<annotation>{OBJECT * 2}</annotation>",
+    )
+    with caplog.at_level("INFO", "raynef"):
+        result = check_data(Data(name="voc_boxes", root=str(root)))
+    assert result["ok"]
+    assert result["problems"] == []
+    assert list(result["splits"]) == ["trainval"]
+    split = result["splits"]["trainval"]
+    assert (split["num_images"], split["num_boxes"], split["boxes_per_image"]) == (2, 3, 1.5)
+    rows = [line.split() for line in caplog.records[-1].getMessage().splitlines()]
+    assert ["boxes", "3"] in rows
+    assert ["per", "image", "1.5"] in rows
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_annotations_that_cannot_be_read_and_images_without_an_object(tmp_path):
+    root = voc_boxes(
+        tmp_path / "set",
+        a=f"<annotation>{OBJECT}</annotation>",
+        b="<annotation/>",
+        c="<annotation>",
+        d=f"<!DOCTYPE annotation><annotation>{OBJECT}</annotation>",
+    )
+    result = check_data(Data(name="voc_boxes", root=str(root)))
+    assert not result["ok"]
+    split = result["splits"]["trainval"]
+    assert (split["num_images"], split["num_boxes"], split["boxes_per_image"]) == (4, 1, 0.5)
+    found = by_kind(result)
+    assert {key: (p["count"], p["stops"]) for key, p in found.items()} == {
+        ("trainval", module.BAD_BOXES): (2, True),
+        ("trainval", module.NO_OBJECT): (1, False),
+    }
+    assert found["trainval", module.NO_OBJECT]["first"] == ["b.jpg"]
+    assert "c.xml is no XML" in found["trainval", module.BAD_BOXES]["first"][0]
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_masks_are_read_as_masks(tmp_path):
+    put(tmp_path, "a", label=halves(0, 255))
+    put(tmp_path, "b", label=halves(0, 127))
+    (tmp_path / "labels").rename(tmp_path / "ground_truth_mask")
+    result = check_data(Data(name="ecssd", root=str(tmp_path)))
+    assert result["ok"]
+    split = result["splits"]["test"]
+    assert (split["num_images"], split["num_labels"]) == (2, 2)
+    assert split["classes"] == {"background": 0.75, "foreground": 0.25}
+    assert (split["num_boxes"], split["boxes_per_image"]) == (0, None)
+
+
 @pytest.mark.usefixtures("local_ray")
 def test_a_set_at_an_address_is_shown_without_its_keys(healthy, caplog):
     (healthy / "labels" / "b.png").unlink()

@@ -7,6 +7,7 @@ from typing import Annotated
 import tyro
 from tyro.conf import Positional, arg
 
+from raynef.cli.spectral import Spectral
 from raynef.core.recipe import Data, KMeans, Probe, Recipe
 from raynef.core.recipe import Evaluate as Protocol
 
@@ -273,6 +274,7 @@ Command = (
     | Annotated[Tune, tyro.conf.subcommand("tune")]
     | Annotated[Table, tyro.conf.subcommand("table")]
     | Annotated[DataTools, tyro.conf.subcommand("data")]
+    | Annotated[Spectral, tyro.conf.subcommand("spectral")]
     | Annotated[Report, tyro.conf.subcommand("report")]
     | Annotated[Distill, tyro.conf.subcommand("distill")]
 )

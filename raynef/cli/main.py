@@ -32,6 +32,7 @@ from raynef.cli.arguments import (
     Tune,
 )
 from raynef.cli.paths import absolute_paths
+from raynef.cli.spectral import Spectral, parse_spectral, run_spectral
 from raynef.cli.tune import Sweep, read_sweep, run_sweep
 from raynef.core.errors import BadImageError, NonFiniteLossError, UserError
 from raynef.core.presets import load_presets, with_presets
@@ -87,6 +88,8 @@ def parse(argv: list[str]) -> Command | Sweep:
         base = dataclasses.replace(args, config=config)
         args = tyro.cli(type(args), args=argv[1:], default=base, prog=f"raynef {argv[0]}")
         return dataclasses.replace(args, config=absolute_paths(check(args.config)))
+    if isinstance(args, Spectral):
+        return Spectral(parse_spectral(args.method, argv[2:]))
     if isinstance(args, Tune):
         return read_sweep(args, argv[1:])
     if isinstance(args, Evaluate):
@@ -135,6 +138,8 @@ def _dispatch(args: Command | Sweep) -> dict[str, Any]:
         return compare(args.file, args.out, address=args.address)
     if isinstance(args, Sweep):
         return run_sweep(args)
+    if isinstance(args, Spectral):
+        return run_spectral(args.method)
     if isinstance(args, Table):
         from raynef.runtime.table import write_tables
 

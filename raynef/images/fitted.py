@@ -9,33 +9,33 @@ from raynef.images.geometry import resize
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """An image after resizing and cutting.
+class Frame:
+    """How an image was fitted.
 
     Attributes:
-        pixels: uint8 [H', W', 3], both multiples of the stride.
-        resized: (H, W) before the cut.
         size: (H, W) of the image itself.
+        resized: (H, W) before the cut.
+        cut: (H, W) after it, both multiples of the stride.
     """
 
-    pixels: np.ndarray
-    resized: tuple[int, int]
     size: tuple[int, int]
+    resized: tuple[int, int]
+    cut: tuple[int, int]
 
 
-def fit(image: np.ndarray, *, stride: int, max_side: int) -> Fitted:
-    """Resize an image whose longest side is above ``max_side``, or that is smaller than a patch,
-    then cut what is beyond whole patches at the right and the bottom.
+def frame_of(size: tuple[int, int], *, stride: int, max_side: int) -> Frame:
+    """How an image of a size is fitted: resized where its longest side is above ``max_side`` or
+    its short side below ``stride``, then cut to whole patches.
 
     Args:
-        image: uint8 [H, W, 3].
+        size: (H, W).
         stride: what both sides must be multiples of, in pixels.
         max_side: longest side, in pixels; no less than ``stride``.
 
     Raises:
         BadImageError: an image so narrow that its short side would not hold a patch.
     """
-    height, width = image.shape[:2]
+    height, width = size
     scale = min(1.0, max_side / max(height, width))
     if min(height, width) * scale < stride:
         scale = stride / min(height, width)
@@ -44,29 +44,42 @@ def fit(image: np.ndarray, *, stride: int, max_side: int) -> Fitted:
             f"{width}x{height} pixels: too narrow for patches of {stride} within {max_side}"
         )
     resized = (max(stride, round(height * scale)), max(stride, round(width * scale)))
-    cut = tuple(side // stride * stride for side in resized)
-    return Fitted(resize(image, resized)[: cut[0], : cut[1]], resized, (height, width))
+    return Frame(size, resized, (resized[0] // stride * stride, resized[1] // stride * stride))
 
 
-def to_whole_image(index: np.ndarray, fitted: Fitted) -> np.ndarray:
-    """A map over the nodes of a fitted image at the size of the image itself, by nearest nodes.
+def fit(image: np.ndarray, *, stride: int, max_side: int) -> tuple[np.ndarray, Frame]:
+    """An image, uint8 [H, W, 3], after resizing and cutting, and how it was; see ``frame_of``."""
+    frame = frame_of(image.shape[:2], stride=stride, max_side=max_side)
+    return resize(image, frame.resized)[: frame.cut[0], : frame.cut[1]], frame
 
-    What was cut off takes the values at the edge.
 
-    Args:
-        index: any type [h, w].
-        fitted: the image.
+def to_whole_image(index: np.ndarray, frame: Frame) -> np.ndarray:
+    """A map over the nodes of a fitted image, [h, w], at the size of the image: [H, W].
 
-    Returns:
-        [H, W], that of ``fitted.size``.
+    Each pixel takes the node that it lies in; what was cut off, the values at the edge.
     """
-    (height, width), cut = fitted.size, fitted.pixels.shape
-    rows = _nearest(height, fitted.resized[0], cut[0], index.shape[0])
-    columns = _nearest(width, fitted.resized[1], cut[1], index.shape[1])
+    rows, columns = (
+        _nodes(size, resized, cut, count)
+        for size, resized, cut, count in zip(
+            frame.size, frame.resized, frame.cut, index.shape, strict=True
+        )
+    )
     return index[rows[:, None], columns[None, :]]
 
 
-def _nearest(num_pixels: int, resized: int, cut: int, num_nodes: int) -> np.ndarray:
+def _nodes(num_pixels: int, resized: int, cut: int, num_nodes: int) -> np.ndarray:
     """The node of each pixel along one side."""
     place = (np.arange(num_pixels) + 0.5) * resized / num_pixels  # in pixels of the resized image
     return np.minimum((place * num_nodes / cut).astype(np.int64), num_nodes - 1)
+
+
+def to_image_box(
+    box: tuple[float, float, float, float], grid: tuple[int, int], frame: Frame
+) -> tuple[float, float, float, float]:
+    """A box in nodes of a grid (h, w) as one in pixels of the image itself.
+
+    Boxes are half-open, (x0, y0, x1, y1); the part that was cut off is in none.
+    """
+    down = frame.cut[0] / grid[0] * frame.size[0] / frame.resized[0]
+    across = frame.cut[1] / grid[1] * frame.size[1] / frame.resized[1]
+    return (box[0] * across, box[1] * down, box[2] * across, box[3] * down)

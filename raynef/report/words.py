@@ -55,6 +55,25 @@ TERMS: dict[str, Term] = {
     ),
     "entropy": Term("entropy", "How evenly patches spread over clusters; higher is more even."),
     "purity": Term("purity", "Share of a cluster's labelled pixels in its class.", fraction=True),
+    "corloc": Term(
+        "CorLoc", "Share of images whose box overlaps an object by half or more.", fraction=True
+    ),
+    "corloc_lost": Term("CorLoc of LOST", "The same for LOST's box.", fraction=True),
+    "corloc_centre_box": Term(
+        "CorLoc of a centre box",
+        "The same for a box at the centre, of the mean size of all objects.",
+        fraction=True,
+    ),
+    "corloc_centre_box_largest": Term(
+        "CorLoc of a large centre box",
+        "Likewise, of the mean size of each image's largest object.",
+        fraction=True,
+    ),
+    "corloc_whole_image": Term(
+        "CorLoc of whole images", "The same for a box around everything.", fraction=True
+    ),
+    "num_scored": Term("scored images", "Images with at least one object."),
+    "num_boxes": Term("boxes", "Objects that people drew boxes around."),
     "protocol": Term("protocol", "How images are resized and scored."),
     "matching": Term("matching", "How each cluster was given a class name for scoring."),
     "backbone": Term("backbone", "The pretrained network that describes each patch."),

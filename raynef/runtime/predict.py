@@ -51,7 +51,7 @@ def predict(
     if segmenter.mapping is not None:
         names = segmenter.mapping.class_names
         write_json(out / "classes.json", {str(i): name for i, name in enumerate(names)})
-    pairs = list(zip(files, _output_names(files), strict=True))
+    pairs = list(zip(files, output_names(files), strict=True))
     units: list[Unit] = [
         {"files": pairs[start : start + _BATCH], "out": str(out)}
         for start in range(0, len(pairs), _BATCH)
@@ -92,7 +92,7 @@ def _files(source: str) -> tuple[ImageFile, ...]:
     return open_folder(source, None).files
 
 
-def _output_names(files: tuple[ImageFile, ...]) -> list[str]:
+def output_names(files: tuple[ImageFile, ...]) -> list[str]:
     """``a/b.jpg`` becomes ``a/b.png``, or ``a/b.jpg.png`` where two images share a stem."""
     stems = [Path(file.name).with_suffix(".png").as_posix() for file in files]
     times = Counter(stems)

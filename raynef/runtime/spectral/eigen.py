@@ -25,7 +25,7 @@ from raynef.features.blocks import load_block_features
 from raynef.graph.affinity import image_affinity
 from raynef.images.datasets import open_split
 from raynef.images.decode import read_image
-from raynef.images.fitted import Fitted, fit
+from raynef.images.fitted import Frame, fit
 from raynef.images.geometry import resize
 from raynef.images.imageset import ImageFile, ImageSet
 from raynef.runtime.features import ensure_shards, fill_shards
@@ -64,9 +64,9 @@ def eigen(
     out = Path(out).absolute()
     images = open_split(recipe.data, recipe.data.train_split)
     stride = load_block_features(recipe.backbone, recipe.spectral).stride
-    _claim(recipe, out)
+    where = Path(features).absolute() if features else out / "features"
+    _claim(recipe, out, where)
     with ray_session(address):
-        where = Path(features).absolute() if features else out / "features"
         store = ensure_features(recipe, images, where, stride=stride)
         found = ensure_eigenpairs(recipe, images, store, out / "eigen")
     first = found.read(found.images()[0])
@@ -80,9 +80,9 @@ def eigen(
     }
 
 
-def _claim(recipe: Recipe, out: Path) -> None:
+def _claim(recipe: Recipe, out: Path, features: Path) -> None:
     """Bind the folder to the recipe. Raises UserError where it holds another one's."""
-    record = {"recipe": to_dict(recipe)}
+    record = {"recipe": to_dict(recipe), "features": str(features)}
     if (out / RECORD).is_file():
         there = read_json(out / RECORD)["recipe"]
         for section in ("data", "backbone", "spectral"):
@@ -147,11 +147,18 @@ class ImagePairs:
         values: λ, float64 [k], ascending from 0.
         vectors: y, float32 [h, w, k], orthonormal in the D metric; the first is constant.
         residuals: float64 [k].
+        frame: how the image was fitted.
     """
 
     values: np.ndarray
     vectors: np.ndarray
     residuals: np.ndarray
+    frame: Frame
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """(h, w) of the nodes."""
+        return self.vectors.shape[0], self.vectors.shape[1]
 
 
 def solve_unit(
@@ -160,10 +167,12 @@ def solve_unit(
     """Task: the eigenpairs of a unit's images, written as a shard."""
     store = WholeFeatures(features)
     found = [
-        solve_image(store.read(index), fitted(file, stride=stride, spectral=spectral), spectral)
+        solve_image(store.read(index), *fitted(file, stride=stride, spectral=spectral), spectral)
         for index, file in zip(unit["images"], unit["files"], strict=True)
     ]
+    frames = [[*f.size, *f.resized, *f.cut] for f in (item.frame for item in found)]
     columns = {
+        "frame": pa.array(frames, pa.list_(pa.int32())),
         "shape": pa.array([list(item.vectors.shape) for item in found], pa.list_(pa.int32())),
         "values": pa.array([item.values.tolist() for item in found], pa.list_(pa.float64())),
         "residuals": pa.array([item.residuals.tolist() for item in found], pa.list_(pa.float64())),
@@ -175,21 +184,24 @@ def solve_unit(
     return shard, {}, len(unit["images"])
 
 
-def fitted(file: ImageFile, *, stride: int, spectral: Spectral) -> Fitted:
-    """An image as its features were made of it."""
+def fitted(file: ImageFile, *, stride: int, spectral: Spectral) -> tuple[np.ndarray, Frame]:
+    """An image as its features were made of it, uint8 [H', W', 3], and how it was fitted."""
     return fit(read_image(file.path), stride=stride, max_side=spectral.max_side)
 
 
-def solve_image(features: torch.Tensor, image: Fitted, spectral: Spectral) -> ImagePairs:
+def solve_image(
+    features: torch.Tensor, pixels: np.ndarray, frame: Frame, spectral: Spectral
+) -> ImagePairs:
     """Affinity and eigenpairs of one image.
 
     Args:
         features: [h', w', D].
-        image: that they were made of.
+        pixels: of the fitted image that they were made of, uint8 [H', W', 3].
+        frame: how it was fitted.
         spectral: resolution, colours and number of vectors.
     """
-    grid = node_grid(image, spectral)
-    small = resize(image.pixels, grid) / 255.0
+    grid = node_grid(frame, spectral)
+    small = resize(pixels, grid) / 255.0
     affinity = image_affinity(
         features,
         small,
@@ -202,12 +214,13 @@ def solve_image(features: torch.Tensor, image: Fitted, spectral: Spectral) -> Im
         values=pairs.values[0].cpu().numpy(),
         vectors=pairs.vectors[0].float().cpu().numpy().reshape(*grid, -1),
         residuals=pairs.residuals[0].cpu().numpy(),
+        frame=frame,
     )
 
 
-def node_grid(image: Fitted, spectral: Spectral) -> tuple[int, int]:
+def node_grid(frame: Frame, spectral: Spectral) -> tuple[int, int]:
     """(h, w) of the nodes: one for each ``spectral.resolution`` pixels."""
-    height, width = image.pixels.shape[:2]
+    height, width = frame.cut
     return max(1, round(height / spectral.resolution)), max(1, round(width / spectral.resolution))
 
 
@@ -219,13 +232,15 @@ class EigenStore(ShardStore):
 
     def read(self, image: int) -> ImagePairs:
         """The pairs of one image. Raises UserError naming a damaged file."""
-        columns = self.row(image, ["shape", "values", "residuals", "vectors"])
+        columns = self.row(image, ["frame", "shape", "values", "residuals", "vectors"])
+        frame = columns["frame"][0].as_py()
         shape = columns["shape"][0].as_py()
         flat = np.frombuffer(columns["vectors"][0].as_buffer(), dtype=np.float32)
         return ImagePairs(
             values=np.asarray(columns["values"][0].as_py()),
             vectors=flat.reshape(shape),
             residuals=np.asarray(columns["residuals"][0].as_py()),
+            frame=Frame(tuple(frame[0:2]), tuple(frame[2:4]), tuple(frame[4:6])),
         )
 
     def not_converged(self) -> int:
@@ -246,6 +261,7 @@ class Solved:
         images: of its split.
         pairs: their eigenpairs.
         stride: to which images were cut.
+        features: folder of the features.
     """
 
     folder: Path
@@ -253,9 +269,10 @@ class Solved:
     images: ImageSet
     pairs: EigenStore
     stride: int
+    features: Path
 
-    def fitted(self, index: int) -> Fitted:
-        """An image as its features were made of it."""
+    def fitted(self, index: int) -> tuple[np.ndarray, Frame]:
+        """An image as its features were made of it, and how it was fitted."""
         return fitted(self.images.files[index], stride=self.stride, spectral=self.recipe.spectral)
 
 
@@ -275,7 +292,8 @@ def open_solved(folder: str | Path, *, root: str | None = None) -> Solved:
             f"{folder} holds no eigenpairs (it has no {RECORD}); make them with raynef spectral "
             "eigen"
         )
-    recipe = from_dict(read_json(folder / RECORD)["recipe"], source=os.fspath(folder / RECORD))
+    record = read_json(folder / RECORD)
+    recipe = from_dict(record["recipe"], source=os.fspath(folder / RECORD))
     if root is not None:
         recipe = replace(recipe, data=replace(recipe.data, root=root))
     pairs = EigenStore(folder / "eigen")
@@ -285,4 +303,7 @@ def open_solved(folder: str | Path, *, root: str | None = None) -> Solved:
             f"{images.root} has {len(images.files)} images in {recipe.data.train_split}, but "
             f"{folder} was made of {pairs.key['num_images']}"
         )
-    return Solved(folder, recipe, images, pairs, pairs.key["stride"])
+    features = folder / "features"
+    if not features.is_dir():  # shared with other stores; else it moves with this one
+        features = Path(record["features"])
+    return Solved(folder, recipe, images, pairs, pairs.key["stride"], features)

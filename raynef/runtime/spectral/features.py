@@ -20,7 +20,7 @@ from raynef.core.storage import file_sizes, without_secrets
 from raynef.features.blocks import load_block_features
 from raynef.features.weights import weights_identity
 from raynef.images.decode import read_image
-from raynef.images.fitted import Fitted, fit
+from raynef.images.fitted import fit
 from raynef.images.imageset import ImageSet
 from raynef.runtime.features import ensure_shards, fill_shards
 from raynef.runtime.session import feature_actors
@@ -111,11 +111,10 @@ def image_units(images: ImageSet, folder: Path) -> list[Unit]:
 
 def read_fitted(unit: Unit, *, stride: int, max_side: int) -> Unit:
     """Task: read the images of a unit and fit them; a bad one becomes a named reason."""
-    fitted: dict[int, Fitted] = {}
-    skipped = {}
+    fitted, skipped = {}, {}
     for index, file in zip(unit["images"], unit["files"], strict=True):
         try:
-            fitted[index] = fit(read_image(file.path), stride=stride, max_side=max_side)
+            fitted[index], _ = fit(read_image(file.path), stride=stride, max_side=max_side)
         except BadImageError as error:
             skipped[file.name] = str(error)
     return {**unit, "fitted": fitted, "skipped": skipped}
@@ -133,8 +132,8 @@ class WholeImageActor:
     def __call__(self, unit: Unit) -> Unit:
         """Replaces ``fitted`` by ``features``, {index: half [h, w, D]}; one pass for each size."""
         by_size = defaultdict(list)
-        for index, item in unit.pop("fitted").items():
-            by_size[item.pixels.shape].append((index, item.pixels))
+        for index, pixels in unit.pop("fitted").items():
+            by_size[pixels.shape].append((index, pixels))
         unit["features"] = {}
         for items in by_size.values():
             for start in range(0, len(items), self.batch_size):

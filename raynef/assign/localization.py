@@ -1,0 +1,39 @@
+"""How well a box finds an object: IoU and CorLoc (arXiv:2205.07839, Sec. 4.1)."""
+
+import numpy as np
+
+CORRECT = 0.5
+"""IoU from which a box is right."""
+
+
+def overlaps(box: tuple[float, float, float, float], truth: np.ndarray) -> np.ndarray:
+    """IoU of one box with each of some, all half-open (x0, y0, x1, y1): [m, 4] -> [m]."""
+    width = np.minimum(box[2], truth[:, 2]) - np.maximum(box[0], truth[:, 0])
+    height = np.minimum(box[3], truth[:, 3]) - np.maximum(box[1], truth[:, 1])
+    common = np.maximum(width, 0) * np.maximum(height, 0)
+    areas = (truth[:, 2] - truth[:, 0]) * (truth[:, 3] - truth[:, 1])
+    own = (box[2] - box[0]) * (box[3] - box[1])
+    return common / np.maximum(own + areas - common, 1e-12)
+
+
+def corloc(best: np.ndarray) -> float:
+    """Share of the images whose box has IoU >= 0.5 with any of theirs; NaN of none.
+
+    Args:
+        best: largest IoU of each image's box, [n].
+    """
+    return float((best >= CORRECT).mean()) if len(best) else float("nan")
+
+
+def centre_box(
+    mean_size: tuple[float, float], size: tuple[int, int]
+) -> tuple[float, float, float, float]:
+    """A box at the centre of an image, the baseline that sees nothing.
+
+    Args:
+        mean_size: (height, width) as shares of the image's.
+        size: (H, W) of the image.
+    """
+    down, across = mean_size[0] * size[0] / 2, mean_size[1] * size[1] / 2
+    x, y = size[1] / 2, size[0] / 2
+    return (x - across, y - down, x + across, y + down)

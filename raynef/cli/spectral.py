@@ -1,0 +1,108 @@
+"""``raynef spectral …``: what each of its commands takes, and what it calls."""
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from tyro.conf import Positional, arg
+
+from raynef.cli.paths import absolute_paths
+from raynef.core.presets import load_presets
+from raynef.core.recipe import Recipe, check
+
+Address = Annotated[str | None, arg(help="A Ray cluster to join; an embedded one if not given.")]
+Root = Annotated[
+    str | None, arg(name="data.root", help="The data set's folder, where it has moved.")
+]
+
+
+@dataclass(frozen=True)
+class Eigen:
+    """Features, affinity and eigenpairs of every image. The same command again resumes."""
+
+    out: Path
+    """Folder of the store."""
+    presets: Annotated[
+        tuple[str, ...],
+        arg(
+            name="recipe",
+            help="Presets or .yaml files, the later over the earlier; flags override them.",
+        ),
+    ] = ("dsm",)
+    config: Annotated[Recipe, arg(name="")] = field(default_factory=Recipe)
+    features: Path | None = None
+    """Folder of features to share with other stores; by default OUT/features."""
+    address: Address = None
+
+
+@dataclass(frozen=True)
+class Localize:
+    """A box around the main object of each image, and CorLoc where the data set has boxes."""
+
+    store: Positional[Path]
+    """Folder that raynef spectral eigen made."""
+    lost: bool = True
+    """Also LOST's box, from the same features."""
+    difficult: bool = True
+    """Count the objects that VOC marks as difficult."""
+    root: Root = None
+    address: Address = None
+
+
+@dataclass(frozen=True)
+class Objects:
+    """The foreground of each image, refined by a CRF, and mean IoU where there are masks."""
+
+    store: Positional[Path]
+    """Folder that raynef spectral eigen made."""
+    out: Path | None = None
+    """Folder for the masks (PNG); none are written if not given."""
+    crf: bool = True
+    """Refine the masks to the edges of the image."""
+    root: Root = None
+    address: Address = None
+
+
+@dataclass(frozen=True)
+class Spectral:
+    """Deep Spectral Methods: what the exact eigenvectors of each image show."""
+
+    method: tyro.conf.OmitSubcommandPrefixes[
+        Annotated[Eigen, tyro.conf.subcommand("eigen")]
+        | Annotated[Localize, tyro.conf.subcommand("localize")]
+        | Annotated[Objects, tyro.conf.subcommand("object")]
+    ]
+
+
+def parse_spectral(method: Any, argv: list[str]) -> Any:
+    """The method with its flags over its presets. Raises UserError for a mistake in them."""
+    if not isinstance(method, Eigen):
+        return method
+    base = dataclasses.replace(method, config=load_presets(method.presets))
+    method = tyro.cli(Eigen, args=argv, default=base, prog="raynef spectral eigen")
+    return dataclasses.replace(method, config=absolute_paths(check(method.config)))
+
+
+def run_spectral(method: Any) -> dict[str, Any]:
+    """Run it; imports torch and Ray only here."""
+    if isinstance(method, Eigen):
+        from raynef.runtime.spectral.eigen import eigen
+
+        return eigen(method.config, method.out, features=method.features, address=method.address)
+    if isinstance(method, Localize):
+        from raynef.runtime.spectral.localize import localize
+
+        return localize(
+            method.store,
+            lost=method.lost,
+            difficult=method.difficult,
+            root=method.root,
+            address=method.address,
+        )
+    from raynef.runtime.spectral.objects import segment_objects
+
+    return segment_objects(
+        method.store, out=method.out, crf=method.crf, root=method.root, address=method.address
+    )

@@ -39,6 +39,7 @@ def find_centroids(
     seed: int,
     cosine: bool = False,
     threads: int = 1,
+    starts: int = 1,
 ) -> np.ndarray:
     """Lloyd's algorithm on all the points given, on a GPU where faiss sees one.
 
@@ -49,6 +50,7 @@ def find_centroids(
         seed: of the first centres, which are points.
         cosine: keep the centres at unit length.
         threads: of faiss, on the CPU.
+        starts: times that it is run; the best is kept.
 
     Returns:
         Centres, float32 [K, D].
@@ -69,6 +71,7 @@ def find_centroids(
         points.shape[1],
         num_clusters,
         niter=iterations,
+        nredo=starts,
         seed=seed_of("kmeans", seed) % (1 << 31),
         spherical=cosine,
         gpu=bool(getattr(faiss, "get_num_gpus", int)()),

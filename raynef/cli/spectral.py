@@ -3,7 +3,7 @@
 import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 from tyro.conf import Positional, arg
@@ -11,6 +11,7 @@ from tyro.conf import Positional, arg
 from raynef.cli.paths import absolute_paths
 from raynef.core.presets import load_presets
 from raynef.core.recipe import Recipe, check
+from raynef.core.recipe import Spectral as SpectralSettings
 
 Address = Annotated[str | None, arg(help="A Ray cluster to join; an embedded one if not given.")]
 Root = Annotated[
@@ -66,6 +67,24 @@ class Objects:
 
 
 @dataclass(frozen=True)
+class Semantic:
+    """Segments with the same label in every image; mIoU where the data set has labels."""
+
+    store: Positional[Path]
+    """Folder that raynef spectral eigen made, whose images are clustered."""
+    method: Literal["spectral", "cluster-seg", "cluster-patch"] = "spectral"
+    """The paper's own, or a baseline of its Table 4."""
+    on: Path | None = None
+    """Another such folder, whose images are labelled in place of its own."""
+    settings: Annotated[SpectralSettings, arg(name="spectral")] = field(
+        default_factory=SpectralSettings
+    )
+    seed: int = 0
+    """Of K-means."""
+    address: Address = None
+
+
+@dataclass(frozen=True)
 class Spectral:
     """Deep Spectral Methods: what the exact eigenvectors of each image show."""
 
@@ -73,11 +92,21 @@ class Spectral:
         Annotated[Eigen, tyro.conf.subcommand("eigen")]
         | Annotated[Localize, tyro.conf.subcommand("localize")]
         | Annotated[Objects, tyro.conf.subcommand("object")]
+        | Annotated[Semantic, tyro.conf.subcommand("semantic")]
     ]
 
 
 def parse_spectral(method: Any, argv: list[str]) -> Any:
-    """The method with its flags over its presets. Raises UserError for a mistake in them."""
+    """The method with its flags over its presets, or over its STORE's recipe.
+
+    Raises:
+        UserError: a mistake in them.
+    """
+    if isinstance(method, Semantic):
+        from raynef.runtime.spectral.eigen import recipe_of
+
+        base = dataclasses.replace(method, settings=recipe_of(method.store).spectral)
+        return tyro.cli(Semantic, args=argv, default=base, prog="raynef spectral semantic")
     if not isinstance(method, Eigen):
         return method
     base = dataclasses.replace(method, config=load_presets(method.presets))
@@ -99,6 +128,19 @@ def run_spectral(method: Any) -> dict[str, Any]:
             lost=method.lost,
             difficult=method.difficult,
             root=method.root,
+            address=method.address,
+        )
+    if isinstance(method, Semantic):
+        from raynef.runtime.spectral.eigen import recipe_of
+        from raynef.runtime.spectral.semantic import semantic
+
+        recipe = dataclasses.replace(recipe_of(method.store), spectral=method.settings)
+        return semantic(
+            method.store,
+            check(recipe),
+            method=method.method,
+            on=method.on,
+            seed=method.seed,
             address=method.address,
         )
     from raynef.runtime.spectral.objects import segment_objects

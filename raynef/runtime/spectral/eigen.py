@@ -8,6 +8,7 @@ STORE/eigen/            manifest and shards: one row an image
 import logging
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -111,18 +112,9 @@ def ensure_eigenpairs(
         "color_neighbors": [list(pair) for pair in spectral.color_neighbors],
         "num_eigenvectors": spectral.num_eigenvectors,
     }
-    there = set(features.images())
 
     def fill(journal: StoreProgress) -> None:
-        units = []
-        for unit in image_units(images, folder):
-            kept = [
-                (i, f) for i, f in zip(unit["images"], unit["files"], strict=True) if i in there
-            ]
-            if kept:
-                units.append(
-                    {**unit, "images": [i for i, _ in kept], "files": [f for _, f in kept]}
-                )
+        units = units_among(images, set(features.images()), folder)
         solve = partial(
             solve_unit, features=str(features.folder), spectral=spectral, stride=key["stride"]
         )
@@ -161,6 +153,19 @@ class ImagePairs:
         return self.vectors.shape[0], self.vectors.shape[1]
 
 
+def units_among(images: ImageSet, there: set[int], folder: Path) -> list[Unit]:
+    """The units of a data set, of those images alone that are there."""
+    units = []
+    for unit in image_units(images, folder):
+        pairs = zip(unit["images"], unit["files"], strict=True)
+        kept = [(index, file) for index, file in pairs if index in there]
+        if kept:
+            units.append(
+                {**unit, "images": [index for index, _ in kept], "files": [f for _, f in kept]}
+            )
+    return units
+
+
 def solve_unit(
     unit: Unit, *, features: str, spectral: Spectral, stride: int
 ) -> tuple[Shard | None, dict[str, str], int]:
@@ -170,9 +175,8 @@ def solve_unit(
         solve_image(store.read(index), *fitted(file, stride=stride, spectral=spectral), spectral)
         for index, file in zip(unit["images"], unit["files"], strict=True)
     ]
-    frames = [[*f.size, *f.resized, *f.cut] for f in (item.frame for item in found)]
     columns = {
-        "frame": pa.array(frames, pa.list_(pa.int32())),
+        "frame": frame_column([item.frame for item in found]),
         "shape": pa.array([list(item.vectors.shape) for item in found], pa.list_(pa.int32())),
         "values": pa.array([item.values.tolist() for item in found], pa.list_(pa.float64())),
         "residuals": pa.array([item.residuals.tolist() for item in found], pa.list_(pa.float64())),
@@ -224,6 +228,17 @@ def node_grid(frame: Frame, spectral: Spectral) -> tuple[int, int]:
     return max(1, round(height / spectral.resolution)), max(1, round(width / spectral.resolution))
 
 
+def frame_column(frames: Sequence[Frame]) -> pa.Array:
+    """Frames as a column, six numbers each."""
+    return pa.array([[*f.size, *f.resized, *f.cut] for f in frames], pa.list_(pa.int32()))
+
+
+def frame_from(column: pa.Array) -> Frame:
+    """The frame of a column's first row."""
+    numbers = column[0].as_py()
+    return Frame(tuple(numbers[0:2]), tuple(numbers[2:4]), tuple(numbers[4:6]))
+
+
 class EigenStore(ShardStore):
     """A finished store of eigenpairs."""
 
@@ -233,14 +248,13 @@ class EigenStore(ShardStore):
     def read(self, image: int) -> ImagePairs:
         """The pairs of one image. Raises UserError naming a damaged file."""
         columns = self.row(image, ["frame", "shape", "values", "residuals", "vectors"])
-        frame = columns["frame"][0].as_py()
         shape = columns["shape"][0].as_py()
         flat = np.frombuffer(columns["vectors"][0].as_buffer(), dtype=np.float32)
         return ImagePairs(
             values=np.asarray(columns["values"][0].as_py()),
             vectors=flat.reshape(shape),
             residuals=np.asarray(columns["residuals"][0].as_py()),
-            frame=Frame(tuple(frame[0:2]), tuple(frame[2:4]), tuple(frame[4:6])),
+            frame=frame_from(columns["frame"]),
         )
 
     def not_converged(self) -> int:
@@ -276,6 +290,17 @@ class Solved:
         return fitted(self.images.files[index], stride=self.stride, spectral=self.recipe.spectral)
 
 
+def recipe_of(folder: str | Path) -> Recipe:
+    """The recipe of a STORE. Raises UserError where there is none."""
+    path = Path(folder) / RECORD
+    if not path.is_file():
+        raise UserError(
+            f"{folder} holds no eigenpairs (it has no {RECORD}); make them with raynef spectral "
+            "eigen"
+        )
+    return from_dict(read_json(path)["recipe"], source=os.fspath(path))
+
+
 def open_solved(folder: str | Path, *, root: str | None = None) -> Solved:
     """A finished STORE of ``raynef spectral eigen``.
 
@@ -287,13 +312,7 @@ def open_solved(folder: str | Path, *, root: str | None = None) -> Solved:
         UserError: no such store, or the data set has other files than it had.
     """
     folder = Path(folder).absolute()
-    if not (folder / RECORD).is_file():
-        raise UserError(
-            f"{folder} holds no eigenpairs (it has no {RECORD}); make them with raynef spectral "
-            "eigen"
-        )
-    record = read_json(folder / RECORD)
-    recipe = from_dict(record["recipe"], source=os.fspath(folder / RECORD))
+    recipe = recipe_of(folder)
     if root is not None:
         recipe = replace(recipe, data=replace(recipe.data, root=root))
     pairs = EigenStore(folder / "eigen")
@@ -305,5 +324,5 @@ def open_solved(folder: str | Path, *, root: str | None = None) -> Solved:
         )
     features = folder / "features"
     if not features.is_dir():  # shared with other stores; else it moves with this one
-        features = Path(record["features"])
+        features = Path(read_json(folder / RECORD)["features"])
     return Solved(folder, recipe, images, pairs, pairs.key["stride"], features)

@@ -149,8 +149,12 @@ class WholeImageActor:
 
     def run(self, pixels: np.ndarray) -> np.ndarray:
         """uint8 [B, H, W, 3] -> features, half [B, h, w, D]."""
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+        with self.precision():
             return self.backbone(self.normalized(pixels)).half().cpu().numpy()
+
+    def precision(self) -> torch.autocast:
+        """bfloat16 products on a GPU."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
 
 
 def write_features(unit: Unit) -> tuple[Shard | None, dict[str, str], int]:

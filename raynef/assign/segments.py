@@ -1,0 +1,59 @@
+"""Segments of one image, and which of them is its background (arXiv:2205.07839, Sec. 3.5)."""
+
+import warnings
+from typing import Literal
+
+import numpy as np
+from scipy.cluster.vq import kmeans2
+
+_ITERATIONS, _STARTS = 30, 5
+
+
+def cluster_nodes(values: np.ndarray, num_segments: int, *, seed: int) -> np.ndarray:
+    """K-means over the nodes of one image, each segment one number: int32 [h, w], from 0 on.
+
+    Args:
+        values: of each node, such as its eigenvectors, [h, w, m].
+        num_segments: k; capped at the nodes that differ. Segments without a node are left out, so
+            that the numbers have no gaps.
+        seed: of the first centres.
+    """
+    height, width, size = values.shape
+    points = np.ascontiguousarray(values.reshape(-1, size), dtype=np.float32)
+    scale = np.abs(points).max()
+    points = points / scale if scale > 0 else points  # float32 squares of small entries vanish
+    count = min(num_segments, len(np.unique(points, axis=0)))
+    if count == 1:
+        return np.zeros((height, width), dtype=np.int32)
+    draws = np.random.default_rng(seed)
+    best, least = np.zeros(len(points), dtype=np.int64), np.inf
+    for _ in range(_STARTS):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of a centre without a node
+            centroids, nearest = kmeans2(
+                points, count, iter=_ITERATIONS, minit="++", rng=draws, check_finite=True
+            )
+        inertia = float(np.square(points - centroids[nearest]).sum())
+        if inertia < least:
+            best, least = nearest, inertia
+    return np.unique(best, return_inverse=True)[1].astype(np.int32).reshape(height, width)
+
+
+def nearest_centroids(points: np.ndarray, centroids: np.ndarray) -> np.ndarray:
+    """The nearest of K centres for each point, int64 [M]: [M, D] and [K, D]."""
+    distances = np.square(centroids).sum(axis=1) - 2 * points @ centroids.T  # less ‖h‖²
+    return distances.argmin(axis=1)
+
+
+def background_segment(segments: np.ndarray, rule: Literal["border", "largest"]) -> int:
+    """The segment that is the background: with the most border nodes, or the most nodes.
+
+    Args:
+        segments: [h, w], from 0 on.
+        rule: see above; of equal ones the first.
+    """
+    if rule == "largest":
+        return int(np.bincount(segments.ravel()).argmax())
+    inside = np.ones(segments.shape, dtype=bool)
+    inside[1:-1, 1:-1] = False
+    return int(np.bincount(segments[inside], minlength=int(segments.max()) + 1).argmax())

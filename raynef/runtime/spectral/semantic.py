@@ -1,0 +1,358 @@
+"""``raynef spectral semantic``: segments that carry the same label in every image.
+
+STORE/semantic.json, STORE/semantic.html
+STORE/semantic-METHOD/*.png      label of each pixel: 0 the background, then the clusters
+STORE/semantic-METHOD.npz        the centres
+"""
+
+import dataclasses
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from PIL import Image
+
+from raynef.assign.contingency import contingency
+from raynef.assign.kmeans import find_centroids
+from raynef.assign.segments import nearest_centroids
+from raynef.core.draws import generator
+from raynef.core.errors import UserError
+from raynef.core.files import write_atomic, write_json, write_text
+from raynef.core.palette import overlay, palette
+from raynef.core.recipe import Recipe, Spectral
+from raynef.images.decode import read_image, read_label
+from raynef.images.fitted import Frame, to_whole_image
+from raynef.images.imageset import ImageFile, require_labels
+from raynef.report.spectral_page import Picture, SpectralRow, render_spectral
+from raynef.runtime.predict import output_names
+from raynef.runtime.progress import Progress
+from raynef.runtime.report import spread
+from raynef.runtime.results import class_names, name_and_score
+from raynef.runtime.session import ray_session
+from raynef.runtime.spectral.eigen import EigenStore, Solved, open_solved, units_among
+from raynef.runtime.spectral.features import WholeFeatures
+from raynef.runtime.spectral.segments import NO_BACKGROUND, SegmentStore, ensure_segments
+from raynef.runtime.stream import Unit, stream
+
+Method = Literal["spectral", "cluster-seg", "cluster-patch"]
+_ITERATIONS, _STARTS = 100, 10
+_OWN = ("num_eigenvectors", "num_segments", "num_clusters", "background", "expand")
+"""Fields that may differ from those of the STORE."""
+_CLASSES = 256  # counted where a data set names none
+_SHOWN = 12  # images of the gallery
+
+
+def semantic(
+    store: str | Path,
+    recipe: Recipe,
+    *,
+    method: Method = "spectral",
+    on: str | Path | None = None,
+    seed: int = 0,
+    address: str | None = None,
+) -> dict[str, Any]:
+    """Label every image of a STORE without labels, and score it where there are some.
+
+    Segments (or, for ``cluster-patch``, patches) of all images are clustered by K-means
+    (arXiv:2205.07839, Sec. 3.5 and the baselines of Table 4).
+
+    Args:
+        store: of ``raynef spectral eigen``, whose images are clustered.
+        recipe: whose ``spectral`` section says how; that of the STORE with other numbers.
+        method: ``spectral``, or one of the paper's baselines ``cluster-seg``, ``cluster-patch``.
+        on: another STORE, whose images are labelled by the centres found, in place of its own.
+        seed: of both K-means.
+        address: of a Ray cluster.
+
+    Returns:
+        mIoU and accuracy with clusters matched to classes one to one (Hungarian) and by majority;
+        None where there are no labels.
+
+    Raises:
+        UserError: no such store, too few segments, or a label that cannot be read.
+    """
+    started = time.monotonic()
+    fitted_on = open_solved(store)
+    shown = fitted_on if on is None else open_solved(on)
+    _require_settings(fitted_on.recipe.spectral, recipe.spectral, store)
+    if recipe.spectral.num_eigenvectors > fitted_on.recipe.spectral.num_eigenvectors:
+        raise UserError(
+            f"spectral.num_eigenvectors is {recipe.spectral.num_eigenvectors}, but {store} has "
+            f"{fitted_on.recipe.spectral.num_eigenvectors} of each image"
+        )
+    _require_like(fitted_on, shown)
+    labelled = all(file.label for file in shown.images.files)
+    if labelled:
+        require_labels(shown.images)
+    with ray_session(address):
+        source = _source(fitted_on, recipe, method, seed)
+        points = _points(fitted_on, source, recipe, seed)
+        background = method == "spectral"
+        num_clusters = recipe.spectral.num_clusters + (0 if background else 1)
+        if len(points) < num_clusters:
+            raise UserError(
+                f"{len(points)} segments cannot make {num_clusters} clusters; lower "
+                "spectral.num_clusters or raise spectral.num_segments"
+            )
+        centroids = find_centroids(
+            points,
+            num_clusters,
+            iterations=_ITERATIONS,
+            seed=seed,
+            threads=torch.get_num_threads(),
+            starts=_STARTS,
+        )
+        if shown is not fitted_on:
+            source = _source(shown, recipe, method, seed)
+        out = shown.folder / f"semantic-{method}"
+        table = _label(shown, source, centroids, recipe, out=out, labelled=labelled)
+    np.savez(shown.folder / f"semantic-{method}.npz", centroids=centroids)
+    result: dict[str, Any] = {
+        "store": str(shown.folder),
+        "fitted_on": str(fitted_on.folder),
+        "method": method,
+        "labels": str(out),
+        "num_images": len(shown.pairs.images()),
+        "num_points": len(points),
+        "num_clusters": recipe.spectral.num_clusters,
+        "seed": seed,
+        **(_scores(shown, table) if labelled else {"miou": None}),
+        "seconds": round(time.monotonic() - started, 2),
+    }
+    write_json(shown.folder / "semantic.json", result)
+    page = shown.folder / "semantic.html"
+    write_text(page, _page(shown, source, out, result, labelled=labelled))
+    return {**result, "report": str(page)}
+
+
+def _require_settings(made: Spectral, asked: Spectral, store: str | Path) -> None:
+    """Raise UserError where a field is asked for that the eigenpairs were made with otherwise."""
+    for field in dataclasses.fields(Spectral):
+        there, wanted = getattr(made, field.name), getattr(asked, field.name)
+        if field.name not in _OWN and there != wanted:
+            raise UserError(
+                f"spectral.{field.name} is {there!r} in {store} and cannot be {wanted!r} for its "
+                "segments; make another store with raynef spectral eigen"
+            )
+
+
+def _require_like(one: Solved, other: Solved) -> None:
+    """Raise UserError unless two STOREs were made alike, but for their images."""
+    for name, value in one.pairs.key.items():
+        if name not in ("files", "num_images") and other.pairs.key.get(name) != value:
+            raise UserError(
+                f"{other.folder} was made with {name} {other.pairs.key.get(name)!r}, "
+                f"{one.folder} with {value!r}; centres of one do not fit the other"
+            )
+
+
+Source = SegmentStore | WholeFeatures
+"""Where the points of an image come from: its segments, or its patches."""
+
+
+def _source(solved: Solved, recipe: Recipe, method: Method, seed: int) -> Source:
+    if method == "cluster-patch":
+        return WholeFeatures(solved.features)
+    return ensure_segments(solved, recipe, method, seed=seed)
+
+
+def _points(solved: Solved, source: Source, recipe: Recipe, seed: int) -> np.ndarray:
+    """What is clustered, float32 [M, D]; of patches at most ``kmeans.max_points``, drawn."""
+    indices = solved.pairs.images()
+    units: list[Unit] = [
+        {"images": indices[start : start + 64]} for start in range(0, len(indices), 64)
+    ]
+    share = 1.0
+    if isinstance(source, WholeFeatures):
+        first = source.read(indices[0])
+        patches = first.shape[0] * first.shape[1] * len(indices)  # images differ in size a little
+        share = min(1.0, recipe.kmeans.max_points / patches)
+    prepare = partial(
+        read_points,
+        folder=str(source.folder),
+        patches=isinstance(source, WholeFeatures),
+        share=share,
+        seed=seed,
+    )
+    parts = list(stream(units, prepare=prepare, in_order=True))
+    return np.concatenate(parts)[: recipe.kmeans.max_points]
+
+
+def read_points(unit: Unit, *, folder: str, patches: bool, share: float, seed: int) -> np.ndarray:
+    """Task: the points of a unit's images, without those of the background."""
+    parts = []
+    if patches:
+        features = WholeFeatures(folder)
+        for index in unit["images"]:
+            rows = features.read(index).numpy()
+            rows = rows.reshape(-1, rows.shape[-1])
+            drawn = generator("cluster-patch", seed, index).random(len(rows)) < share
+            parts.append(rows[drawn])
+        return np.concatenate(parts)
+    store = SegmentStore(folder)
+    for index in unit["images"]:
+        segments = store.read(index)
+        keep = np.arange(len(segments.features)) != segments.background
+        parts.append(segments.features[keep])
+    return np.concatenate(parts)
+
+
+def _label(
+    solved: Solved,
+    source: Source,
+    centroids: np.ndarray,
+    recipe: Recipe,
+    *,
+    out: Path,
+    labelled: bool,
+) -> np.ndarray:
+    """Write the labels of every image, and count them against people's: int64 [K + 1, C]."""
+    names = output_names(solved.images.files)
+    units = units_among(solved.images, set(solved.pairs.images()), out)
+    for unit in units:
+        unit["names"] = [names[index] for index in unit["images"]]
+    classes = len(solved.images.class_names) or _CLASSES
+    table = np.zeros((recipe.spectral.num_clusters + 1, classes), dtype=np.int64)
+    prepare = partial(
+        label_unit,
+        source=str(source.folder),
+        patches=isinstance(source, WholeFeatures),
+        pairs=str(solved.pairs.folder),
+        centroids=centroids,
+        codes=solved.images.label_codes,
+        shape=table.shape,
+        labelled=labelled,
+        out=str(out),
+    )
+    progress = Progress("semantic", len(solved.pairs.images()), "images")
+    for count, part in stream(units, prepare=prepare):
+        table += part
+        progress.advance(count)
+    progress.close()
+    return table
+
+
+def label_unit(
+    unit: Unit,
+    *,
+    source: str,
+    patches: bool,
+    pairs: str,
+    centroids: np.ndarray,
+    codes: Any,
+    shape: tuple[int, int],
+    labelled: bool,
+    out: str,
+) -> tuple[int, np.ndarray]:
+    """Task: the labels of a unit's images as PNGs. Returns images and the table of counts."""
+    table = np.zeros(shape, dtype=np.int64)
+    for index, file, name in zip(unit["images"], unit["files"], unit["names"], strict=True):
+        if patches:
+            nodes = patch_labels(WholeFeatures(source).read(index).numpy(), centroids)
+            frame = EigenStore(pairs).read(index).frame
+        else:
+            nodes, frame = segment_labels(SegmentStore(source), index, centroids)
+        labels = to_whole_image(nodes, frame)
+        _write(Path(out) / name, labels)
+        if labelled:
+            table += _count(labels, file, codes, shape)
+    return len(unit["images"]), table
+
+
+def patch_labels(features: np.ndarray, centroids: np.ndarray) -> np.ndarray:
+    """The cluster of each patch: [h, w, D] -> int64 [h, w]."""
+    rows = features.reshape(-1, features.shape[-1])
+    return nearest_centroids(rows, centroids).reshape(features.shape[:2])
+
+
+def segment_labels(
+    store: SegmentStore, index: int, centroids: np.ndarray
+) -> tuple[np.ndarray, Frame]:
+    """The label of each node, int64 [h, w]: 0 the background where there is one, then clusters."""
+    segments = store.read(index)
+    labels = nearest_centroids(segments.features, centroids)
+    if segments.background != NO_BACKGROUND:
+        labels = labels + 1
+        labels[segments.background] = 0
+    return labels[segments.index], segments.frame
+
+
+def _count(labels: np.ndarray, file: ImageFile, codes: Any, shape: tuple[int, int]) -> np.ndarray:
+    truth = read_label(file.label or "", codes)
+    if truth.shape != labels.shape:
+        raise UserError(
+            f"the label of {file.name} is {truth.shape[1]}x{truth.shape[0]} pixels, but its image "
+            f"is {labels.shape[1]}x{labels.shape[0]}"
+        )
+    return contingency(labels, truth, num_clusters=shape[0], num_classes=shape[1], name=file.name)
+
+
+def _write(path: Path, labels: np.ndarray) -> None:
+    wide = labels.max(initial=0) > 255
+    pixels = Image.fromarray(labels.astype(np.uint16 if wide else np.uint8))
+    write_atomic(path, lambda temporary: pixels.save(temporary, format="PNG"))
+
+
+def _scores(solved: Solved, table: np.ndarray) -> dict[str, Any]:
+    names = class_names(solved.images, table[None])
+    table = table[:, : len(names)]
+    hungarian = name_and_score(table, table, names, "hungarian").scores
+    majority = name_and_score(table, table, names, "iou").scores
+    return {
+        "miou": hungarian["miou"],
+        "accuracy": hungarian["accuracy"],
+        "miou_majority": majority["miou"],
+        "accuracy_majority": majority["accuracy"],
+        "per_class_iou": hungarian["per_class_iou"],
+    }
+
+
+def _page(
+    solved: Solved, source: Source, out: Path, result: dict[str, Any], *, labelled: bool
+) -> str:
+    shown = ("num_images", "miou", "accuracy", "miou_majority", "num_clusters", "num_points")
+    names = output_names(solved.images.files)
+    rows = [
+        _row(solved, source, index, out / names[index], result, labelled=labelled)
+        for index in spread(solved.pairs.images(), _SHOWN)
+    ]
+    return render_spectral(
+        "raynef spectral semantic",
+        f"Segments of {solved.images.name}",
+        about="The segments of each image, then what they are in all images: one colour for each "
+        "cluster, the same everywhere.",
+        summary={name: result[name] for name in shown if result.get(name) is not None},
+        rows=rows,
+        command="raynef spectral semantic",
+    )
+
+
+def _row(
+    solved: Solved,
+    source: Source,
+    index: int,
+    path: Path,
+    result: dict[str, Any],
+    *,
+    labelled: bool,
+) -> SpectralRow:
+    file = solved.images.files[index]
+    image = read_image(file.path)
+    pictures = [Picture("image", "the photograph", image)]
+    if isinstance(source, SegmentStore):
+        segments = source.read(index)
+        whole = to_whole_image(segments.index, segments.frame)
+        colors = palette(max(2, int(whole.max()) + 1))
+        pictures.append(Picture("segments", "of this image", overlay(image, whole, colors)))
+    labels = np.asarray(Image.open(path)).astype(np.int64)
+    colors = palette(result["num_clusters"] + 1)
+    pictures.append(Picture("clusters", "of all images", overlay(image, labels, colors)))
+    if labelled:
+        truth = read_label(file.label or "", solved.images.label_codes)
+        colors = palette(max(2, len(solved.images.class_names) or _CLASSES))
+        painted = overlay(image, truth, colors, ignore=255)
+        pictures.append(Picture("label", "what a person drew", painted))
+    return SpectralRow(file.name, f"{len(np.unique(labels))} clusters", tuple(pictures))

@@ -1,0 +1,49 @@
+"""Segments of one image and its background."""
+
+import numpy as np
+import pytest
+
+from raynef.assign.segments import background_segment, cluster_nodes, nearest_centroids
+
+
+def planted():
+    segments = np.zeros((12, 14), dtype=np.int64)
+    segments[3:7, 2:6] = 1
+    segments[7:11, 8:13] = 2
+    centres = np.array([[0, 0, 1], [1, 0, 0], [0, 1, 0]]) * 1e-4  # eigenvectors are small
+    noise = np.random.default_rng(0).normal(0, 1e-6, (12, 14, 3))
+    return segments, centres[segments] + noise
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_planted_segments_are_found(seed):
+    truth, values = planted()
+    found = cluster_nodes(values, 3, seed=seed)
+    pairs = set(zip(truth.ravel().tolist(), found.ravel().tolist(), strict=True))
+    assert len(pairs) == 3
+    np.testing.assert_array_equal(found, cluster_nodes(values, 3, seed=seed))
+
+
+def test_fewer_nodes_than_segments():
+    assert cluster_nodes(np.ones((4, 4, 2)), 15, seed=0).max() == 0
+    assert cluster_nodes(np.arange(3.0).reshape(1, 3, 1), 15, seed=0).tolist() in (
+        [[0, 1, 2]], [[0, 2, 1]], [[1, 0, 2]], [[1, 2, 0]], [[2, 0, 1]], [[2, 1, 0]],
+    )  # fmt: skip
+    numbers = np.unique(cluster_nodes(np.random.default_rng(0).random((5, 5, 2)), 15, seed=0))
+    np.testing.assert_array_equal(numbers, np.arange(len(numbers)))
+
+
+def test_the_background():
+    segments = np.zeros((5, 6), dtype=np.int64)
+    segments[1:4, 1:5] = 1  # 12 nodes inside, 18 around
+    segments[0, 0:3] = 2
+    assert background_segment(segments, "border") == 0
+    assert background_segment(segments, "largest") == 0
+    segments[1:, 1:5] = 1
+    assert background_segment(segments, "largest") == 1
+    assert background_segment(segments, "border") == 0
+
+
+def test_the_nearest_centre():
+    points = np.array([[0.0, 0.1], [3.0, 3.0]])
+    assert nearest_centroids(points, np.array([[3.0, 2.0], [0.0, 0.0]])).tolist() == [1, 0]

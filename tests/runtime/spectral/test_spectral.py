@@ -1,0 +1,277 @@
+"""Deep Spectral Methods from images to boxes, masks and labels, on a tiny sample."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from raynef.cli.main import main
+from raynef.core.errors import UserError
+from raynef.core.files import read_json
+from raynef.core.recipe import Spectral, to_dict
+from raynef.images.datasets import open_split
+from raynef.runtime.session import this_process
+from raynef.runtime.spectral.eigen import EigenStore, eigen, open_solved
+from raynef.runtime.spectral.features import WholeFeatures
+from raynef.runtime.spectral.localize import localize
+from raynef.runtime.spectral.objects import segment_objects
+from raynef.runtime.spectral.segments import crop_around
+from raynef.runtime.spectral.semantic import semantic
+from tests.runtime.conftest import change
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def whole(recipe):
+    """The recipe for whole images: keys of a random ViT, six eigenvectors."""
+    few = Spectral(num_eigenvectors=6, num_segments=4, num_clusters=3)
+    return dataclasses.replace(recipe, spectral=few)
+
+
+@pytest.fixture(scope="module")
+def store(whole, tmp_path_factory):
+    """A STORE of the sample, made in this process."""
+    out = tmp_path_factory.mktemp("spectral") / "store"
+    with this_process():
+        result = eigen(whole, out)
+    assert (result["num_images"], result["not_converged"], result["skipped"]) == (10, 0, {})
+    return out
+
+
+def blue(generator, size):
+    """A blue that is not flat: hues of dark grey would be noise."""
+    noise = generator.integers(0, 12, (*size, 3))
+    return (np.array([20, 50, 140]) + noise).astype(np.uint8)
+
+
+def boxes_of(root, size=(128, 96)):
+    """A VOC layout: a yellow square on blue, with its box; and one image without an object."""
+    generator = np.random.default_rng(0)
+    for folder in ("JPEGImages", "Annotations", "ImageSets/Main"):
+        (root / folder).mkdir(parents=True)
+    names = []
+    for number in range(5):
+        pixels = blue(generator, (size[1], size[0]))
+        x, y = 16 + 16 * number, 32
+        pixels[y : y + 32, x : x + 32] = [250, 220, 40]
+        Image.fromarray(pixels).save(root / "JPEGImages" / f"{number}.jpg")
+        box = f"<xmin>{x + 1}</xmin><ymin>{y + 1}</ymin><xmax>{x + 32}</xmax><ymax>{y + 32}</ymax>"
+        objects = f"<object><name>square</name><bndbox>{box}</bndbox></object>" if number else ""
+        (root / "Annotations" / f"{number}.xml").write_text(f"<annotation>{objects}</annotation>")
+        names.append(str(number))
+    (root / "ImageSets" / "Main" / "trainval.txt").write_text("\n".join(names) + "\n")
+    return root
+
+
+def test_pairs_of_every_image(store, whole):
+    pairs, features = EigenStore(store / "eigen"), WholeFeatures(store / "features")
+    assert pairs.images() == list(range(10))
+    one = pairs.read(3)
+    assert one.vectors.shape == (12, 16, 7)  # 96x128 pixels, a node for each 8
+    assert features.read(3).shape == (6, 8, 192)
+    assert one.vectors[..., 0].std() < 1e-6
+    assert (np.diff(one.values) >= 0).all()
+    assert ((one.vectors[..., 1:] > 0).mean(axis=(0, 1)) <= 0.5).all()
+
+
+@pytest.mark.ray
+def test_ray_makes_the_same(store, whole, local_ray, tmp_path):
+    eigen(whole, tmp_path / "store")
+    for index in range(10):
+        here = EigenStore(store / "eigen").read(index)
+        there = EigenStore(tmp_path / "store" / "eigen").read(index)
+        np.testing.assert_allclose(there.values, here.values, atol=1e-5)
+    assert localize(tmp_path / "store", lost=False)["num_images"] == 10
+    assert segment_objects(tmp_path / "store")["num_images"] == 10
+    assert semantic(tmp_path / "store", whole)["num_images"] == 10
+
+
+def test_the_backbone_runs_once_for_any_number_of_settings(store, whole, monkeypatch, tmp_path):
+    def fail(*_args, **_kwargs):
+        pytest.fail("the backbone ran again")
+
+    monkeypatch.setattr("raynef.runtime.spectral.features.WholeImageActor.run", fail)
+    with this_process():
+        eigen(whole, store)
+        other = change(whole, spectral={"color_weight": 0.0})
+        eigen(other, tmp_path / "other", features=store / "features")
+    first, second = (EigenStore(f / "eigen").read(0) for f in (store, tmp_path / "other"))
+    assert np.abs(first.values - second.values).max() > 1e-3
+    assert open_solved(tmp_path / "other").features == store / "features"
+
+
+def test_a_killed_run_goes_on(whole, monkeypatch, tmp_path):
+    from raynef.runtime.spectral import eigen as module
+
+    last = open_split(whole.data, "train").files[-1].name
+    read, real = [], module.fitted
+
+    def dies_at_the_last(file, **how):
+        read.append(file.name)
+        if file.name == last and read.count(last) == 1:
+            raise KeyboardInterrupt
+        return real(file, **how)
+
+    monkeypatch.setattr(module, "fitted", dies_at_the_last)
+    with this_process():
+        with pytest.raises(KeyboardInterrupt):
+            eigen(whole, tmp_path / "store")
+        assert eigen(whole, tmp_path / "store")["num_images"] == 10
+    assert len(read) == 10 + 2  # the first shard, of eight images, is not made again
+
+
+def test_bad_files_are_skipped_and_named(whole, copy_of_sample, tmp_path):
+    first = sorted((copy_of_sample / "images").iterdir())[0]
+    first.write_bytes(b"no image")
+    spoiled = change(whole, data={"root": str(copy_of_sample)})
+    with this_process():
+        found = eigen(spoiled, tmp_path / "store")
+    assert found["num_images"] == 9 or first.stem not in str(found["skipped"])
+    assert all("not an image" in reason for reason in found["skipped"].values())
+
+
+def test_a_store_is_bound_to_its_recipe(store, whole):
+    other = change(whole, spectral={"color_weight": 3.0})
+    with this_process(), pytest.raises(UserError, match=r"spectral\.color_weight is 10\.0 there"):
+        eigen(other, store)
+
+
+def test_boxes_without_truth(store):
+    with this_process():
+        found = localize(store)
+    assert found["corloc"] is None
+    boxes = read_json(store / "localize.json")["boxes"]
+    assert len(boxes) == 10
+    for by_method in boxes.values():
+        for x0, y0, x1, y1 in by_method.values():
+            assert 0 <= x0 < x1 <= 128
+            assert 0 <= y0 < y1 <= 96
+
+
+def test_corloc(whole, tmp_path):
+    """Colours alone find a yellow square on blue."""
+    root = boxes_of(tmp_path / "voc")
+    recipe = change(
+        whole,
+        data={"name": "voc_boxes", "root": str(root), "train_split": "trainval"},
+        spectral={"color_weight": float("inf")},
+    )
+    with this_process():
+        eigen(recipe, tmp_path / "store")
+        found = localize(tmp_path / "store")
+    assert (found["num_images"], found["num_scored"], found["num_boxes"]) == (5, 4, 4)
+    assert found["corloc"] == 1.0
+    assert found["corloc_whole_image"] == 0.0
+    assert "IoU 100.0" in (tmp_path / "store" / "localize.html").read_text()
+
+
+def test_masks(whole, tmp_path):
+    """Colours alone find a yellow square; the CRF keeps it."""
+    root = tmp_path / "ECSSD"
+    for folder in ("images", "ground_truth_mask"):
+        (root / folder).mkdir(parents=True)
+    generator = np.random.default_rng(0)
+    for number in range(3):
+        pixels = blue(generator, (96, 128))
+        mask = np.zeros((96, 128), dtype=np.uint8)
+        mask[32:64, 16 + 16 * number : 64 + 16 * number] = 255
+        pixels[mask > 0] = [250, 220, 40]
+        Image.fromarray(pixels).save(root / "images" / f"{number}.jpg", quality=95)
+        Image.fromarray(mask).save(root / "ground_truth_mask" / f"{number}.png")
+    recipe = change(
+        whole,
+        data={"name": "ecssd", "root": str(root)},
+        spectral={"color_weight": float("inf")},
+    )
+    with this_process():
+        eigen(recipe, tmp_path / "store")
+        found = segment_objects(tmp_path / "store", out=tmp_path / "masks")
+    assert found["miou_without_crf"] > 0.99
+    assert found["miou"] > 0.95
+    written = np.asarray(Image.open(tmp_path / "masks" / "0.png"))
+    assert sorted(np.unique(written)) == [0, 255]
+    assert 32 * 48 * 0.9 < (written == 255).sum() < 32 * 48 * 1.1
+
+
+@pytest.mark.parametrize("method", ["spectral", "cluster-seg", "cluster-patch"])
+def test_labels(store, whole, method):
+    with this_process():
+        found = semantic(store, whole, method=method)
+        again = semantic(store, whole, method=method)
+    assert 0 < found["miou"] <= found["miou_majority"] <= 1 or found["accuracy"] > 0
+    assert {k: v for k, v in found.items() if k != "seconds"} == {
+        k: v for k, v in again.items() if k != "seconds"
+    }
+    labels = np.asarray(Image.open(sorted((store / f"semantic-{method}").rglob("*.png"))[0]))
+    assert labels.shape == (96, 128)
+    assert labels.max() <= 3
+
+
+def test_centres_of_one_store_label_another(store, whole, tmp_path):
+    other = change(whole, data={"train_split": "val"})
+    with this_process():
+        eigen(other, tmp_path / "val")
+        found = semantic(store, whole, on=tmp_path / "val")
+        assert (found["num_images"], found["fitted_on"]) == (4, str(store))
+        unlike = change(other, spectral={"color_weight": 0.0})
+        eigen(unlike, tmp_path / "unlike")
+        with pytest.raises(UserError, match=r"was made with color_weight 0\.0"):
+            semantic(store, whole, on=tmp_path / "unlike")
+        with pytest.raises(UserError, match="has 6 of each image"):
+            semantic(store, change(whole, spectral={"num_eigenvectors": 9}))
+        with pytest.raises(UserError, match=r"spectral\.color_weight is 10\.0 in"):
+            semantic(store, change(whole, spectral={"color_weight": 1.0}))
+
+
+def test_no_label_reaches_segments_or_clusters(store, whole, copy_of_sample, tmp_path):
+    """Scrambled labels: the same centres to the last bit."""
+    for path in (copy_of_sample / "labels").iterdir():
+        values = np.asarray(Image.open(path))
+        Image.fromarray(np.random.default_rng(0).permutation(values.ravel()).reshape(values.shape)
+                        ).save(path)  # fmt: skip
+    scrambled = change(whole, data={"root": str(copy_of_sample)})
+    with this_process():
+        semantic(store, whole)
+        eigen(scrambled, tmp_path / "store")
+        semantic(tmp_path / "store", scrambled)
+    one, other = (
+        np.load(f / "semantic-spectral.npz")["centroids"] for f in (store, tmp_path / "store")
+    )
+    np.testing.assert_array_equal(one, other)
+
+
+def test_crops_are_whole_patches():
+    pixels = np.zeros((64, 96, 3), dtype=np.uint8)
+    mask = np.zeros((8, 12), dtype=bool)
+    mask[3, 5] = True
+    assert crop_around(mask, pixels, expand=0, stride=16).shape == (16, 16, 3)
+    assert crop_around(mask, pixels, expand=1, stride=16).shape == (48, 48, 3)
+    assert crop_around(~mask, pixels, expand=2, stride=16).shape == (64, 96, 3)
+
+
+def test_the_commands(whole, tmp_path, capsys):
+    import yaml
+
+    (tmp_path / "recipe.yaml").write_text(
+        yaml.safe_dump({k: v for k, v in to_dict(whole).items() if k in ("data", "backbone")})
+    )
+    line = ["spectral", "eigen", "--recipe", str(tmp_path / "recipe.yaml"), "--out"]
+    flags = ["--spectral.num-eigenvectors", "5", "--spectral.color-weight", "0"]
+    with this_process():
+        for argv in (
+            [*line, str(tmp_path / "store"), *flags],
+            ["spectral", "localize", str(tmp_path / "store"), "--no-lost"],
+            ["spectral", "semantic", str(tmp_path / "store"), "--spectral.num-clusters", "4"],
+        ):
+            with pytest.raises(SystemExit) as stopped:
+                main(argv)
+            assert stopped.value.code == 0
+            found = json.loads(capsys.readouterr().out)
+    assert found["num_clusters"] == 4
+    with this_process(), pytest.raises(SystemExit) as stopped:
+        main(["spectral", "localize", str(tmp_path / "nothing")])
+    assert stopped.value.code == 2
+    assert "holds no eigenpairs" in capsys.readouterr().err

@@ -6,6 +6,7 @@ import json
 import logging
 import math
 import sys
+import warnings
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,7 @@ def main(argv: list[str] | None = None) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger.addHandler(handler)
+    warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
     try:
         status = _run(argv)
     finally:

@@ -85,6 +85,20 @@ class Semantic:
 
 
 @dataclass(frozen=True)
+class CompareSpectra:
+    """How well a run's eigenfunctions solve their problem: beside exact eigenvectors."""
+
+    run: Positional[Path]
+    """Folder of a finished run."""
+    source: Positional[str]
+    """An image or a folder of images."""
+    num_images: int = 16
+    """At most so many, spread over the folder; one graph is made of all."""
+    out: Path | None = None
+    """JSON file for the result."""
+
+
+@dataclass(frozen=True)
 class Spectral:
     """Deep Spectral Methods: what the exact eigenvectors of each image show."""
 
@@ -93,6 +107,7 @@ class Spectral:
         | Annotated[Localize, tyro.conf.subcommand("localize")]
         | Annotated[Objects, tyro.conf.subcommand("object")]
         | Annotated[Semantic, tyro.conf.subcommand("semantic")]
+        | Annotated[CompareSpectra, tyro.conf.subcommand("compare")]
     ]
 
 
@@ -129,6 +144,12 @@ def run_spectral(method: Any) -> dict[str, Any]:
             difficult=method.difficult,
             root=method.root,
             address=method.address,
+        )
+    if isinstance(method, CompareSpectra):
+        from raynef.runtime.spectral.bridge import compare_spectra
+
+        return compare_spectra(
+            method.run, method.source, num_images=method.num_images, out=method.out
         )
     if isinstance(method, Semantic):
         from raynef.runtime.spectral.eigen import recipe_of

@@ -47,7 +47,7 @@ def predict(
     folder = segmenter_folder(run)
     segmenter = Segmenter.load(folder)
     out = Path(out).absolute()
-    files = _files(absolute(source))
+    files = image_files(absolute(source))
     if segmenter.mapping is not None:
         names = segmenter.mapping.class_names
         write_json(out / "classes.json", {str(i): name for i, name in enumerate(names)})
@@ -84,7 +84,8 @@ def predict(
     }
 
 
-def _files(source: str) -> tuple[ImageFile, ...]:
+def image_files(source: str) -> tuple[ImageFile, ...]:
+    """The images of a folder, or the one image. Raises UserError where it is neither."""
     if is_file(source):
         return (ImageFile(name=name_of(source), path=source),)
     if not is_folder(source):

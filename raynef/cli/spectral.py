@@ -10,7 +10,7 @@ from tyro.conf import Positional, arg
 
 from raynef.cli.paths import absolute_paths
 from raynef.core.presets import load_presets
-from raynef.core.recipe import Recipe, check
+from raynef.core.recipe import Backbone, Recipe, SelfTrain, check
 from raynef.core.recipe import Spectral as SpectralSettings
 
 Address = Annotated[str | None, arg(help="A Ray cluster to join; an embedded one if not given.")]
@@ -85,6 +85,22 @@ class Semantic:
 
 
 @dataclass(frozen=True)
+class Train:
+    """A segmentation network trained on the store's own segments. The same command resumes."""
+
+    store: Positional[Path]
+    """Folder that raynef spectral semantic has labelled."""
+    on: Path | None = None
+    """Another store, whose images are labelled and scored in place of its own."""
+    method: Literal["spectral", "cluster-seg", "cluster-patch"] = "spectral"
+    """Of raynef spectral semantic, whose labels these are."""
+    settings: Annotated[SelfTrain, arg(name="selftrain")] = field(default_factory=SelfTrain)
+    backbone: Backbone = field(default_factory=Backbone)
+    """That the network starts from; by default the store's."""
+    address: Address = None
+
+
+@dataclass(frozen=True)
 class CompareSpectra:
     """How well a run's eigenfunctions solve their problem: beside exact eigenvectors."""
 
@@ -107,6 +123,7 @@ class Spectral:
         | Annotated[Localize, tyro.conf.subcommand("localize")]
         | Annotated[Objects, tyro.conf.subcommand("object")]
         | Annotated[Semantic, tyro.conf.subcommand("semantic")]
+        | Annotated[Train, tyro.conf.subcommand("selftrain")]
         | Annotated[CompareSpectra, tyro.conf.subcommand("compare")]
     ]
 
@@ -122,6 +139,12 @@ def parse_spectral(method: Any, argv: list[str]) -> Any:
 
         base = dataclasses.replace(method, settings=recipe_of(method.store).spectral)
         return tyro.cli(Semantic, args=argv, default=base, prog="raynef spectral semantic")
+    if isinstance(method, Train):
+        from raynef.runtime.spectral.eigen import recipe_of
+
+        recipe = recipe_of(method.store)
+        base = dataclasses.replace(method, settings=recipe.selftrain, backbone=recipe.backbone)
+        return tyro.cli(Train, args=argv, default=base, prog="raynef spectral selftrain")
     if not isinstance(method, Eigen):
         return method
     base = dataclasses.replace(method, config=load_presets(method.presets))
@@ -143,6 +166,20 @@ def run_spectral(method: Any) -> dict[str, Any]:
             lost=method.lost,
             difficult=method.difficult,
             root=method.root,
+            address=method.address,
+        )
+    if isinstance(method, Train):
+        from raynef.runtime.spectral.eigen import recipe_of
+        from raynef.runtime.spectral.selftrain import selftrain
+
+        recipe = dataclasses.replace(
+            recipe_of(method.store), selftrain=method.settings, backbone=method.backbone
+        )
+        return selftrain(
+            method.store,
+            check(recipe),
+            on=method.on,
+            method=method.method,
             address=method.address,
         )
     if isinstance(method, CompareSpectra):

@@ -222,6 +222,30 @@ class Spectral:
 
 
 @dataclass(frozen=True)
+class SelfTrain:
+    """A segmentation network trained on pseudo-labels (arXiv:2205.07839, supplement, Sec. 1)."""
+
+    steps: int = 2000
+    """Training steps."""
+    batch_size: int = 144
+    """Crops in the global batch, however many workers share it."""
+    crop: int = 224
+    """Side of a random crop, in pixels; a multiple of the patch size."""
+    lr: float = 1e-4
+    """Adam's learning rate at the first step; it falls linearly to 0."""
+    frozen: int = 2
+    """Leading blocks of the backbone (stages of a pyramid, its stem among them) that stay."""
+    num_workers: int = 1
+    """Workers that share the global batch."""
+    checkpoint_steps: int = 100
+    """Steps between checkpoints: what a kill loses."""
+    seed: int = 0
+    """Of the head's weights, the order and the crops."""
+    max_failures: int = 3
+    """Times that it goes on from its last checkpoint after a lost worker."""
+
+
+@dataclass(frozen=True)
 class Recipe:
     """Everything that a run depends on."""
 
@@ -234,6 +258,7 @@ class Recipe:
     probe: Probe = field(default_factory=Probe)
     evaluate: Evaluate = field(default_factory=Evaluate)
     spectral: Spectral = field(default_factory=Spectral)
+    selftrain: SelfTrain = field(default_factory=SelfTrain)
 
 
 def check(recipe: Recipe) -> Recipe:
@@ -269,6 +294,11 @@ def check(recipe: Recipe) -> Recipe:
         "spectral.num_eigenvectors": recipe.spectral.num_eigenvectors,
         "spectral.num_segments": recipe.spectral.num_segments,
         "spectral.num_clusters": recipe.spectral.num_clusters,
+        "selftrain.steps": recipe.selftrain.steps,
+        "selftrain.batch_size": recipe.selftrain.batch_size,
+        "selftrain.crop": recipe.selftrain.crop,
+        "selftrain.num_workers": recipe.selftrain.num_workers,
+        "selftrain.checkpoint_steps": recipe.selftrain.checkpoint_steps,
     }
     for name, value in at_least_one.items():
         require(value >= 1, name, ">= 1", value)
@@ -320,6 +350,16 @@ def check(recipe: Recipe) -> Recipe:
         "train.num_workers",
         f"<= train.batch_size = {train.batch_size}, so that each worker has an image",
         train.num_workers,
+    )
+    selftrain = recipe.selftrain
+    require(selftrain.lr > 0, "selftrain.lr", "> 0", selftrain.lr)
+    require(selftrain.frozen >= 0, "selftrain.frozen", ">= 0", selftrain.frozen)
+    require(selftrain.max_failures >= 0, "selftrain.max_failures", ">= 0", selftrain.max_failures)
+    require(
+        selftrain.num_workers <= selftrain.batch_size,
+        "selftrain.num_workers",
+        f"<= selftrain.batch_size = {selftrain.batch_size}, so that each worker has a crop",
+        selftrain.num_workers,
     )
     spectral = recipe.spectral
     require(spectral.color_weight >= 0, "spectral.color_weight", ">= 0", spectral.color_weight)

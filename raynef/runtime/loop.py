@@ -33,7 +33,7 @@ class Worker(Protocol):
         """Say what happened; ``{"fatal": message}`` ends the training."""
         ...
 
-    def save(self, state: State, summary: dict[str, float], trainer: Trainer) -> None:
+    def save(self, state: State, summary: dict[str, float], trainer: Any) -> None:
         """Keep the state at the end of an epoch, and report its summary."""
         ...
 

@@ -3,18 +3,13 @@
 import json
 import logging
 import os
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-from ray.exceptions import RayError
-from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig, UserCallback
-from ray.train.torch import TorchConfig, TorchTrainer
-from ray.util.queue import Empty, Queue
+from ray.train import UserCallback
 
-from raynef.core.errors import NonFiniteLossError, UserError
+from raynef.core.errors import UserError
 from raynef.core.files import write_json, write_text
 from raynef.core.recipe import Recipe, check, to_dict
 from raynef.features.backbone import NUM_TAPS, load_backbone
@@ -28,11 +23,11 @@ from raynef.runtime.features import (
     scan,
     view_side,
 )
-from raynef.runtime.loop import TERMS, State, epoch_summary, load_checkpoint, train_loop
-from raynef.runtime.progress import Progress
+from raynef.runtime.fit import Spread, Teller, fit
+from raynef.runtime.loop import TERMS, epoch_summary, train_loop
 from raynef.runtime.run import RunFolder, bind, hold
-from raynef.runtime.session import gpus_in_cluster, in_this_process, ray_session
-from raynef.runtime.workers import EpochHook, ProcessWorker, ray_worker_loop
+from raynef.runtime.session import ray_session
+from raynef.runtime.workers import EpochHook
 from raynef.segmenter import Segmenter
 from raynef.training import build_psi
 
@@ -151,66 +146,22 @@ def _train(
     config["batch_size"] = usable_batch_size(recipe, len(indices))
     config["num_steps"] = recipe.train.epochs * len(plan(recipe, indices, 0))
 
-    if in_this_process():
-        state = _fit_here(run, config, on_epoch)
-    else:
-        state = _fit(recipe, run, config, callbacks)
-    return _finish(recipe, run, images, state, skipped)
-
-
-def _fit_here(run: RunFolder, config: dict[str, Any], on_epoch: EpochHook | None) -> State:
-    """Train in this process; the last checkpoint's content."""
-    folder = run.path / "checkpoints"
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    teller = _Teller(config["num_steps"], config["batch_size"])
-    worker = ProcessWorker(folder, device, hear=teller.hear, on_epoch=on_epoch)
-    train_loop(config, worker)
-    return load_checkpoint(folder)
-
-
-def _fit(
-    recipe: Recipe, run: RunFolder, config: dict[str, Any], callbacks: Sequence[UserCallback]
-) -> State:
-    """Run the workers of Ray Train; the last checkpoint's content."""
-    on_gpu = gpus_in_cluster() > 0
-    if on_gpu and recipe.train.num_workers > gpus_in_cluster():
-        raise UserError(
-            f"train.num_workers = {recipe.train.num_workers}, but Ray knows of "
-            f"{gpus_in_cluster()} GPU(s), and each worker needs one of its own"
-        )
-    resources: dict[str, float] = {"CPU": 1}
-    if on_gpu:
-        resources["GPU"] = 1 if recipe.train.features == "stored" else 0.5
-    events: Queue = Queue(actor_options={"num_cpus": 0})
-    trainer = TorchTrainer(
-        ray_worker_loop,
-        train_loop_config={**config, "events": events},
-        torch_config=TorchConfig(backend="nccl" if on_gpu else "gloo"),
-        scaling_config=ScalingConfig(
-            num_workers=recipe.train.num_workers, use_gpu=on_gpu, resources_per_worker=resources
+    train = recipe.train
+    state = fit(
+        train_loop,
+        config,
+        run.path,
+        tell=Teller("train", config["num_steps"], config["batch_size"]).hear,
+        spread=Spread(
+            workers=train.num_workers,
+            gpu_share=1 if train.features == "stored" else 0.5,
+            max_failures=train.max_failures,
+            field="train.num_workers",
         ),
-        run_config=RunConfig(
-            name="checkpoints",
-            storage_path=str(run.path),
-            failure_config=FailureConfig(max_failures=recipe.train.max_failures),
-            checkpoint_config=CheckpointConfig(num_to_keep=2),
-            callbacks=list(callbacks),
-        ),
+        on_epoch=on_epoch,
+        callbacks=callbacks,
     )
-    logger.info("starting %d train worker(s)", recipe.train.num_workers)
-    listener = _Listener(events, _Teller(config["num_steps"], config["batch_size"]))
-    listener.start()
-    try:
-        checkpoint = trainer.fit().checkpoint
-    finally:
-        listener.stop()
-        events.shutdown(force=True)
-    if listener.fatal is not None:
-        raise NonFiniteLossError(listener.fatal)
-    if checkpoint is None:
-        raise RuntimeError("Ray Train ended without a checkpoint; see the log of its workers")
-    with checkpoint.as_directory() as folder:
-        return load_checkpoint(folder)
+    return _finish(recipe, run, images, state, skipped)
 
 
 def _finish(
@@ -249,58 +200,3 @@ def _finish(
     }
     write_json(run.train_file, result)
     return result
-
-
-class _Teller:
-    """Says on the driver how a training goes."""
-
-    def __init__(self, num_steps: int, batch_size: int) -> None:
-        self._batch_size = batch_size
-        self._progress = Progress("train", num_steps * batch_size, "images")
-
-    def hear(self, event: dict[str, Any]) -> None:
-        """An event of ``Worker.tell``."""
-        if "resumed" in event:
-            if event["resumed"]:
-                logger.info("train: going on from step %d", event["resumed"])
-            self._progress.restart_at(event["resumed"] * self._batch_size)
-        else:
-            step = event["step"]
-            note = (
-                f"epoch {step['epoch'] + 1}  loss {step['loss']:.3f}  trace {step['trace']:.3f}  "
-                f"clusters {step['clusters_in_use']}"
-            )
-            self._progress.advance(self._batch_size, note)
-
-
-class _Listener:
-    """Reads what rank 0 tells, on the driver: progress for the user, and a fatal loss."""
-
-    def __init__(self, events: Queue, teller: _Teller) -> None:
-        self.fatal: str | None = None
-        self._events, self._teller = events, teller
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._listen, daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._ended.set()
-        self._thread.join(timeout=10)
-
-    def _listen(self) -> None:
-        while True:
-            try:
-                event = self._events.get(timeout=0.5)
-            except Empty:
-                if self._ended.is_set():
-                    return
-                continue
-            except RayError as error:
-                logger.warning("progress is lost (%s); training goes on", type(error).__name__)
-                return
-            if "fatal" in event:
-                self.fatal = event["fatal"]
-            else:
-                self._teller.hear(event)

@@ -14,17 +14,20 @@ from raynef.core.collectives import Alone, Collectives
 from raynef.core.errors import NonFiniteLossError
 from raynef.core.files import write_atomic
 from raynef.runtime.collectives import current_collectives
-from raynef.runtime.loop import CHECKPOINT, State, load_checkpoint, train_loop
-from raynef.training import Trainer
+from raynef.runtime.loop import CHECKPOINT, State, load_checkpoint
 
-EpochHook = Callable[[dict[str, float], Trainer], None]
+EpochHook = Callable[[dict[str, float], Any], None]
 """Called with the summary of an epoch when its checkpoint is safe."""
 
 
-def ray_worker_loop(config: dict[str, Any]) -> None:
-    """What every worker of Ray Train runs."""
-    torch.set_num_threads(config["threads"])
-    train_loop(config, _RayWorker(config["events"]))
+def ray_worker(loop: Callable[[dict[str, Any], Any], None]) -> Callable[[dict[str, Any]], None]:
+    """What every worker of Ray Train runs, of a loop."""
+
+    def run(config: dict[str, Any]) -> None:
+        torch.set_num_threads(config["threads"])
+        loop(config, _RayWorker(config["events"]))
+
+    return run
 
 
 class _RayWorker:
@@ -46,7 +49,7 @@ class _RayWorker:
         if self.collectives.rank == 0:
             self._events.put(event)
 
-    def save(self, state: State, summary: dict[str, float], trainer: Trainer) -> None:
+    def save(self, state: State, summary: dict[str, float], trainer: Any) -> None:
         """Every rank reports; the first brings the checkpoint."""
         if self.collectives.rank != 0:
             ray.train.report(summary)
@@ -88,7 +91,7 @@ class ProcessWorker:
             raise NonFiniteLossError(event["fatal"])
         self._hear(event)
 
-    def save(self, state: State, summary: dict[str, float], trainer: Trainer) -> None:
+    def save(self, state: State, summary: dict[str, float], trainer: Any) -> None:
         """Replace the checkpoint, then report."""
         write_atomic(self._folder / CHECKPOINT, lambda path: torch.save(state, path))
         if self._on_epoch is not None:

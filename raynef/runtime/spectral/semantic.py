@@ -119,7 +119,7 @@ def semantic(
         "num_points": len(points),
         "num_clusters": recipe.spectral.num_clusters,
         "seed": seed,
-        **(_scores(shown, table) if labelled else {"miou": None}),
+        **(scores_of(shown, table) if labelled else {"miou": None}),
         "seconds": round(time.monotonic() - started, 2),
     }
     write_json(shown.folder / "semantic.json", result)
@@ -214,8 +214,7 @@ def _label(
     units = units_among(solved.images, set(solved.pairs.images()), out)
     for unit in units:
         unit["names"] = [names[index] for index in unit["images"]]
-    classes = len(solved.images.class_names) or _CLASSES
-    table = np.zeros((recipe.spectral.num_clusters + 1, classes), dtype=np.int64)
+    table = table_for(solved, recipe.spectral.num_clusters + 1)
     prepare = partial(
         label_unit,
         source=str(source.folder),
@@ -256,9 +255,9 @@ def label_unit(
         else:
             nodes, frame = segment_labels(SegmentStore(source), index, centroids)
         labels = to_whole_image(nodes, frame)
-        _write(Path(out) / name, labels)
+        write_labels(Path(out) / name, labels)
         if labelled:
-            table += _count(labels, file, codes, shape)
+            table += count_pixels(labels, file, codes, shape)
     return len(unit["images"]), table
 
 
@@ -280,7 +279,14 @@ def segment_labels(
     return labels[segments.index], segments.frame
 
 
-def _count(labels: np.ndarray, file: ImageFile, codes: Any, shape: tuple[int, int]) -> np.ndarray:
+def count_pixels(
+    labels: np.ndarray, file: ImageFile, codes: Any, shape: tuple[int, int]
+) -> np.ndarray:
+    """Pixels of label against class of one image, int64 [L, C].
+
+    Raises:
+        UserError: people's label is of another size, or holds what is no class.
+    """
     truth = read_label(file.label or "", codes)
     if truth.shape != labels.shape:
         raise UserError(
@@ -290,13 +296,20 @@ def _count(labels: np.ndarray, file: ImageFile, codes: Any, shape: tuple[int, in
     return contingency(labels, truth, num_clusters=shape[0], num_classes=shape[1], name=file.name)
 
 
-def _write(path: Path, labels: np.ndarray) -> None:
+def write_labels(path: Path, labels: np.ndarray) -> None:
+    """Labels [H, W] as a PNG, of 16 bits where there are more than 256."""
     wide = labels.max(initial=0) > 255
     pixels = Image.fromarray(labels.astype(np.uint16 if wide else np.uint8))
     write_atomic(path, lambda temporary: pixels.save(temporary, format="PNG"))
 
 
-def _scores(solved: Solved, table: np.ndarray) -> dict[str, Any]:
+def table_for(solved: Solved, num_labels: int) -> np.ndarray:
+    """An empty table of label against class, int64 [L, C]."""
+    return np.zeros((num_labels, len(solved.images.class_names) or _CLASSES), dtype=np.int64)
+
+
+def scores_of(solved: Solved, table: np.ndarray) -> dict[str, Any]:
+    """mIoU and accuracy with labels matched one to one, and by majority: table [L, C]."""
     names = class_names(solved.images, table[None])
     table = table[:, : len(names)]
     hungarian = name_and_score(table, table, names, "hungarian").scores

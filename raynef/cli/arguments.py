@@ -235,6 +235,8 @@ class Report:
 
     run: Positional[Path]
     """Folder of the run, or of the sweep."""
+    images: bool = True
+    """Show some of the data set; without, the page may go where its images may not."""
 
 
 @dataclass(frozen=True)

@@ -162,7 +162,8 @@ def _dispatch(args: Command | Sweep) -> dict[str, Any]:
         from raynef.runtime.report import write_report
         from raynef.runtime.sweep_report import is_sweep, write_sweep_report
 
-        return write_sweep_report(args.run) if is_sweep(args.run) else write_report(args.run)
+        write = write_sweep_report if is_sweep(args.run) else write_report
+        return write(args.run, images=args.images)
     if isinstance(args, Distill):
         from raynef.cli import distill
 

@@ -30,8 +30,12 @@ _PATCHES_PER_CARD = 9
 _CUT_OUT = 3  # a cut-out is so many patches wide
 
 
-def write_report(path: str | Path) -> dict[str, Any]:
+def write_report(path: str | Path, *, images: bool = True) -> dict[str, Any]:
     """Write RUN/report.html; the result of ``raynef report``.
+
+    Args:
+        path: of the run.
+        images: show some of the data set; without, the page may go where its images may not.
 
     Raises:
         UserError: no run, or one whose training is not finished.
@@ -47,8 +51,8 @@ def write_report(path: str | Path) -> dict[str, Any]:
     evaluation = read_json(run.evaluate_file) if run.evaluate_file.is_file() else None
     split = recipe.data.val_split if evaluation else recipe.data.train_split
     shown = open_split(recipe.data, split)
-    files = spread(shown.files, _CARD_IMAGES)
-    images = read_images(files, shown.label_codes, recipe.evaluate)
+    files = spread(shown.files, _CARD_IMAGES) if images else []
+    read = read_images(files, shown.label_codes, recipe.evaluate)
     steps = []
     if run.steps_file.is_file():  # K-means has no steps
         with run.steps_file.open(encoding="utf-8") as lines:
@@ -61,8 +65,8 @@ def write_report(path: str | Path) -> dict[str, Any]:
             environment=record["environment"],
             steps=steps,
             evaluation=evaluation,
-            gallery=gallery_items(segmenter, spread(images, _GALLERY_ROWS)),
-            clusters=_cards(segmenter, [image for _, image, _ in images], evaluation),
+            gallery=gallery_items(segmenter, spread(read, _GALLERY_ROWS)),
+            clusters=_cards(segmenter, [image for _, image, _ in read], evaluation),
             skipped=[{"name": n, "reason": r} for n, r in finished["skipped"].items()],
             elsewhere=[read_json(file) for file in sorted(run.path.glob("evaluate-*.json"))],
         )
@@ -89,6 +93,8 @@ def _summary(
 
 def spread(items: Any, count: int) -> list:
     """At most ``count`` items, evenly from the whole sequence."""
+    if not len(items):
+        return []
     picks = np.unique(np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int))
     return [items[pick] for pick in picks]
 

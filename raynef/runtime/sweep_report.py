@@ -39,8 +39,12 @@ class _Readable(SweepFolder):
         return "damaged" if name in self.damaged else super().missing(name)
 
 
-def write_sweep_report(path: str | Path) -> dict[str, Any]:
+def write_sweep_report(path: str | Path, *, images: bool = True) -> dict[str, Any]:
     """Write SWEEP/report.html, of a sweep that is finished or not; the result of ``raynef report``.
+
+    Args:
+        path: of the sweep.
+        images: show some of the data set; without, the page may go where its images may not.
 
     Raises:
         UserError: no sweep.
@@ -49,13 +53,15 @@ def write_sweep_report(path: str | Path) -> dict[str, Any]:
     grid = grid_of_sweep(sweep)
     names = _short_names(sweep)
     curves = _curves(sweep, names)
-    images, note = sweep_images(_shown(sweep, names))
+    shown, note = (), "The images are left out."
+    if images:
+        shown, note = sweep_images(_shown(sweep, names))
     report = SweepReport(
         grid=grid,
         plots=axis_plots(grid, sweep.space),
         curves=tuple(curves.values()),
         num_without_curve=len(_trained(sweep)) - len(curves),
-        images=images,
+        images=shown,
         gallery_note=note,
         trials=tuple(_entry(sweep, trial["name"], names) for trial in sweep.record["trials"]),
         links=_links(sweep, grid),

@@ -63,6 +63,13 @@ def test_a_sweep_without_its_images_has_a_note(sweep: Path) -> None:
     assert "last −1" in page
 
 
+def test_images_may_be_left_out(sweep: Path) -> None:
+    page = Path(write_sweep_report(sweep, images=False)["report"]).read_text(encoding="utf-8")
+    assert "The images are left out." in page
+    assert "cannot be read" not in page
+    assert "data:image" not in page
+
+
 def test_a_run_that_has_a_report_is_linked_to_it(sweep: Path) -> None:
     (sweep / "trials/alpha=0.3/run/report.html").write_text("x")
     assert 'href="trials/alpha=0.3/run/report.html"' in page_of(sweep)

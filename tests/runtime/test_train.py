@@ -128,6 +128,8 @@ def test_evaluation_prediction_and_report(finished, recipe, tmp_path):
     assert f"{100 * scores['miou']:.1f}" in text
     assert "<svg" in text
     assert "http://" not in text.replace("http://www.w3.org", "")
+    assert "data:image" in text
+    assert "data:image" not in Path(write_report(out, images=False)["report"]).read_text()
 
 
 def test_evaluation_names_what_is_wrong_with_a_label(finished, recipe, copy_of_sample):

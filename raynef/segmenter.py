@@ -110,24 +110,40 @@ class Segmenter:
         self.head.to(device)
         return self
 
-    @torch.inference_mode()
     def patch_logits(self, pixels: np.ndarray) -> Tensor:
         """Logits of images of one size: uint8 [B, H, W, 3] -> float32 [B, h, w, K].
 
         Sides that are no multiple of the patch size (after ``zoom``) are padded by repeating the
         edge, so h and w are rounded up.
         """
+        padded = self.padded(pixels)
+        return self.logits(self.taps(padded), padded.shape[1:3])
+
+    def padded(self, pixels: np.ndarray) -> np.ndarray:
+        """Images as the backbone takes them: zoomed, and padded to whole patches."""
         patch = self.backbone.patch_size
         if self.zoom != 1:
             size = (round(pixels.shape[1] * self.zoom), round(pixels.shape[2] * self.zoom))
             pixels = np.stack([resize_bicubic(image, size) for image in pixels])
-        height, width = pixels.shape[1:3]
-        grid = (-(-height // patch), -(-width // patch))
-        padded = np.stack([pad_to(image, grid[0] * patch, grid[1] * patch) for image in pixels])
-        taps = extract_features(self.backbone, padded).taps.float()
+        height, width = (-(-side // patch) * patch for side in pixels.shape[1:3])
+        return np.stack([pad_to(image, height, width) for image in pixels])
+
+    @torch.inference_mode()
+    def taps(self, padded: np.ndarray) -> Tensor:
+        """The backbone's taps: uint8 [B, H, W, 3] of whole patches -> float32 [B, T, h·w, D]."""
+        return extract_features(self.backbone, padded).taps.float()
+
+    @torch.inference_mode()
+    def logits(self, taps: Tensor, size: tuple[int, ...]) -> Tensor:
+        """Patch logits, float32 [B, h, w, K], of taps of padded images of ``size`` = (H, W)."""
+        patch = self.backbone.patch_size
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             logits = self.head(taps)
-        return logits.float().reshape(len(pixels), *grid, -1)
+        return logits.float().reshape(len(taps), size[0] // patch, size[1] // patch, -1)
+
+    def backbone_weights(self) -> str:
+        """What identifies the backbone's weights."""
+        return weights_identity(self.backbone_config)
 
     def clusters(self, pixels: np.ndarray, size: tuple[int, int] | None = None) -> np.ndarray:
         """Cluster maps of images of one size: uint8 [B, H, W, 3] -> uint16 [B, *size].

@@ -47,6 +47,7 @@ def count(
     num_clusters: int,
     temperature: float,
     job: str,
+    kept: Path | None = None,
 ) -> Counts:
     """Count the pixels of all images of a split by the recipe's protocol.
 
@@ -57,6 +58,7 @@ def count(
         num_clusters: K.
         temperature: of the softmax that the CRF starts from.
         job: its name, for the line of progress.
+        kept: folder where the backbone's outputs are kept, for others who score these images.
 
     Raises:
         UserError: a label of another size than its image or with a value that is no class, or more
@@ -83,7 +85,7 @@ def count(
         units,
         prepare=read_examples,
         actor=CountingActor,
-        actor_kwargs={"segmenter": str(segmenter)},
+        actor_kwargs={"segmenter": str(segmenter), "kept": None if kept is None else str(kept)},
         actors=feature_actors(),
         finish=count_sharpened if config.crf else None,
         bounded=True,

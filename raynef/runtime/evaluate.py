@@ -29,7 +29,11 @@ logger = logging.getLogger("raynef")
 
 
 def evaluate(
-    out: str | Path, *, recipe: Recipe | None = None, address: str | None = None
+    out: str | Path,
+    *,
+    recipe: Recipe | None = None,
+    address: str | None = None,
+    kept: Path | None = None,
 ) -> dict[str, Any]:
     """Score a run's segmenter on a validation split; the result of ``raynef evaluate``.
 
@@ -42,6 +46,7 @@ def evaluate(
         out: the run.
         recipe: whose ``data`` and ``evaluate`` sections to use; the run's own if None.
         address: of a Ray cluster.
+        kept: see ``raynef.runtime.counting.count``.
 
     Raises:
         UserError: no labels, a label of another size than its image, a value that is no class, or
@@ -72,6 +77,7 @@ def evaluate(
                     # ψ's outputs became clusters at this temperature when training ended.
                     temperature=own.eigen.tau_end if isinstance(segmenter.head, Psi) else 1.0,
                     job=job,
+                    kept=kept,
                 )
                 for job, split in splits.items()
             }

@@ -17,6 +17,7 @@ from raynef.core.errors import BadImageError, UserError
 from raynef.core.recipe import Evaluate
 from raynef.images.decode import read_image, read_label
 from raynef.images.geometry import for_scoring
+from raynef.runtime.kept import KeptTaps
 from raynef.runtime.stream import Unit
 from raynef.segment.crf import dense_crf
 from raynef.segment.probabilities import top_probabilities
@@ -79,8 +80,9 @@ def _compact(label: np.ndarray) -> np.ndarray:
 class CountingActor:
     """Actor: segments the images of a unit and counts cluster against class."""
 
-    def __init__(self, segmenter: str, device: str) -> None:
+    def __init__(self, segmenter: str, device: str, kept: str | None = None) -> None:
         self.segmenter = Segmenter.load(segmenter, device=device)
+        self.taps = KeptTaps(self.segmenter, kept)
 
     def __call__(self, unit: Unit) -> Any:
         """The result of a unit; with a CRF, what ``count_sharpened`` makes the result of."""
@@ -115,10 +117,10 @@ class CountingActor:
     ) -> tuple[Tensor, tuple[int, int]]:
         """Joined patch logits [B, Σh, Σw, K], and the grid (h, w) of one window."""
         crops = np.concatenate([windows.cut(example.small) for example in examples])
-        parts = [
-            self.segmenter.patch_logits(crops[start : start + batch_size])
-            for start in range(0, len(crops), batch_size)
-        ]
+        parts = []
+        for start in range(0, len(crops), batch_size):
+            padded = self.segmenter.padded(crops[start : start + batch_size])
+            parts.append(self.segmenter.logits(self.taps(padded), padded.shape[1:3]))
         images = torch.cat(parts).unflatten(0, (len(examples), -1))
         grid = (images.shape[2], images.shape[3])
         return torch.stack([windows.join(image) for image in images]), grid

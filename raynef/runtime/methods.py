@@ -35,16 +35,17 @@ def make(method: str, recipe: Recipe, folder: Path, **training: Any) -> Path:
     return folder
 
 
-def score(run: Path, recipe: Recipe) -> dict[str, Any]:
+def score(run: Path, recipe: Recipe, *, kept: Path | None = None) -> dict[str, Any]:
     """The score of a run by a protocol, found in its folder or made; after the CRF if it has one.
 
     Args:
         run: finished.
         recipe: whose ``data`` and ``evaluate`` sections score it.
+        kept: folder where the backbone's outputs are kept for other runs.
     """
     file = run / f"score-{score_key(recipe)}.json"
     if not file.is_file():
-        result = evaluate(run, recipe=recipe)
+        result = evaluate(run, recipe=recipe, kept=kept)
         scored = result["crf"] if recipe.evaluate.crf else result
         values = to_dict(recipe)
         write_json(

@@ -144,6 +144,11 @@ def store_of(out: Path, recipe: Recipe) -> Path:
     return out / "features" / fingerprint(store_key(recipe, images))
 
 
+def kept_in(out: Path) -> Path:
+    """Where a sweep keeps the backbone's outputs of the images that it scores."""
+    return out / "scored"
+
+
 def _work(trial: Trial, folder: Path, job: Job) -> dict[str, Any]:
     recipe = trial.recipe
     if recipe.train.features == "stored":
@@ -154,7 +159,7 @@ def _work(trial: Trial, folder: Path, job: Job) -> dict[str, Any]:
     if not job.on_workers:
         torch.set_num_threads(job.threads)
         with this_process():
-            hook = _Reporting(recipe, trial, job.rungs) if trial.kind in _TRAINED else None
+            hook = _Reporting(recipe, trial, job) if trial.kind in _TRAINED else None
             return _make_and_score(trial, recipe, folder, on_epoch=hook)
     if trial.kind in _TRAINED:
         make(
@@ -193,7 +198,8 @@ def _make_and_score(
     for method in trial.methods:
         run = make(method, recipe, folder / "run", **training)
         for scored in trial.scores:
-            found = score(run, replace(recipe, data=scored.data, evaluate=scored.evaluate))
+            by = replace(recipe, data=scored.data, evaluate=scored.evaluate)
+            found = score(run, by, kept=kept_in(folder.parents[1]))
             where = {"method": method, "score": score_key(scored)}
             scores.append({**found, **where, "run": str(run.relative_to(folder))})
     trained = read_json(folder / "run" / "train.json")
@@ -221,20 +227,20 @@ def first_score(trial: Trial, result: dict[str, Any]) -> dict[str, Any]:
 class _Reporting:
     """Reports every epoch but the last to Ray Tune, which may stop the trial there and then."""
 
-    def __init__(self, recipe: Recipe, trial: Trial, rungs: tuple[int, ...]) -> None:
+    def __init__(self, recipe: Recipe, trial: Trial, job: Job) -> None:
         self.recipe = replace(recipe, data=trial.scores[0].data, evaluate=trial.scores[0].evaluate)
-        self.rungs = rungs
+        self.rungs, self.kept = job.rungs, kept_in(job.out)
 
     def __call__(self, summary: dict[str, float], trainer: Trainer) -> None:
         if summary["epoch"] >= self.recipe.train.epochs:
             return
         values: dict[str, Any] = dict(summary)
         if summary["epoch"] in self.rungs:
-            values["miou"] = miou_so_far(self.recipe, trainer)
+            values["miou"] = miou_so_far(self.recipe, trainer, kept=self.kept)
         tune.report(values)
 
 
-def miou_so_far(recipe: Recipe, trainer: Trainer) -> float:
+def miou_so_far(recipe: Recipe, trainer: Trainer, *, kept: Path | None = None) -> float:
     """Validation mIoU of ψ as it is, by the recipe's protocol without CRF."""
     recipe = replace(recipe, evaluate=replace(recipe.evaluate, crf=False))
     images = open_split(recipe.data, recipe.data.val_split)
@@ -257,6 +263,7 @@ def miou_so_far(recipe: Recipe, trainer: Trainer) -> float:
             num_clusters=recipe.eigen.num_eigenfunctions,
             temperature=recipe.eigen.tau_end,
             job="rung",
+            kept=kept,
         )
     names = class_names(images, found.tables)
     table = found.tables[0][:, : len(names)]

@@ -2,6 +2,7 @@
 
     SWEEP/sweep.json       the space, what was asked for, and every cell with its trial
     SWEEP/features/…       a store for each set of features
+    SWEEP/scored/…         what the backbone made of the images that are scored
     SWEEP/trials/…         a folder for each trial; see raynef.runtime.trials
     SWEEP/tune/…           what Ray Tune writes, TensorBoard's files among it
 
@@ -161,7 +162,7 @@ def _held(out: Path) -> Iterator[None]:
     """Hold the sweep's folder, so that no other process may."""
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out} is a file, not a folder")
-    known = {".lock", "log.txt", "sweep.json", "features", "trials", "tune"}
+    known = {".lock", "log.txt", "sweep.json", "features", "scored", "trials", "tune"}
     if (
         out.is_dir()
         and not (out / "sweep.json").is_file()

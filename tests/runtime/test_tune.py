@@ -27,6 +27,7 @@ from raynef.runtime.table import write_tables
 from raynef.runtime.train import train
 from raynef.runtime.trials import Job, run_trial
 from raynef.runtime.tune import Options, _cause, _concurrent, _gpu_share, _loggers, _rungs, sweep
+from raynef.segmenter import Segmenter
 from tests.runtime.conftest import change
 
 ALPHA = Axis("graph.alpha", "grid", (0.0, 0.3))
@@ -248,6 +249,13 @@ def test_the_backbone_runs_once_for_each_image_and_view(recipe, tmp_path, monkey
         return original(self, unit)
 
     monkeypatch.setattr(features.FeatureActor, "__call__", counting)
+    scored, taps = [], Segmenter.taps
+
+    def counted(self, padded):
+        scored.extend(image.tobytes() for image in padded)
+        return taps(self, padded)
+
+    monkeypatch.setattr(Segmenter, "taps", counted)
     monkeypatch.setattr("raynef.runtime.trials.tune.report", lambda values: None)
     planned = plan(
         space(ALPHA, methods=("kmeans", "ours", "ours_star")),
@@ -267,6 +275,7 @@ def test_the_backbone_runs_once_for_each_image_and_view(recipe, tmp_path, monkey
     assert len(by_name) == 6
     assert all((tmp_path / "trials" / name / "result.json").is_file() for name in by_name)
     assert sorted(seen) == [(view, image) for view in range(2) for image in range(10)]
+    assert len(scored) == len(set(scored)) == 4  # validation images, of eight scores
 
 
 @pytest.mark.parametrize(

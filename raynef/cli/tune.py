@@ -16,6 +16,9 @@ from raynef.core.space import BACKBONE, Space, read_space
 from raynef.core.storage import absolute, is_address, name_of
 from raynef.core.sweep import DataSet, Target
 
+_OF_BACKBONE = ("backbone.name", "backbone.weights", "backbone.tap")
+"""Fields that a preset of a backbone brings."""
+
 
 @dataclass(frozen=True)
 class Sweep:
@@ -64,8 +67,8 @@ def _dataset(
     """One data set: presets, then the space's fields, then the user's flags."""
     presets = [preset] if preset else []
     presets += args.presets or ([] if preset else ["folder"])
-    laid = [space.presets[name] for name in presets if name in space.presets]
-    recipe = override(load_presets([*presets, *laid]), space.fields, source=space.source)
+    laid = [p for name in presets for p in (name, space.presets.get(name)) if p is not None]
+    recipe = override(load_presets(laid), space.fields, source=space.source)
     base = replace(args, config=recipe)
     recipe = tyro.cli(Tune, args=argv, default=base, prog="raynef tune").config
     if root is not None:
@@ -99,13 +102,16 @@ def _pair(text: str, flag: str) -> tuple[str, str]:
 
 
 def _refuse_flags_of_axes(space: Space, argv: list[str]) -> None:
-    """A flag that an axis would override in silence."""
+    """A flag that an axis would override in silence, or that would reach all of its values."""
     given = {flag.partition("=")[0].lstrip("-").replace("-", "_") for flag in argv if "--" in flag}
     for axis in space.axes:
-        if axis.key in given:
-            raise UserError(
-                f"--{axis.key} is an axis of {space.source}; copy the file to change its values"
-            )
+        covered = _OF_BACKBONE if axis.key == BACKBONE else (axis.key,)
+        for key in covered:
+            if key in given:
+                what = f"--{key} is" if key == axis.key else f"--{key}: {axis.key} is"
+                raise UserError(
+                    f"{what} an axis of {space.source}; copy the file to change its values"
+                )
 
 
 def _seen_from_here(space: Space) -> Space:

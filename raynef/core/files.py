@@ -1,6 +1,7 @@
 """Atomic writes: a reader sees the old file or the new one, never half of one."""
 
 import json
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,18 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write indented JSON atomically."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def without_infinity(value: Any) -> Any:
+    """Nested plain values with infinities as the text "inf": JSON has no number for them.
+
+    A recipe's fields, and its overrides, read that text as the number.
+    """
+    if isinstance(value, dict):
+        return {key: without_infinity(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_infinity(item) for item in value]
+    return str(value) if isinstance(value, float) and math.isinf(value) else value
 
 
 def read_json(path: Path) -> Any:

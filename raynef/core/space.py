@@ -22,8 +22,8 @@ from dataclasses import asdict, dataclass, field
 from importlib import resources
 from typing import Any, Literal, get_args
 
-from raynef.core.comparison import COLUMNS
 from raynef.core.errors import UserError
+from raynef.core.methods import METHODS, METRICS, METRICS_OF, SECTIONS, SPECTRAL, metrics_of_all
 from raynef.core.overrides import override
 from raynef.core.presets import preset_names, with_presets
 from raynef.core.recipe import Recipe
@@ -31,7 +31,6 @@ from raynef.core.yaml_file import parse_yaml, read_yaml, require_keys, whole_num
 
 BACKBONE = "backbone"
 """The axis whose values are presets of backbones, or .yaml files with such a section."""
-METRICS = ("accuracy", "miou")
 _DRAWN = {
     "choice": None,
     "uniform": 2,
@@ -121,8 +120,8 @@ class Space:
         data: presets of the data sets that the paper used.
         presets: of a data set's preset, another one to lay over it.
         targets: presets of the data sets that a trained run is scored on instead of its own.
-        methods: keys of ``COLUMNS``.
-        metrics: of METRICS.
+        methods: keys of ``METHODS``, all spectral or none.
+        metrics: of METRICS, each given by every method.
         rows: what tells the rows apart: axes, ``data``, ``target``, ``method`` or ``metric``.
         columns: what tells the columns apart: an axis or one of these.
         seeds: of the trials, unless the user gives others.
@@ -141,12 +140,17 @@ class Space:
     presets: Mapping[str, str] = field(default_factory=dict)
     targets: tuple[str, ...] = ()
     methods: tuple[str, ...] = ("ours",)
-    metrics: tuple[str, ...] = METRICS
+    metrics: tuple[str, ...] = ("accuracy", "miou")
     rows: tuple[str, ...] = ("method",)
     columns: str = "metric"
     seeds: tuple[int, ...] = (0,)
     values: tuple[Mapping[str, Any], ...] = ()
     search: Search | None = None
+
+    @property
+    def is_spectral(self) -> bool:
+        """Whether its methods are Deep Spectral Methods, which train nothing."""
+        return all(method in SPECTRAL for method in self.methods)
 
     def axis(self, key: str) -> Axis:
         """The axis of a key."""
@@ -174,6 +178,7 @@ def read_space(name: str) -> Space:
     axes = tuple(_axis(key, spec, source) for key, spec in _mapping(values, "axes", source).items())
     fields = _mapping(values, "set", source)
     search = _search(values.get("search"), axes, source)
+    methods = _names(values, "methods", ("ours",), source, allowed=METHODS)
     space = Space(
         source=source,
         title=_text(values.get("title"), "title", source),
@@ -185,14 +190,15 @@ def read_space(name: str) -> Space:
         data=_names(values, "data", (), source, allowed=preset_names()),
         presets=_mapping(values, "presets", source),
         targets=_names(values, "targets", (), source, allowed=preset_names()),
-        methods=_names(values, "methods", ("ours",), source, allowed=COLUMNS),
-        metrics=_names(values, "metrics", METRICS, source, allowed=METRICS),
+        methods=methods,
+        metrics=_names(values, "metrics", metrics_of_all(methods), source, allowed=METRICS),
         rows=_names(values, "rows", ("method",), source),
         columns=_text(values.get("columns", "metric"), "columns", source),
         seeds=whole_numbers(values.get("seeds", [0]), "seeds", source=source),
         values=_values(values.get("values", []), source),
         search=search,
     )
+    _check_methods(space)
     _check_fields(space)
     _check_table(space)
     return space
@@ -318,6 +324,42 @@ def _search(values: Any, axes: Sequence[Axis], source: str) -> Search | None:
         if values.get(name, choices[0]) not in choices:
             raise UserError(f"{source}: search.{name} must be one of {', '.join(choices)}")
     return Search(**values)
+
+
+def _check_methods(space: Space) -> None:
+    """That methods fit one another, their metrics, and what else the space asks for."""
+    spectral = [method for method in space.methods if method in SPECTRAL]
+    if spectral and not space.is_spectral:
+        others = [method for method in space.methods if method not in SPECTRAL]
+        raise UserError(
+            f"{space.source}: methods: {', '.join(spectral)} train nothing and share no trial with "
+            f"{', '.join(others)}; make a space of each kind"
+        )
+    for method, metric in ((m, metric) for m in space.methods for metric in space.metrics):
+        if metric not in METRICS_OF[method]:
+            raise UserError(
+                f"{space.source}: metrics: {method} gives {', '.join(METRICS_OF[method])}, not "
+                f"{metric}"
+            )
+    if not space.metrics:
+        raise UserError(
+            f"{space.source}: methods: {', '.join(space.methods)} have no metric in common"
+        )
+    if not spectral:
+        return
+    for key, value in (
+        ("search", space.search),
+        ("targets", space.targets),
+        ("clusters", space.clusters),
+    ):
+        if value:
+            raise UserError(f"{space.source}: {key} is not for spectral methods; leave it out")
+    for name in (*space.fields, *(axis.key for axis in space.axes)):
+        if str(name).partition(".")[0] not in SECTIONS:
+            raise UserError(
+                f"{space.source}: spectral methods see nothing of {name}; they see fields of "
+                f"{', '.join(SECTIONS)}"
+            )
 
 
 def _check_fields(space: Space) -> None:

@@ -1,8 +1,9 @@
 """What a sweep has to train and to score: its space, unrolled over data sets and seeds.
 
-A *trial* is one training (or one K-means, one probe) with all that is made of it. A *cell* is one
-number of the table: a method of a trial, scored by one protocol on one data set. Trials are known
-by what they depend on, so that cells share them and a changed sweep finds those that are done.
+A *trial* is one training (or one K-means, one probe, one data set's eigenvectors) with all that is
+made of it. A *cell* is one number of the table: a method of a trial, scored by one protocol on one
+data set. Trials are known by what they depend on, so that cells share them and a changed sweep
+finds those that are done.
 """
 
 import itertools
@@ -12,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from raynef.core.errors import UserError
+from raynef.core.methods import SECTIONS, SPECTRAL
 from raynef.core.recipe import Data, Evaluate, Recipe, check, fingerprint, to_dict
 from raynef.core.space import Space, with_point
 
@@ -23,13 +25,17 @@ _KIND = {
     "probe_psi": "ours",
     "leaked": "leaked",
     "leaked_star": "leaked",
+    **dict.fromkeys(SPECTRAL, "spectral"),
 }
 """The trial that a method is made from."""
 _SEES = {
     "kmeans": ("data", "backbone", "kmeans"),
     "probe": ("data", "backbone", "probe"),
+    "spectral": SECTIONS,
 }
-"""Sections of the recipe that a baseline sees, besides seed and K."""
+"""Sections of the recipe that a trial sees which trains no ψ, besides seed and K."""
+TRAINED = ("ours", "leaked")
+"""Kinds of trials that have epochs."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,7 @@ class Trial:
 
     Attributes:
         name: of its folder; the same whenever it depends on the same.
-        kind: ours, leaked, kmeans or probe.
+        kind: ours, leaked, kmeans, probe or spectral.
         recipe: with its seed; without feature store. Its protocol is that of the first score.
         methods: that are made of it, in order.
         scores: recipes whose ``data`` and ``evaluate`` sections score it.
@@ -162,7 +168,8 @@ def recipe_at(space: Space, dataset: DataSet, point: Mapping[str, Any], seed: in
             )
         eigen = replace(recipe.eigen, num_eigenfunctions=dataset.num_classes)
         recipe = replace(recipe, eigen=eigen)
-    return check(replace(recipe, train=replace(recipe.train, seed=seed, store=None)))
+    recipe = check(replace(recipe, train=replace(recipe.train, seed=seed, store=None)))
+    return _seen_by("spectral", recipe) if space.is_spectral else recipe
 
 
 def score_key(recipe: Recipe) -> str:
@@ -222,12 +229,12 @@ def _joined(trial: Trial, other: Trial) -> Trial:
 
 
 def _seen_by(kind: str, recipe: Recipe) -> Recipe:
-    """A baseline's recipe: what it does not see at its default, so that trials coincide."""
+    """A recipe with what a kind does not see at its default, so that trials coincide."""
     eigen = replace(Recipe().eigen, num_eigenfunctions=recipe.eigen.num_eigenfunctions)
     sections = {name: getattr(recipe, name) for name in _SEES[kind]}
     return Recipe(
         **sections,
-        evaluate=recipe.evaluate,
+        evaluate=Recipe().evaluate if kind == "spectral" else recipe.evaluate,
         eigen=eigen if kind == "kmeans" else Recipe().eigen,
         train=replace(Recipe().train, seed=recipe.train.seed),
     )

@@ -19,7 +19,7 @@ class Score:
     Attributes:
         where: coordinates: data, target, method and the axes.
         seed: of the trial.
-        values: accuracy and mIoU, 0 to 1.
+        values: metrics of the method, 0 to 1.
         num_images: that were scored.
         run: its folder, as seen from the table.
         leaked: whether labels reached what was trained.
@@ -195,5 +195,11 @@ def _escaped(text: str) -> str:
     """For LaTeX."""
     for plain, written in (("\\", "\\textbackslash "), ("_", "\\_"), ("&", "\\&"), ("%", "\\%")):
         text = text.replace(plain, written)
-    greek = {"α": "$\\alpha$", "β": "$\\beta$", "ψ": "$\\psi$"}
-    return "".join(greek.get(letter, letter) for letter in text)
+    signs = {
+        "α": "$\\alpha$",
+        "β": "$\\beta$",
+        "λ": "$\\lambda$",
+        "ψ": "$\\psi$",
+        "∞": "$\\infty$",
+    }
+    return "".join(signs.get(letter, letter) for letter in text)

@@ -20,15 +20,15 @@ def render_sweep(report: SweepReport) -> str:
     link = linker(report.links)
     plots = [figure for plot in report.plots for figure in axis_figures(plot)]
     curves = trial_curves(report.curves)
-    sections = [
-        section(
+    sections = {
+        "Table": section(
             "table",
             "Table",
             "Scores in percent; each leads to the run that made it.",
             grid_table(report.grid, link),
             empty=("The sweep has no cells yet.", *_GOES_ON),
         ),
-        section(
+        "Plots": section(
             "plots",
             "Plots",
             "Scores over each axis that is a number; point at a dot to read its value. Where there "
@@ -36,7 +36,7 @@ def render_sweep(report: SweepReport) -> str:
             tag("div", plots, class_="plots") if plots else None,
             empty=("No axis has numbers with scores yet.", *_GOES_ON),
         ),
-        section(
+        "Training": section(
             "training",
             "Training",
             "Each line is one trial over its training steps. Losses of trials whose graph or K "
@@ -45,7 +45,7 @@ def render_sweep(report: SweepReport) -> str:
             _without_curve(report.num_without_curve) if curves else None,
             empty=("No trial has recorded training steps.", *_GOES_ON),
         ),
-        section(
+        "Gallery": section(
             "gallery",
             "Gallery",
             "The same validation images as several trials see them. Classes have the same colour "
@@ -54,22 +54,24 @@ def render_sweep(report: SweepReport) -> str:
             tag("p", report.gallery_note, class_="note") if report.gallery_note else None,
             empty=("No trial has finished yet.", *_GOES_ON),
         ),
-        section(
+        "Trials": section(
             "trials",
             "Trials",
             "What became of every trial. Seconds are wall-clock time, with scoring.",
             trial_list(report.trials, link),
             empty=("There are no trials yet.", *_GOES_ON),
         ),
-    ]
+    }
+    if not report.trains:
+        del sections["Training"]
     header = page_header(
         "raynef sweep",
         report.grid.title,
-        links=("Table", "Plots", "Training", "Gallery", "Trials"),
+        links=list(sections),
         warning=failures(report.trials),
         summary=_summary(report),
     )
-    return document(report.grid.title, header, sections)
+    return document(report.grid.title, header, list(sections.values()))
 
 
 def _summary(report: SweepReport) -> dict[str, str | int]:

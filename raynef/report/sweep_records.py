@@ -132,6 +132,7 @@ class SweepReport:
         plots: of the axes that are numbers.
         curves: of the trials that have steps.
         num_without_curve: trials that train but have none.
+        trains: whether its trials train at all.
         images: rows of the gallery.
         gallery_note: why there are none, or fewer; None where nothing is amiss.
         trials: all, in the order of the sweep.
@@ -143,6 +144,7 @@ class SweepReport:
     plots: tuple[AxisPlot, ...] = ()
     curves: tuple[Curve, ...] = ()
     num_without_curve: int = 0
+    trains: bool = True
     images: tuple[SweepImage, ...] = ()
     gallery_note: str | None = None
     trials: tuple[TrialEntry, ...] = ()

@@ -24,6 +24,11 @@ TERMS: dict[str, Term] = {
     "accuracy": Term(
         "pixel accuracy", "Share of labelled pixels that got the right class.", fraction=True
     ),
+    "miou_majority": Term(
+        "mIoU by majority",
+        "The same with each cluster named by the class that it overlaps most.",
+        fraction=True,
+    ),
     "crf_miou": Term(
         "mIoU after CRF",
         "The same after segments were fitted to the edges of the image.",

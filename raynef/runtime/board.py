@@ -24,7 +24,7 @@ class Board(tune.Callback):
         about: of a trial's configuration, what people call it.
         total: trials of the sweep.
         done: that were finished before.
-        epochs: of a configuration, what it trains.
+        epochs: of a configuration, what it trains; 0 for none.
         concurrent: trials that run side by side.
     """
 
@@ -127,7 +127,7 @@ class Board(tune.Callback):
     def _lines(self) -> list[str]:
         now = time.monotonic()
         return [
-            f"{entry['about']}: epoch {entry['result'].get('epoch', 0)}/{entry['epochs']}"
+            f"{entry['about']}{_epoch(entry)}"
             f"{_numbers(entry['result'])}  {_clock(now - entry['started'])}"
             for entry in list(self._running.values())[:_LINES]
         ]
@@ -145,8 +145,16 @@ class Board(tune.Callback):
             self._drawn = 0
 
 
+def _epoch(entry: Mapping[str, Any]) -> str:
+    if not entry["epochs"]:
+        return ""
+    return f": epoch {entry['result'].get('epoch', 0)}/{entry['epochs']}"
+
+
 def _numbers(result: Mapping[str, Any]) -> str:
     parts = []
+    if isinstance(result.get("corloc"), float):
+        parts.append(f"CorLoc {100 * result['corloc']:.1f} %")
     if isinstance(result.get("miou"), float):
         parts.append(f"mIoU {100 * result['miou']:.1f} %")
     if isinstance(result.get("objective"), float):

@@ -25,7 +25,7 @@ from raynef.images.decode import read_image
 from raynef.images.geometry import resize_bicubic
 from raynef.images.imageset import ImageSet
 from raynef.runtime.progress import Progress
-from raynef.runtime.session import feature_actors, ray_session
+from raynef.runtime.session import feature_actors, in_this_process, ray_session
 from raynef.runtime.store import (
     MANIFEST,
     FeatureStore,
@@ -168,12 +168,14 @@ def ensure_shards(folder: Path, key: dict[str, Any], fill: Callable[[StoreProgre
     """A finished folder of shards with this key: found, or made by ``fill``. Whether it was made.
 
     Raises:
-        UserError: the folder holds another key, or another run is making it.
+        UserError: the folder holds another key, or another run is making it. A trial of a sweep
+            waits instead: it takes nothing that the other one needs.
     """
+    patience = -1 if in_this_process() else 0
     if not (folder / MANIFEST).is_file():  # a finished store changes no more: no lock to read it
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            with FileLock(folder / ".lock").acquire(timeout=0):
+            with FileLock(folder / ".lock").acquire(timeout=patience):
                 if not (folder / MANIFEST).is_file():
                     fill(StoreProgress(folder, key))
                     return True

@@ -8,6 +8,7 @@ from typing import Any
 from raynef.core.comparison import SUPERVISED
 from raynef.core.errors import UserError
 from raynef.core.files import read_json
+from raynef.core.methods import METRICS
 from raynef.report.ablation import Score
 
 
@@ -47,7 +48,7 @@ class SweepFolder:
             return None
         for found in result["scores"]:
             if (found["method"], found["score"]) == (cell["method"], cell["score"]):
-                values = {"miou": found["miou"], "accuracy": found["accuracy"]}
+                values = {metric: found[metric] for metric in METRICS if metric in found}
                 if result.get("objective") is not None:
                     values["objective"] = result["objective"]
                 leaked = trial["recipe"]["train"]["leak_labels"] or cell["method"] in SUPERVISED

@@ -1,5 +1,6 @@
 """What a sweep's table shows along an axis of numbers, as lines with the paper's beside."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,11 +11,11 @@ from raynef.report.sweep_records import AxisLine, AxisPlot, AxisPoint
 from raynef.report.words import plain_number
 from raynef.runtime.table import heading, shown_value
 
-_METRICS = ("objective", "miou", "accuracy")
+_METRICS = ("objective", "corloc", "miou", "miou_majority", "accuracy")
 
 
 def axis_plots(grid: Grid, space: Mapping[str, Any]) -> tuple[AxisPlot, ...]:
-    """A plot for each axis with at least two numbers and each metric of the table.
+    """A plot for each axis with at least two finite numbers and each metric of the table.
 
     Args:
         grid: the table; its scores tell their places.
@@ -24,13 +25,13 @@ def axis_plots(grid: Grid, space: Mapping[str, Any]) -> tuple[AxisPlot, ...]:
     plots = []
     for axis in space["axes"]:
         key = axis["key"]
-        known = [entry for entry in scored if plain_number(_at(entry, key)) is not None]
+        known = [entry for entry in scored if _has_place(_at(entry, key))]
         if len({_at(entry, key) for entry in known}) < 2:
             continue
         for metric in _METRICS:
             lines = _lines([entry for entry in known if entry.metric == metric], key, space)
             if lines:
-                listed = [v for v in axis["values"] if plain_number(v) is not None]
+                listed = [v for v in axis["values"] if _has_place(v)]
                 ticks = tuple(listed) if axis["word"] in ("grid", "choice") else ()
                 plots.append(
                     AxisPlot(
@@ -43,6 +44,12 @@ def axis_plots(grid: Grid, space: Mapping[str, Any]) -> tuple[AxisPlot, ...]:
                     )
                 )
     return tuple(plots)
+
+
+def _has_place(value: Any) -> bool:
+    """Whether a value is a number that an axis can show."""
+    number = plain_number(value)
+    return number is not None and math.isfinite(number)
 
 
 def _at(entry: Entry, key: str) -> Any:

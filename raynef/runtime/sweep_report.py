@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from raynef.core.comparison import COLUMNS
 from raynef.core.files import write_text
+from raynef.core.methods import METHODS, METRICS_OF, SPECTRAL
 from raynef.report.ablation import Grid
 from raynef.report.sweep_page import SweepReport, render_sweep
 from raynef.report.sweep_records import Curve, TrialEntry, TrialScore
@@ -23,7 +23,12 @@ from raynef.runtime.table import grid_of_sweep, heading, shown_value
 logger = logging.getLogger("raynef")
 
 _FILES = ("trial", "result", "error", "stopped")
-_WITHOUT_STEPS = ("kmeans", "probe")
+_WITHOUT_STEPS = ("kmeans", "probe", *SPECTRAL)
+_PAGES = ("report.html", "localize.html", "object.html", "semantic.html")
+"""Of a run: the first that is there is what a score leads to."""
+_NO_SEGMENTER = (
+    "Deep Spectral Methods leave no segmenter: each score above leads to a page of its images."
+)
 
 
 @dataclass(frozen=True)
@@ -53,14 +58,16 @@ def write_sweep_report(path: str | Path, *, images: bool = True) -> dict[str, An
     grid = grid_of_sweep(sweep)
     names = _short_names(sweep)
     curves = _curves(sweep, names)
-    shown, note = (), "The images are left out."
-    if images:
+    spectral = all(method in SPECTRAL for method in sweep.space["methods"])
+    shown, note = (), _NO_SEGMENTER if spectral else "The images are left out."
+    if images and not spectral:
         shown, note = sweep_images(_shown(sweep, names))
     report = SweepReport(
         grid=grid,
         plots=axis_plots(grid, sweep.space),
         curves=tuple(curves.values()),
         num_without_curve=len(_trained(sweep)) - len(curves),
+        trains=not spectral,
         images=shown,
         gallery_note=note,
         trials=tuple(_entry(sweep, trial["name"], names) for trial in sweep.record["trials"]),
@@ -96,7 +103,7 @@ def _check(sweep: SweepFolder, name: str) -> None:
     for score in files["result"]["scores"] if files["result"] is not None else ():
         _require(score, "method", "score", "run", "evaluate", "num_images")
         _require(score["data"], "name", "root", "val_split")
-        for metric in ("miou", "accuracy"):
+        for metric in METRICS_OF[score["method"]]:
             float(score[metric])
 
 
@@ -186,11 +193,12 @@ def _score_name(cell: Mapping[str, Any]) -> str:
         if key.startswith("evaluate.")
     ]
     target = [str(where["target"])] if "target" in where else []
-    return ", ".join([COLUMNS[cell["method"]], *target, *protocol])
+    return ", ".join([METHODS[cell["method"]], *target, *protocol])
 
 
 def _links(sweep: SweepFolder, grid: Grid) -> dict[str, str]:
     """The reports of the runs that have one."""
     runs = {s.run for _, entries in grid.rows for entry in entries for s in entry.scores}
-    reports = {run: os.path.join(run, "report.html") for run in sorted(runs)}
-    return {run: page for run, page in reports.items() if (sweep.path / page).is_file()}
+    pages = {run: [os.path.join(run, name) for name in _PAGES] for run in sorted(runs)}
+    there = {run: [p for p in found if (sweep.path / p).is_file()] for run, found in pages.items()}
+    return {run: found[0] for run, found in there.items() if found}

@@ -1,13 +1,14 @@
 """The table of a sweep, as its space lays it out."""
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from raynef.core.comparison import COLUMNS
 from raynef.core.files import write_text
+from raynef.core.methods import METHODS
 from raynef.report.ablation import (
     ELSEWHERE,
     LEAKED,
@@ -24,8 +25,21 @@ from raynef.runtime.sweep_folder import SweepFolder, open_sweep
 
 logger = logging.getLogger("raynef")
 
-_METRICS = {"accuracy": "Acc. (%)", "miou": "mIoU (%)", "objective": "objective (%)"}
-_AXES = {"graph.alpha": "α", "eigen.beta": "β", "eigen.num_eigenfunctions": "K"}
+_METRICS = {
+    "accuracy": "Acc. (%)",
+    "miou": "mIoU (%)",
+    "miou_majority": "mIoU, majority (%)",
+    "corloc": "CorLoc (%)",
+    "objective": "objective (%)",
+}
+_AXES = {
+    "graph.alpha": "α",
+    "eigen.beta": "β",
+    "eigen.num_eigenfunctions": "K",
+    "spectral.color_weight": "λ",
+    "spectral.num_eigenvectors": "m",
+    "spectral.num_clusters": "K",
+}
 _OURS = ("ours", "ours_star")
 
 
@@ -41,7 +55,7 @@ def write_tables(path: str | Path) -> dict[str, Any]:
     write_text(files["md"], markdown(grid))
     write_text(files["tex"], latex(grid))
     scores = [score for cell in sweep.record["cells"] if (score := sweep.score(cell)) is not None]
-    metrics = sweep.space["metrics"] if sweep.space["search"] is None else list(_METRICS)[:2]
+    metrics = sweep.space["metrics"] if sweep.space["search"] is None else ["accuracy", "miou"]
     papers = {
         metric: [_paper(sweep, score.where, metric) for score in scores] for metric in metrics
     }
@@ -63,11 +77,13 @@ def heading(key: str) -> str:
 def shown_value(key: str, value: Any) -> str:
     """A coordinate's value in a table."""
     if key == "method":
-        return COLUMNS[value]
+        return METHODS[value]
     if key == "metric":
         return _METRICS[value]
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if value in (math.inf, "inf"):  # JSON holds the text
+        return "∞"
     if isinstance(value, float):
         return f"{value:.4g}"
     return str(value).rpartition("/")[2].removesuffix(".yaml")
@@ -170,6 +186,8 @@ def _paper(sweep: SweepFolder, where: Mapping[str, Any], metric: str) -> PaperVa
         if at not in axis["values"]:
             return None
         value = value[axis["values"].index(at)]
+        if value is None:
+            return None
     leaked = space["paper_leaked"] and where["method"] in _OURS
     return PaperValue(float(value), leaked=leaked, elsewhere=not own)
 

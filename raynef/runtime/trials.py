@@ -1,7 +1,8 @@
 """A trial of a sweep: what runs in one Ray Tune trial.
 
     SWEEP/trials/NAME/trial.json     what it is, and the values of the axes
-    SWEEP/trials/NAME/run/           the run, as ``raynef train`` or a baseline makes it
+    SWEEP/trials/NAME/run/           the run, as ``raynef train`` or a baseline makes it; a spectral
+                                     trial has a folder for each job there
     SWEEP/trials/NAME/result.json    its scores: present when it is done
     SWEEP/trials/NAME/error.json     why it failed, and how often it was tried
 
@@ -25,9 +26,10 @@ from ray import tune
 from ray.tune.integration.ray_train import TuneReportCallback
 
 from raynef.core.errors import BadImageError, NonFiniteLossError, UserError
-from raynef.core.files import read_json, write_json
+from raynef.core.files import read_json, without_infinity, write_json
+from raynef.core.methods import METRICS
 from raynef.core.recipe import Recipe, fingerprint, to_dict
-from raynef.core.sweep import Trial, score_key
+from raynef.core.sweep import TRAINED, Trial, score_key
 from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.images.datasets import open_split
 from raynef.runtime.counting import count
@@ -37,6 +39,7 @@ from raynef.runtime.methods import make, score
 from raynef.runtime.results import class_names, name_and_score
 from raynef.runtime.run import RunFolder, git_commit
 from raynef.runtime.session import this_process
+from raynef.runtime.spectral.sweep import spectral_scores
 from raynef.runtime.store import store_key
 from raynef.runtime.workers import EpochHook
 from raynef.segmenter import Segmenter
@@ -60,6 +63,7 @@ class Job:
         gpus: that a trial of one process has reserved.
         on_workers: whether trials launch Ray Train.
         rungs: epochs after which a search looks at ``miou``.
+        num_eigenvectors: the most that any spectral trial takes, which its stores hold for all.
     """
 
     out: Path
@@ -68,6 +72,7 @@ class Job:
     gpus: float = 0.0
     on_workers: bool = False
     rungs: tuple[int, ...] = ()
+    num_eigenvectors: int = 0
 
 
 def run_trial(config: dict[str, Any], job: Job) -> None:
@@ -98,19 +103,17 @@ def run_trial(config: dict[str, Any], job: Job) -> None:
 
 def _note_trial(trial: Trial, folder: Path) -> None:
     """Write down what a trial is, before it starts."""
-    write_json(
-        folder / "trial.json",
-        {
-            "name": trial.name,
-            "kind": trial.kind,
-            "about": trial.about,
-            "methods": list(trial.methods),
-            "seed": trial.recipe.train.seed,
-            "point": dict(trial.point),
-            "recipe": to_dict(trial.recipe),
-            "commit": git_commit(),
-        },
-    )
+    record = {
+        "name": trial.name,
+        "kind": trial.kind,
+        "about": trial.about,
+        "methods": list(trial.methods),
+        "seed": trial.recipe.train.seed,
+        "point": dict(trial.point),
+        "recipe": to_dict(trial.recipe),
+        "commit": git_commit(),
+    }
+    write_json(folder / "trial.json", without_infinity(record))
 
 
 def result_of(out: Path, trial: Trial) -> dict[str, Any] | None:
@@ -151,6 +154,11 @@ def kept_in(out: Path) -> Path:
 
 def _work(trial: Trial, folder: Path, job: Job) -> dict[str, Any]:
     recipe = trial.recipe
+    if trial.kind == "spectral":
+        torch.set_num_threads(job.threads)
+        with this_process():
+            most = job.num_eigenvectors
+            return {"scores": spectral_scores(trial, folder, job.out, num_eigenvectors=most)}
     if recipe.train.features == "stored":
         store = str(store_of(job.out, recipe))
         recipe = replace(recipe, train=replace(recipe.train, store=store))
@@ -159,9 +167,9 @@ def _work(trial: Trial, folder: Path, job: Job) -> dict[str, Any]:
     if not job.on_workers:
         torch.set_num_threads(job.threads)
         with this_process():
-            hook = _Reporting(recipe, trial, job) if trial.kind in _TRAINED else None
+            hook = _Reporting(recipe, trial, job) if trial.kind in TRAINED else None
             return _make_and_score(trial, recipe, folder, on_epoch=hook)
-    if trial.kind in _TRAINED:
+    if trial.kind in TRAINED:
         make(
             trial.methods[0],
             recipe,
@@ -174,9 +182,6 @@ def _work(trial: Trial, folder: Path, job: Job) -> dict[str, Any]:
         scheduling_strategy="DEFAULT",  # not within the little that the trial itself holds
     )
     return ray.get(task.remote(trial, recipe, folder, job.threads))
-
-
-_TRAINED = ("ours", "leaked")
 
 
 def _make_and_score_alone(
@@ -193,7 +198,7 @@ def _make_and_score(
     trial: Trial, recipe: Recipe, folder: Path, *, on_epoch: EpochHook | None = None
 ) -> dict[str, Any]:
     """Every method of a trial, every score of each."""
-    training = {"on_epoch": on_epoch} if trial.kind in _TRAINED else {}
+    training = {"on_epoch": on_epoch} if trial.kind in TRAINED else {}
     scores = []
     for method in trial.methods:
         run = make(method, recipe, folder / "run", **training)
@@ -204,7 +209,7 @@ def _make_and_score(
             scores.append({**found, **where, "run": str(run.relative_to(folder))})
     trained = read_json(folder / "run" / "train.json")
     result: dict[str, Any] = {"scores": scores, "training_seconds": trained["seconds"]}
-    if trial.kind in _TRAINED:
+    if trial.kind in TRAINED:
         result["objective"] = share_of_bound(recipe, trained["objective"]["loss"])
     return result
 
@@ -212,7 +217,8 @@ def _make_and_score(
 def _last_report(trial: Trial, result: dict[str, Any]) -> dict[str, Any]:
     """What Ray Tune hears at the end; the last epoch is reported here, with its scores."""
     first = first_score(trial, result)
-    values = {"miou": first["miou"], "accuracy": first["accuracy"], "done_trial": True}
+    values = {metric: first[metric] for metric in METRICS if metric in first}
+    values["done_trial"] = True
     if "objective" in result:
         values["objective"] = result["objective"]
     return {"epoch": trial.recipe.train.epochs, **values}

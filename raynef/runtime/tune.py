@@ -3,6 +3,7 @@
     SWEEP/sweep.json       the space, what was asked for, and every cell with its trial
     SWEEP/features/…       a store for each set of features
     SWEEP/scored/…         what the backbone made of the images that are scored
+    SWEEP/spectral/…       eigenpairs and segments; see raynef.runtime.spectral.sweep
     SWEEP/trials/…         a folder for each trial; see raynef.runtime.trials
     SWEEP/tune/…           what Ray Tune writes, TensorBoard's files among it
 
@@ -15,7 +16,7 @@ import logging
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,9 +28,10 @@ from ray.tune.logger import TBXLoggerCallback
 from ray.tune.schedulers import ASHAScheduler
 
 from raynef.core.errors import UserError
-from raynef.core.files import read_json, write_json
-from raynef.core.space import Search, Space
-from raynef.core.sweep import DataSet, Plan, Target, plan
+from raynef.core.files import read_json, without_infinity, write_json
+from raynef.core.space import BACKBONE, Search, Space
+from raynef.core.sweep import TRAINED, DataSet, Plan, Target, Trial, plan
+from raynef.features.blocks import load_block_features
 from raynef.images.datasets import open_split
 from raynef.runtime.board import Board
 from raynef.runtime.draws import Listed, Suggested, Trials, drawn_points, state_of
@@ -41,12 +43,15 @@ from raynef.runtime.session import (
     ray_session,
     threads_of_each,
 )
+from raynef.runtime.spectral.sweep import make_stores, require_truth, same_stores
 from raynef.runtime.train import cpus_needed
 from raynef.runtime.trials import Job, note_failure, run_trial, store_of
 
 logger = logging.getLogger("raynef")
 
 _RETRIES = 2  # of a trial that a lost worker, or a bug, ended
+_OF_BACKBONE = {BACKBONE, "spectral.feature", "spectral.block", "spectral.stage"}
+"""Axes along which some backbones or blocks may not do: each trial says so for itself."""
 _LEAVES = {".lock", "log.txt"}  # what a sweep leaves that was killed in its first moments
 _QUIET = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
@@ -100,7 +105,7 @@ def sweep(
         UserError: the user's mistake, named, before anything is trained.
     """
     options, out, seeds = options or Options(), Path(out).absolute(), tuple(seeds) or space.seeds
-    data = [_opened(dataset) for dataset in data]
+    data = [_opened(space, dataset) for dataset in data]
     for target in targets:
         open_split(target.data, target.data.val_split)
     _check_request(space, data, targets, seeds)
@@ -116,23 +121,32 @@ def sweep(
         else:
             trials = Listed(planned(drawn_points(space, seed=seeds[0])), out)
         record = _record(space, data, targets, seeds)
-        write_json(out / "sweep.json", {**record, **_cells(trials.plan())})
+        _write_record(out, record, trials.plan())
         _say_start(space, trials)
         if trials.num_left():
             needed = max(cpus_needed(recipe) for recipe in trials.recipes())
             with ray_session(options.address, min_cpus=needed):
-                _make_features(trials, out)
+                if space.is_spectral:
+                    _make_spectral_stores(trials, out)
+                else:
+                    _make_features(trials, out)
                 if trials.num_left():
                     _run(trials, space.search, out, options, callbacks)
         done = trials.plan()
-        write_json(out / "sweep.json", {**record, **_cells(done)})
+        _write_record(out, record, done)
     return _result(done, out)
 
 
-def _opened(dataset: DataSet) -> DataSet:
+def _opened(space: Space, dataset: DataSet) -> DataSet:
     """With its number of classes; a wrong path is said here, before hours are spent."""
-    images = open_split(dataset.recipe.data, dataset.recipe.data.train_split)
-    fitting_backbone(dataset.recipe)
+    recipe = dataset.recipe
+    images = open_split(recipe.data, recipe.data.train_split)
+    if space.is_spectral:
+        require_truth(space.methods, images)
+        if not {axis.key for axis in space.axes} & _OF_BACKBONE:
+            load_block_features(recipe.backbone, recipe.spectral)
+    else:
+        fitting_backbone(recipe)
     return replace(dataset, num_classes=len(images.class_names) or None)
 
 
@@ -162,7 +176,7 @@ def _held(out: Path) -> Iterator[None]:
     """Hold the sweep's folder, so that no other process may."""
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out} is a file, not a folder")
-    known = {".lock", "log.txt", "sweep.json", "features", "scored", "trials", "tune"}
+    known = {".lock", "log.txt", "sweep.json", "features", "scored", "spectral", "trials", "tune"}
     if (
         out.is_dir()
         and not (out / "sweep.json").is_file()
@@ -228,6 +242,29 @@ def _make_features(trials: Trials, out: Path) -> None:
             trials.give_up(recipe, error)
 
 
+def _make_spectral_stores(trials: Trials, out: Path) -> None:
+    """Likewise features and eigenpairs for the trials of a spectral space."""
+    stores: dict[Hashable, str | None] = {}
+    for recipe in trials.recipes():
+        group = same_stores(recipe)
+        if group not in stores:
+            stores[group] = None
+            try:
+                make_stores(recipe, out, num_eigenvectors=_most_eigenvectors(trials))
+            except UserError as mistake:
+                logger.error("eigenpairs of %s: %s", recipe.backbone.name, mistake)
+                stores[group] = str(mistake)
+        error = stores[group]
+        if error is not None:
+            trials.give_up(recipe, error)
+
+
+def _most_eigenvectors(trials: Trials) -> int:
+    """Of all trials, done or not, so that a sweep that goes on finds its stores."""
+    planned = trials.plan().trials
+    return max((trial.recipe.spectral.num_eigenvectors for trial in planned), default=0)
+
+
 def _run(
     trials: Trials,
     search: Search | None,
@@ -257,13 +294,14 @@ def _run(
         gpus=share,
         on_workers=workers > 1,
         rungs=_rungs(search, epochs) if search is not None and scheduler is not None else (),
+        num_eigenvectors=_most_eigenvectors(trials),
     )
     resources = {"CPU": 0.01} if workers > 1 else {"CPU": 1 if gpus else threads, "GPU": share}
     board = Board(
         lambda config: trials.resolve(config).about,
         total=trials.total(),
         done=trials.total() - trials.num_left(),
-        epochs=lambda config: trials.resolve(config).recipe.train.epochs,
+        epochs=lambda config: _epochs(trials.resolve(config)),
         concurrent=concurrent,
     )
     session = f"{len(list((out / 'tune').glob('*'))) + 1:03d}" if (out / "tune").is_dir() else "001"
@@ -289,6 +327,11 @@ def _run(
     )
     for result in tuner.fit():
         _note(result, trials, out, may_stop=scheduler is not None)
+
+
+def _epochs(trial: Trial) -> int:
+    """That a trial trains; 0 where it trains none."""
+    return trial.recipe.train.epochs if trial.kind in TRAINED else 0
 
 
 def _scheduler(search: Search | None, epochs: int, workers: int) -> ASHAScheduler | None:
@@ -413,6 +456,10 @@ def _record(
         "seeds": list(seeds),
         "environment": environment(),
     }
+
+
+def _write_record(out: Path, record: dict[str, Any], planned: Plan) -> None:
+    write_json(out / "sweep.json", without_infinity({**record, **_cells(planned)}))
 
 
 def _cells(planned: Plan) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from raynef.core.files import read_json, write_atomic, write_json, write_text
+from raynef.core.files import read_json, without_infinity, write_atomic, write_json, write_text
 
 
 def test_writes_and_makes_folders(tmp_path):
@@ -19,6 +19,12 @@ def test_replaces_what_was_there(tmp_path):
     write_text(tmp_path / "x", "old, and longer")
     write_text(tmp_path / "x", "new")
     assert (tmp_path / "x").read_text(encoding="utf-8") == "new"
+
+
+def test_infinity_is_a_text():
+    found = without_infinity({"a": [1, (float("inf"), -float("inf"))], "b": 0.5})
+    assert found == {"a": [1, ["inf", "-inf"]], "b": 0.5}
+    assert [float(text) for text in found["a"][1]] == [float("inf"), -float("inf")]
 
 
 @pytest.mark.parametrize("old", ["old", None])

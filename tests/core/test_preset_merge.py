@@ -21,7 +21,7 @@ from raynef.core.recipe import Backbone, Recipe
 BACKBONES = {
     "vit_s_384", "vit_b_384", "vit_l_384", "dino_s16", "dino_b16", "dino_s8", "dino_b8",
     "clip_b16", "clip_l14", "clip_l14_336", "dinov2_s", "dinov2_b", "dinov3_s", "dinov3_b",
-    "deit_s", "deit_b", "resnet_50", "xcit_s",
+    "deit_s", "deit_b", "resnet_50", "convnext_t", "xcit_s",
 }  # fmt: skip
 
 

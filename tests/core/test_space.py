@@ -12,6 +12,16 @@ SHIPPED = (
     "alpha",
     "backbone",
     "beta",
+    "dsm_architecture",
+    "dsm_block",
+    "dsm_clusters",
+    "dsm_color",
+    "dsm_convnets",
+    "dsm_eigenvectors",
+    "dsm_features",
+    "dsm_localization",
+    "dsm_object",
+    "dsm_semantic",
     "matching",
     "objective",
     "output_dim",
@@ -38,8 +48,10 @@ def test_shipped_spaces_are_whole(name):
     assert bool(space.paper) == bool(space.values)
     if space.values:
         assert set(space.data) >= {entry["data"] for entry in space.values}
-    # Only Table 8 and the K-means rows were free of labels.
-    assert space.paper_leaked == (bool(space.values) and name != "zero_shot")
+    # Only Table 8 and the K-means rows were free of labels, and Deep Spectral Methods.
+    assert space.is_spectral == name.startswith("dsm_")
+    free = name == "zero_shot" or space.is_spectral
+    assert space.paper_leaked == (bool(space.values) and not free)
 
 
 def test_values_of_table_6():
@@ -47,6 +59,26 @@ def test_values_of_table_6():
     assert space.axes == (Axis("graph.alpha", "grid", (0, 0.1, 0.3, 0.5, 0.7)),)
     assert [entry["miou"][2] for entry in space.values] == [38.8, 28.2]
     assert read_space("tune_spaces/alpha.yaml").axes == space.axes
+
+
+def test_values_of_deep_spectral_methods():
+    color = read_space("dsm_color")
+    assert color.axes == (Axis("spectral.color_weight", "grid", (0, 1, 8, 10, float("inf"))),)
+    assert color.values[0]["corloc"] == [57.7, 59.5, 61.1, 61.2, 24.2]
+    (clusters,) = read_space("dsm_clusters").values
+    assert (clusters["miou"][0], clusters["miou_majority"][1:]) == (33.3, [38.5, 42.8])
+    assert read_space("dsm_semantic").seeds == (0, 1, 2, 3)
+
+
+def test_metrics_are_by_default_what_all_methods_give(tmp_path):
+    assert read_space(written(tmp_path)).metrics == ("accuracy", "miou")
+    found = {
+        method: read_space(written(tmp_path, methods=[method])).metrics
+        for method in ("localize", "object", "semantic")
+    }
+    assert found["localize"] == ("corloc",)
+    assert found["object"] == ("accuracy", "miou")
+    assert found["semantic"] == ("accuracy", "miou", "miou_majority")
 
 
 def test_a_search_has_defaults_where_an_axis_is_drawn(tmp_path):
@@ -87,6 +119,26 @@ def test_a_point_makes_a_recipe():
         ({"methods": ["magic"]}, r"'magic' is none of kmeans, ours"),
         ({"methods": []}, r"methods is empty"),
         ({"metrics": ["f1"]}, r"'f1' is none of accuracy, miou"),
+        ({"metrics": ["corloc"]}, r"metrics: ours gives accuracy, miou, not corloc"),
+        (
+            {"methods": ["semantic"], "metrics": ["corloc"]},
+            r"semantic gives accuracy, miou, miou_majority, not corloc",
+        ),
+        ({"methods": ["localize", "object"]}, r"localize, object have no metric in common"),
+        (
+            {"methods": ["ours", "lost", "localize"]},
+            r"lost, localize train nothing and share no trial with ours",
+        ),
+        (
+            {"methods": ["localize"], "axes": {"graph.alpha": {"grid": [0]}}},
+            r"see nothing of graph\.alpha; they see fields of data, backbone, spectral",
+        ),
+        (
+            {"methods": ["localize"], "axes": {"spectral.block": {"choice": [1]}}},
+            r"search is not for spectral methods",
+        ),
+        ({"methods": ["semantic"], "targets": ["cityscapes"]}, r"targets is not for spectral"),
+        ({"methods": ["semantic"], "clusters": "classes"}, r"clusters is not for spectral"),
         ({"data": ["cityscape"]}, r"'cityscape' is none of"),
         ({"rows": ["graph.alpha"]}, r"told apart by data, method, metric, target; got 'graph"),
         ({"rows": ["metric"], "columns": "metric"}, r"in rows and in columns"),

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from raynef.core.errors import UserError
-from raynef.core.recipe import Data, Evaluate, KMeans, Recipe, Train
+from raynef.core.recipe import Data, Evaluate, Graph, KMeans, Recipe, Spectral, Train
 from raynef.core.space import Axis, Space
 from raynef.core.sweep import DataSet, Target, identity, plan, score_key
 
@@ -61,6 +61,33 @@ def test_targets_are_scored_in_place_of_the_own_data():
     assert [score.data.root for score in trial.scores] == ["/data/c"]
     assert trial.recipe.data.root == "/data/a"
     assert planned.cells[0].where["target"] == "c"
+
+
+def test_spectral_methods_share_the_trial_of_a_point():
+    color = Axis("spectral.color_weight", "grid", (0, float("inf")))
+    boxes = space(color, methods=("localize", "lost"), metrics=("corloc",))
+    planned = plan(boxes, [A], seeds=(0, 1))
+    assert [trial.kind for trial in planned.trials] == ["spectral"] * 4
+    assert {trial.methods for trial in planned.trials} == {("localize", "lost")}
+    assert (len(planned.cells), len({cell.score for cell in planned.cells})) == (8, 1)
+    last = planned.trials[-1]
+    assert "color_weight=inf_seed=1" in last.name
+    assert (last.recipe.spectral.color_weight, last.recipe.train.seed) == (float("inf"), 1)
+
+
+def test_spectral_trials_see_images_backbone_and_their_own_section():
+    boxes = space(methods=("semantic",), metrics=("miou",))
+    (trial,) = plan(boxes, [A], seeds=(0,)).trials
+    for other, same in (
+        (replace(BASE, train=Train(epochs=9)), True),
+        (replace(BASE, graph=Graph(alpha=0.7)), True),
+        (replace(BASE, evaluate=Evaluate(crop=64)), True),
+        (replace(BASE, spectral=Spectral(num_segments=4)), False),
+        (replace(BASE, kmeans=KMeans(max_points=999)), False),
+    ):
+        (found,) = plan(boxes, [replace(A, recipe=other)], seeds=(0,)).trials
+        assert (found == trial) == same
+    assert trial.recipe.train == Train()
 
 
 def test_k_may_follow_the_classes():

@@ -167,10 +167,8 @@ def test_batches_do_not_matter(segmenter, files, protocol):
 def test_images_of_one_size_are_one_batch(segmenter, files, monkeypatch):
     _, folder = segmenter
     actor = CountingActor(str(folder), "cpu")
-    seen, patch_logits = [], actor.segmenter.patch_logits
-    monkeypatch.setattr(
-        actor.segmenter, "patch_logits", lambda p: seen.append(p.shape) or patch_logits(p)
-    )
+    seen, taps = [], actor.segmenter.taps
+    monkeypatch.setattr(actor.segmenter, "taps", lambda p: seen.append(p.shape) or taps(p))
     actor(read_examples(unit_of(files, PROTOCOLS["whole"])))
     assert sorted(shape[0] for shape in seen) == [1, 1, 2]
     seen.clear()

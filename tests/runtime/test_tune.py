@@ -370,6 +370,32 @@ def test_one_data_set_by_its_root(tmp_path):
     assert [target.name for target in zero.targets] == ["cityscapes", "m"]
 
 
+def test_presets_of_a_space_lie_under_those_of_the_user(tmp_path):
+    asked = asked_for("dsm_semantic", "--recipe", "voc2012", "dino_s16", "--data.root", "/v",
+                      "--out", tmp_path)  # fmt: skip
+    (data,) = asked.data
+    assert (data.name, data.recipe.data.name) == ("voc2012_aug", "voc2012_aug")
+    assert data.recipe.backbone.name == "vit_small_patch16_224.dino"
+
+
+def test_a_spectral_space_on_other_images(tmp_path):
+    asked = asked_for(
+        "dsm_color", "--recipe", "voc_boxes", "--data.root", "/b", "--out", tmp_path,
+        "--backbone.name", "vit_tiny_patch16_224", "--backbone.weights", "w.safetensors",
+        "--spectral.max-side", "320",
+    )  # fmt: skip
+    (data,) = asked.data
+    assert (data.name, data.recipe.data.train_split) == ("voc_boxes", "trainval")
+    assert data.recipe.backbone.name == "vit_tiny_patch16_224"
+    assert data.recipe.spectral.max_side == 320
+
+
+@pytest.mark.parametrize("flag", ["--backbone.name", "--backbone.weights"])
+def test_an_axis_over_backbones_takes_no_flag_of_one(tmp_path, flag):
+    with pytest.raises(UserError, match=rf"{flag}: backbone is an axis of space backbone"):
+        asked_for("backbone", "--data.root", "/b", "--out", tmp_path, flag, "x")
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

@@ -3,6 +3,8 @@
 STORE/spectral.json     the recipe and the split
 STORE/features/         as ``raynef.runtime.spectral.features`` writes them
 STORE/eigen/            manifest and shards: one row an image
+
+Features and eigenpairs may lie elsewhere, shared with other stores; spectral.json says where.
 """
 
 import logging
@@ -66,7 +68,7 @@ def eigen(
     images = open_split(recipe.data, recipe.data.train_split)
     stride = load_block_features(recipe.backbone, recipe.spectral).stride
     where = Path(features).absolute() if features else out / "features"
-    _claim(recipe, out, where)
+    claim(recipe, out, features=where, pairs=out / "eigen")
     with ray_session(address):
         store = ensure_features(recipe, images, where, stride=stride)
         found = ensure_eigenpairs(recipe, images, store, out / "eigen")
@@ -81,9 +83,12 @@ def eigen(
     }
 
 
-def _claim(recipe: Recipe, out: Path, features: Path) -> None:
-    """Bind the folder to the recipe. Raises UserError where it holds another one's."""
-    record = {"recipe": to_dict(recipe), "features": str(features)}
+def claim(recipe: Recipe, out: Path, *, features: Path, pairs: Path) -> None:
+    """Bind the folder to the recipe, and note where its features and eigenpairs lie.
+
+    Raises UserError where it holds another recipe's.
+    """
+    record = {"recipe": to_dict(recipe), "features": str(features), "eigen": str(pairs)}
     if (out / RECORD).is_file():
         there = read_json(out / RECORD)["recipe"]
         for section in ("data", "backbone", "spectral"):
@@ -103,15 +108,7 @@ def ensure_eigenpairs(
 ) -> "EigenStore":
     """The eigenpairs of the images that have features: found, or made, or finished."""
     spectral = recipe.spectral
-    key = {
-        **features.key,
-        "eigen_format": _FORMAT,
-        "resolution": spectral.resolution,
-        "color_weight": spectral.color_weight,
-        "color_space": spectral.color_space,
-        "color_neighbors": [list(pair) for pair in spectral.color_neighbors],
-        "num_eigenvectors": spectral.num_eigenvectors,
-    }
+    key = eigen_key(features.key, spectral)
 
     def fill(journal: StoreProgress) -> None:
         units = units_among(images, set(features.images()), folder)
@@ -129,6 +126,19 @@ def ensure_eigenpairs(
 
     ensure_shards(folder, key, fill)
     return EigenStore(folder)
+
+
+def eigen_key(features: dict[str, Any], spectral: Spectral) -> dict[str, Any]:
+    """What eigenpairs depend on: the key of their features, and what is made of these."""
+    return {
+        **features,
+        "eigen_format": _FORMAT,
+        "resolution": spectral.resolution,
+        "color_weight": spectral.color_weight,
+        "color_space": spectral.color_space,
+        "color_neighbors": [list(pair) for pair in spectral.color_neighbors],
+        "num_eigenvectors": spectral.num_eigenvectors,
+    }
 
 
 @dataclass(frozen=True)
@@ -315,14 +325,19 @@ def open_solved(folder: str | Path, *, root: str | None = None) -> Solved:
     recipe = recipe_of(folder)
     if root is not None:
         recipe = replace(recipe, data=replace(recipe.data, root=root))
-    pairs = EigenStore(folder / "eigen")
+    record = read_json(folder / RECORD)
+    pairs = EigenStore(_within(folder, "eigen", record))
     images = open_split(recipe.data, recipe.data.train_split)
     if len(images.files) != pairs.key["num_images"]:
         raise UserError(
             f"{images.root} has {len(images.files)} images in {recipe.data.train_split}, but "
             f"{folder} was made of {pairs.key['num_images']}"
         )
-    features = folder / "features"
-    if not features.is_dir():  # shared with other stores; else it moves with this one
-        features = Path(read_json(folder / RECORD)["features"])
+    features = _within(folder, "features", record)
     return Solved(folder, recipe, images, pairs, pairs.key["stride"], features)
+
+
+def _within(folder: Path, name: str, record: dict[str, Any]) -> Path:
+    """A part of a STORE, which moves with it unless it is shared with other stores."""
+    inside = folder / name
+    return inside if inside.is_dir() else Path(record.get(name, inside))

@@ -1,6 +1,6 @@
 """Segments of every image, each with a feature: the first two steps to semantic segments.
 
-STORE/segments-KEY/manifest.json, shard-*.parquet     one row an image
+STORE/segments-KEY/manifest.json, shard-*.parquet     one row an image; beside shared eigenpairs
 """
 
 import logging
@@ -79,7 +79,7 @@ def ensure_segments(solved: Solved, recipe: Recipe, method: Method, *, seed: int
             "background": spectral.background,
             "expand": spectral.expand,
         }
-    folder = solved.folder / f"segments-{fingerprint(key)}"
+    folder = solved.pairs.folder.parent / f"segments-{fingerprint(key)}"
     work = {
         "features": str(solved.features),
         "pairs": str(solved.pairs.folder),

@@ -39,7 +39,7 @@ from raynef.runtime.stream import Unit, stream
 
 Method = Literal["spectral", "cluster-seg", "cluster-patch"]
 _ITERATIONS, _STARTS = 100, 10
-_OWN = ("num_eigenvectors", "num_segments", "num_clusters", "background", "expand")
+OWN = ("num_eigenvectors", "num_segments", "num_clusters", "background", "expand")
 """Fields that may differ from those of the STORE."""
 _CLASSES = 256  # counted where a data set names none
 _SHOWN = 12  # images of the gallery
@@ -132,7 +132,7 @@ def _require_settings(made: Spectral, asked: Spectral, store: str | Path) -> Non
     """Raise UserError where a field is asked for that the eigenpairs were made with otherwise."""
     for field in dataclasses.fields(Spectral):
         there, wanted = getattr(made, field.name), getattr(asked, field.name)
-        if field.name not in _OWN and there != wanted:
+        if field.name not in OWN and there != wanted:
             raise UserError(
                 f"spectral.{field.name} is {there!r} in {store} and cannot be {wanted!r} for its "
                 "segments; make another store with raynef spectral eigen"

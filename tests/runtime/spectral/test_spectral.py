@@ -168,9 +168,8 @@ def test_corloc(whole, tmp_path):
     assert "IoU 100.0" in (tmp_path / "store" / "localize.html").read_text()
 
 
-def test_masks(whole, tmp_path):
-    """Colours alone find a yellow square; the CRF keeps it."""
-    root = tmp_path / "ECSSD"
+def masks_of(root):
+    """The layout of ECSSD: a yellow rectangle on blue, with its mask."""
     for folder in ("images", "ground_truth_mask"):
         (root / folder).mkdir(parents=True)
     generator = np.random.default_rng(0)
@@ -181,6 +180,12 @@ def test_masks(whole, tmp_path):
         pixels[mask > 0] = [250, 220, 40]
         Image.fromarray(pixels).save(root / "images" / f"{number}.jpg", quality=95)
         Image.fromarray(mask).save(root / "ground_truth_mask" / f"{number}.png")
+    return root
+
+
+def test_masks(whole, tmp_path):
+    """Colours alone find a yellow rectangle; the CRF keeps it."""
+    root = masks_of(tmp_path / "ECSSD")
     recipe = change(
         whole,
         data={"name": "ecssd", "root": str(root)},

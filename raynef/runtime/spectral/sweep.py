@@ -1,0 +1,150 @@
+"""The spectral trials of a sweep: the stores that they share, and the scores of each method.
+
+SWEEP/features/KEY/              features of whole images
+SWEEP/spectral/KEY/eigen/        eigenpairs, for all trials that differ in what is made of them
+SWEEP/spectral/KEY/segments-…/   segments with their features
+SWEEP/trials/NAME/run/JOB/       a STORE of each job, which points to these, with its page
+"""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from raynef.core.errors import UserError
+from raynef.core.files import read_json
+from raynef.core.methods import METRICS_OF
+from raynef.core.recipe import Recipe, Spectral, fingerprint, to_dict
+from raynef.core.storage import without_secrets
+from raynef.core.sweep import Trial, score_key
+from raynef.features.blocks import load_block_features
+from raynef.images.boxes import require_boxes
+from raynef.images.datasets import open_split
+from raynef.images.imageset import ImageSet, require_labels
+from raynef.runtime.run import git_commit
+from raynef.runtime.spectral.eigen import claim, eigen_key, ensure_eigenpairs
+from raynef.runtime.spectral.features import ensure_features, features_key
+from raynef.runtime.spectral.localize import localize
+from raynef.runtime.spectral.objects import has_masks, segment_objects
+from raynef.runtime.spectral.semantic import OWN, semantic
+from raynef.runtime.spectral.semantic import Method as SemanticMethod
+
+_BOXES = ("localize", "lost")
+_LABELS: dict[str, SemanticMethod] = {
+    "semantic": "spectral",
+    "cluster_seg": "cluster-seg",
+    "cluster_patch": "cluster-patch",
+}
+
+
+@dataclass(frozen=True)
+class Stores:
+    """Folders of the features and of the eigenpairs of a recipe."""
+
+    features: Path
+    pairs: Path
+
+
+def same_stores(recipe: Recipe) -> Hashable:
+    """Equal for recipes whose trials share features and eigenpairs."""
+    defaults = Spectral()
+    spectral = replace(recipe.spectral, **{name: getattr(defaults, name) for name in OWN})
+    return recipe.data, recipe.backbone, spectral
+
+
+def make_stores(recipe: Recipe, out: Path, *, num_eigenvectors: int = 0) -> Stores:
+    """The features and eigenpairs of a recipe within a sweep: found, or made, or finished.
+
+    Args:
+        recipe: its data, backbone and spectral sections count.
+        out: folder of the sweep.
+        num_eigenvectors: that any trial of the sweep takes: a store of the most serves all.
+
+    Raises:
+        UserError: as ``raynef.runtime.spectral.eigen.eigen``.
+    """
+    images = open_split(recipe.data, recipe.data.train_split)
+    stride = load_block_features(recipe.backbone, recipe.spectral).stride
+    most = max(num_eigenvectors, recipe.spectral.num_eigenvectors)
+    recipe = replace(recipe, spectral=replace(recipe.spectral, num_eigenvectors=most))
+    key = features_key(recipe, images, stride)
+    features = out / "features" / fingerprint(key)
+    pairs = out / "spectral" / fingerprint(eigen_key(key, recipe.spectral)) / "eigen"
+    store = ensure_features(recipe, images, features, stride=stride)
+    ensure_eigenpairs(recipe, images, store, pairs)
+    return Stores(features, pairs)
+
+
+def require_truth(methods: Sequence[str], images: ImageSet) -> None:
+    """Raise UserError unless a data set has what some methods are scored on."""
+    if any(method in _BOXES for method in methods):
+        require_boxes(images)
+    if any(method in _LABELS for method in methods):
+        require_labels(images)
+    if "object" in methods and not has_masks(images):
+        raise UserError(
+            f"{without_secrets(images.root)} has no masks of two classes, background and "
+            "foreground; object is scored on cub, duts_te, dut_omron, ecssd, or a folder with "
+            "labels of two classes"
+        )
+
+
+def spectral_scores(
+    trial: Trial, folder: Path, out: Path, *, num_eigenvectors: int = 0
+) -> list[dict[str, Any]]:
+    """The score of every method of a trial, each found in its STORE or made.
+
+    Args:
+        trial: of kind spectral; ``train.seed`` is of K-means.
+        folder: of the trial.
+        out: of the sweep.
+        num_eigenvectors: see ``make_stores``.
+
+    Raises:
+        UserError: as the methods, or a data set on which one has no score.
+    """
+    recipe, (scored,) = trial.recipe, trial.scores
+    stores = make_stores(recipe, out, num_eigenvectors=num_eigenvectors)
+    sections = {name: to_dict(scored)[name] for name in ("data", "evaluate")}
+    scores = []
+    for method in trial.methods:
+        run = folder / "run" / ("localize" if method in _BOXES else method)
+        claim(recipe, run, features=stores.features, pairs=stores.pairs)
+        found = _found(method, run) or _made(method, run, recipe, lost="lost" in trial.methods)
+        values = {metric: found[_field(method, metric)] for metric in METRICS_OF[method]}
+        if None in values.values():
+            raise UserError(f"{method} has no score on {recipe.data.name}: see {run}")
+        scores.append(
+            {
+                **values,
+                "num_images": found.get("num_scored", found["num_images"]),
+                "commit": git_commit(),
+                **sections,
+                "method": method,
+                "score": score_key(scored),
+                "run": str(run.relative_to(folder)),
+            }
+        )
+    return scores
+
+
+def _found(method: str, run: Path) -> dict[str, Any] | None:
+    """What an earlier try came to; its page is written last."""
+    name = "semantic" if method in _LABELS else run.name
+    if not (run / f"{name}.html").is_file():
+        return None
+    found = read_json(run / f"{name}.json")
+    return found if all(_field(method, m) in found for m in METRICS_OF[method]) else None
+
+
+def _made(method: str, run: Path, recipe: Recipe, *, lost: bool) -> dict[str, Any]:
+    if method in _BOXES:
+        return localize(run, lost=lost)
+    if method == "object":
+        return segment_objects(run)
+    return semantic(run, recipe, method=_LABELS[method], seed=recipe.train.seed)
+
+
+def _field(method: str, metric: str) -> str:
+    """Where a job's result has a metric of a method."""
+    return "corloc_lost" if method == "lost" else metric

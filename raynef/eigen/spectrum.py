@@ -14,6 +14,7 @@ from torch import Tensor
 from raynef.eigen.lanczos import Ritz, largest_eigenpairs
 
 _BLOCK = 12  # vectors of one product
+_TOLERANCE = {torch.float64: 1e-7, torch.float32: 1e-4}
 
 
 class Weights(Protocol):
@@ -51,7 +52,7 @@ def smallest_eigenpairs(
     num_pairs: int,
     *,
     solver: Literal["lanczos", "dense"] = "lanczos",
-    tolerance: float = 1e-7,
+    tolerance: float | None = None,
     seed: int = 0,
 ) -> Eigenpairs:
     """The smallest eigenpairs of the normalised Laplacian, λ = 0 among them.
@@ -65,7 +66,7 @@ def smallest_eigenpairs(
         weights: W, symmetric, no entry below 0.
         num_pairs: k, the constant one included; capped at the nodes that have an edge.
         solver: ``dense`` holds n×n; small graphs are always done so.
-        tolerance: of the residuals, for ``lanczos``.
+        tolerance: of the residuals, for ``lanczos``; 1e-7 by default, 1e-4 where W is float32.
         seed: of Lanczos' first block.
 
     Raises:
@@ -79,7 +80,7 @@ def smallest_eigenpairs(
     num_pairs = min(num_pairs, max(1, num_linked))
     root = degrees.clamp_min(0).sqrt()[..., None]
     inverse = torch.where(linked[..., None], 1 / root, 0)
-    trivial = root / root.norm(dim=1, keepdim=True).clamp_min(1e-300)
+    trivial = root / root.norm(dim=1, keepdim=True).clamp_min(torch.finfo(root.dtype).tiny)
 
     def normalized(vectors: Tensor) -> Tensor:
         return inverse * weights.matmul(inverse * vectors)
@@ -94,7 +95,7 @@ def smallest_eigenpairs(
             trivial,
             num_pairs=num_pairs - 1,
             mask=linked[..., None].to(degrees.dtype),
-            tolerance=tolerance,
+            tolerance=_TOLERANCE[degrees.dtype] if tolerance is None else tolerance,
             block=_BLOCK,
             seed=seed,
         )

@@ -67,17 +67,17 @@ def image_affinity(
         colors = color_affinity(image, neighbors=neighbors, space=space) * weight
     if alone or features is None:
         device = None if features is None else features.device
-        return Affinity(factor=None, dense=None, sparse=_to_torch(colors, device))
+        return Affinity(factor=None, dense=None, sparse=to_torch(colors, device))
     factor = upsampled(features, (height, width)).double()
     rest = None if form == "dense" else _negatives(factor, most=_most(factor, form))
     if rest is None:
         return Affinity(
             factor=None,
             dense=_thresholded(factor.float())[None],
-            sparse=_to_torch(colors, factor.device),
+            sparse=to_torch(colors, factor.device),
         )
     return Affinity(
-        factor=factor[None], dense=None, sparse=_to_torch((colors + rest).tocsr(), factor.device)
+        factor=factor[None], dense=None, sparse=to_torch((colors + rest).tocsr(), factor.device)
     )
 
 
@@ -132,10 +132,10 @@ def _thresholded(factor: Tensor) -> Tensor:
     return (factor @ factor.T).clamp_(min=0)
 
 
-def _to_torch(matrix: scipy.sparse.csr_array, device: torch.device | None) -> Tensor:
-    """SciPy CSR as torch's."""
+def to_torch(matrix: scipy.sparse.csr_array, device: torch.device | None) -> Tensor:
+    """SciPy CSR as torch's, of the same precision."""
     matrix.sort_indices()
-    parts = (matrix.indptr, matrix.indices, matrix.data.astype(np.float64))
+    parts = (matrix.indptr, matrix.indices, matrix.data)
     crow, columns, values = (torch.from_numpy(part).to(device) for part in parts)
     size = len(crow) - 1
     return csr(crow, columns, values, (size, size))

@@ -16,6 +16,7 @@ def color_affinity(
     *,
     neighbors: Sequence[tuple[int, float]] = COLOR_NEIGHBORS,
     space: Literal["hsv", "rgb"] = "hsv",
+    workers: int = 1,
 ) -> scipy.sparse.csr_array:
     """W_knn(u, v) = max(0, 1 - ‖ψ(u) - ψ(v)‖) for the nearest neighbours v of u, symmetrised.
 
@@ -26,6 +27,7 @@ def color_affinity(
         image: [h, w, 3] in [0, 1].
         neighbors: pairs (k, w); k is capped at h·w - 1.
         space: of the colours.
+        workers: threads of the search; one where tasks share the cores.
 
     Returns:
         float64 [h·w, h·w], symmetric.
@@ -39,7 +41,7 @@ def color_affinity(
     total = scipy.sparse.csr_array((size, size), dtype=np.float64)
     for k, weight in neighbors:
         points = np.concatenate([colors, weight * place], axis=1)
-        own, found, distance = _nearest(points, min(k, size - 1))
+        own, found, distance = _nearest(points, min(k, size - 1), workers)
         weights = np.maximum(0, 1 - distance)
         total = total + scipy.sparse.csr_array((weights, (own, found)), shape=(size, size))
     symmetric = ((total + total.T) / 2).tocsr()
@@ -47,18 +49,19 @@ def color_affinity(
     return symmetric
 
 
-def _nearest(points: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _nearest(points: np.ndarray, k: int, workers: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Directed edges to the k nearest others: rows, columns, distances, k for each point."""
     size = len(points)
     if k < 1:
-        return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)
-    distance, found = KDTree(points).query(points, k=k + 1, workers=1)
+        return np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0)
+    distance, found = KDTree(points).query(points, k=k + 1, workers=workers)
     # Where many points coincide, a point may not be among its own nearest: then the last goes.
     distance, found = np.asarray(distance), np.asarray(found)
     drop = found == np.arange(size)[:, None]
     drop[~drop.any(axis=1), -1] = True
     keep = ~drop
-    return np.repeat(np.arange(size), k), found[keep], distance[keep]
+    rows = np.arange(size, dtype=np.int32)  # a sum of graphs keeps the widest indices
+    return np.repeat(rows, k), found[keep].astype(np.int32), distance[keep]
 
 
 def _hsv(image: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ import torch
 
 from raynef.core.affinity import Affinity, stacked
 from raynef.core.kernel import csr
+from raynef.eigen.lanczos import _qr
 from raynef.eigen.spectrum import smallest_eigenpairs
 from raynef.graph.affinity import image_affinity
 from raynef.images.decode import read_image
@@ -120,6 +121,40 @@ def test_several_graphs_at_once_are_those_alone():
         alone = smallest_eigenpairs(affinity_of(matrix), 6)
         torch.testing.assert_close(together.values[index], alone.values[0])
         np.testing.assert_allclose(together.vectors[index].abs(), alone.vectors[0].abs(), atol=1e-5)
+
+
+def test_single_precision_is_the_same_to_its_tolerance():
+    matrix = blobs(sizes=(100, 150, 200))
+    double = affinity_of(matrix)
+    parts = (double.sparse.crow_indices(), double.sparse.col_indices())
+    values = double.sparse.values().float()
+    single = Affinity(factor=None, dense=None, sparse=csr(*parts, values, matrix.shape))
+    found = smallest_eigenpairs(single, 8)
+    assert found.vectors.dtype == torch.float32
+    assert found.residuals.max() < 2e-4
+    expected = smallest_eigenpairs(double, 8)
+    np.testing.assert_allclose(found.values[0], expected.values[0], atol=1e-5)
+    root = expected.degrees[0].sqrt()[:, None]
+    ours, theirs = (root * pairs.vectors[0, :, :3].double() for pairs in (found, expected))
+    assert torch.linalg.norm(ours - theirs @ (theirs.T @ ours), ord=2) < 1e-3
+    apart = affinity_of(np.kron(np.eye(4), np.ones((90, 90))))  # Lanczos exhausts the spaces
+    values = apart.sparse.values().float()
+    parts = (apart.sparse.crow_indices(), apart.sparse.col_indices())
+    single = Affinity(factor=None, dense=None, sparse=csr(*parts, values, apart.sparse.shape))
+    found = smallest_eigenpairs(single, 8)
+    np.testing.assert_allclose(found.values[0], [0] * 4 + [1] * 4, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [9000, 8193, 10 * 1024])
+def test_a_tall_qr_is_a_qr(size):
+    block = torch.randn(2, size, 12, dtype=torch.float64)
+    block[1, :, 3] = 0
+    columns, factor = _qr(block)
+    torch.testing.assert_close(columns @ factor, block)
+    identity = torch.eye(12, dtype=torch.float64).expand(2, -1, -1)
+    torch.testing.assert_close(columns.mT @ columns, identity)
+    assert factor.tril(-1).abs().max() == 0
+    assert factor[1, 3, 3].abs() < 1e-12
 
 
 def test_two_runs_are_identical():

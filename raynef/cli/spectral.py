@@ -14,6 +14,13 @@ from raynef.core.recipe import Backbone, Recipe, SelfTrain, check
 from raynef.core.recipe import Spectral as SpectralSettings
 
 Address = Annotated[str | None, arg(help="A Ray cluster to join; an embedded one if not given.")]
+Presets = Annotated[
+    tuple[str, ...],
+    arg(
+        name="recipe",
+        help="Presets or .yaml files, the later over the earlier; flags override them.",
+    ),
+]
 Root = Annotated[
     str | None, arg(name="data.root", help="The data set's folder, where it has moved.")
 ]
@@ -25,13 +32,7 @@ class Eigen:
 
     out: Path
     """Folder of the store."""
-    presets: Annotated[
-        tuple[str, ...],
-        arg(
-            name="recipe",
-            help="Presets or .yaml files, the later over the earlier; flags override them.",
-        ),
-    ] = ("dsm",)
+    presets: Presets = ("dsm",)
     config: Annotated[Recipe, arg(name="")] = field(default_factory=Recipe)
     features: Path | None = None
     """Folder of features to share with other stores; by default OUT/features."""
@@ -101,6 +102,24 @@ class Train:
 
 
 @dataclass(frozen=True)
+class Matte:
+    """Soft layers of one photograph at full resolution, as RGBA images."""
+
+    image: Positional[str]
+    """A photograph; a path or an address."""
+    out: Path
+    """Folder for the layers."""
+    presets: Presets = ("dsm",)
+    config: Annotated[Recipe, arg(name="")] = field(default_factory=Recipe)
+    num_layers: int = 5
+    """Layers."""
+    max_side: int = 640
+    """Longest side at which they are made; a larger photograph is resized for it."""
+    seed: int = 0
+    """Of the affinities that are drawn, and of K-means."""
+
+
+@dataclass(frozen=True)
 class CompareSpectra:
     """How well a run's eigenfunctions solve their problem: beside exact eigenvectors."""
 
@@ -124,6 +143,7 @@ class Spectral:
         | Annotated[Objects, tyro.conf.subcommand("object")]
         | Annotated[Semantic, tyro.conf.subcommand("semantic")]
         | Annotated[Train, tyro.conf.subcommand("selftrain")]
+        | Annotated[Matte, tyro.conf.subcommand("matte")]
         | Annotated[CompareSpectra, tyro.conf.subcommand("compare")]
     ]
 
@@ -145,10 +165,11 @@ def parse_spectral(method: Any, argv: list[str]) -> Any:
         recipe = recipe_of(method.store)
         base = dataclasses.replace(method, settings=recipe.selftrain, backbone=recipe.backbone)
         return tyro.cli(Train, args=argv, default=base, prog="raynef spectral selftrain")
-    if not isinstance(method, Eigen):
+    if not isinstance(method, Eigen | Matte):
         return method
     base = dataclasses.replace(method, config=load_presets(method.presets))
-    method = tyro.cli(Eigen, args=argv, default=base, prog="raynef spectral eigen")
+    name = "eigen" if isinstance(method, Eigen) else "matte"
+    method = tyro.cli(type(method), args=argv, default=base, prog=f"raynef spectral {name}")
     return dataclasses.replace(method, config=absolute_paths(check(method.config)))
 
 
@@ -181,6 +202,17 @@ def run_spectral(method: Any) -> dict[str, Any]:
             on=method.on,
             method=method.method,
             address=method.address,
+        )
+    if isinstance(method, Matte):
+        from raynef.runtime.spectral.matte import matte
+
+        return matte(
+            method.image,
+            method.config,
+            method.out,
+            num_layers=method.num_layers,
+            max_side=method.max_side,
+            seed=method.seed,
         )
     if isinstance(method, CompareSpectra):
         from raynef.runtime.spectral.bridge import compare_spectra

@@ -17,7 +17,7 @@ from raynef.core.errors import BadImageError, UserError
 from raynef.core.recipe import Backbone as BackboneConfig
 from raynef.core.recipe import Recipe, Spectral, fingerprint
 from raynef.core.storage import file_sizes, without_secrets
-from raynef.features.blocks import load_block_features
+from raynef.features.blocks import BlockFeatures, load_block_features
 from raynef.features.weights import weights_identity
 from raynef.images.decode import read_image
 from raynef.images.fitted import fit
@@ -126,8 +126,6 @@ class WholeImageActor:
     def __init__(self, config: BackboneConfig, spectral: Spectral, device: str) -> None:
         self.backbone = load_block_features(config, spectral).to(device)
         self.batch_size, self.device = config.batch_size, torch.device(device)
-        self.mean = torch.tensor(self.backbone.mean, device=device)[:, None, None]
-        self.std = torch.tensor(self.backbone.std, device=device)[:, None, None]
 
     def __call__(self, unit: Unit) -> Unit:
         """Replaces ``fitted`` by ``features``, {index: half [h, w, D]}; one pass for each size."""
@@ -142,19 +140,25 @@ class WholeImageActor:
                 unit["features"].update(zip((i for i, _ in batch), found, strict=True))
         return unit
 
-    def normalized(self, pixels: np.ndarray) -> torch.Tensor:
-        """uint8 [B, H, W, 3] -> what the model takes, [B, 3, H, W]."""
-        unit = torch.tensor(pixels, device=self.device).permute(0, 3, 1, 2) / 255
-        return (unit - self.mean) / self.std
-
     def run(self, pixels: np.ndarray) -> np.ndarray:
         """uint8 [B, H, W, 3] -> features, half [B, h, w, D]."""
         with self.precision():
-            return self.backbone(self.normalized(pixels)).half().cpu().numpy()
+            return self.backbone(normalized(self.backbone, pixels)).half().cpu().numpy()
 
     def precision(self) -> torch.autocast:
         """bfloat16 products on a GPU."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
+
+
+def normalized(backbone: BlockFeatures, pixels: np.ndarray) -> torch.Tensor:
+    """uint8 [B, H, W, 3] -> what a backbone takes, [B, 3, H, W], on its device."""
+    device = next(backbone.parameters()).device
+    unit = torch.tensor(pixels, device=device).permute(0, 3, 1, 2) / 255
+    mean, std = (
+        torch.tensor(values, device=device)[:, None, None]
+        for values in (backbone.mean, backbone.std)
+    )
+    return (unit - mean) / std
 
 
 def write_features(unit: Unit) -> tuple[Shard | None, dict[str, str], int]:

@@ -25,7 +25,7 @@ from raynef.runtime.spectral.eigen import (
     frame_from,
     units_among,
 )
-from raynef.runtime.spectral.features import WholeFeatures, WholeImageActor
+from raynef.runtime.spectral.features import WholeFeatures, WholeImageActor, normalized
 from raynef.runtime.store import Shard, ShardStore, StoreProgress, write_rows
 from raynef.runtime.stream import Unit, stream
 from raynef.segment.boxes import box_around, expanded
@@ -176,7 +176,7 @@ class CropActor(WholeImageActor):
     def pooled(self, pixels: np.ndarray) -> np.ndarray:
         """uint8 [B, H, W, 3] -> half [B, D]."""
         with self.precision():
-            return self.backbone.pooled(self.normalized(pixels)).half().cpu().numpy()
+            return self.backbone.pooled(normalized(self.backbone, pixels)).half().cpu().numpy()
 
 
 def cut_by_features(

@@ -28,6 +28,7 @@ def main() -> None:
     parser.add_argument("--backbone")
     parser.add_argument("--weights")
     parser.add_argument("--clusters", type=int, default=128)
+    parser.add_argument("--precision", default="auto", help="train.precision")
     parser.add_argument("--check", action="store_true")
     options = parser.parse_args()
     options.out.mkdir(parents=True)
@@ -47,7 +48,7 @@ def main() -> None:
     line = [
         *(sys.executable, "-m", "raynef", "tune", str(space), "--data.root", options.data),
         *("--train.epochs", "2", "--eigen.num-eigenfunctions", str(options.clusters)),
-        *("--train.precision", "bfloat16", "--max-concurrent", "1", "--out", str(sweep)),
+        *("--train.precision", options.precision, "--max-concurrent", "1", "--out", str(sweep)),
     ]
     if options.backbone:
         line += ["--backbone.name", options.backbone, "--backbone.weights", options.weights]

@@ -85,7 +85,7 @@ def test_prediction(segmenter, sample, address, tmp_path):
     clusters = np.asarray(Image.open(tmp_path / "maps/clusters/val_00001.png"))
     direct = Segmenter.load(segmenter)(sample / "images/val_00001.jpg")
     assert np.array_equal(clusters, direct.clusters)
-    (one,) = predict_module._files(join(address, "images", "val_00001.jpg"))
+    (one,) = predict_module.image_files(join(address, "images", "val_00001.jpg"))
     assert one.name == "val_00001.jpg"
     assert np.array_equal(read_image(one.path), read_image(sample / "images/val_00001.jpg"))
 

@@ -14,6 +14,7 @@ from raynef.core.collectives import Alone, Collectives
 from raynef.core.draws import generator, seed_of
 from raynef.core.errors import NonFiniteLossError
 from raynef.core.recipe import Recipe
+from raynef.core.stopwatch import Stopwatch, Timed
 from raynef.eigen.gumbel import cosine_schedule, gumbel_noise, gumbel_softmax
 from raynef.eigen.objective import effective_beta, eigenfunction_objective
 from raynef.eigen.psi import Psi
@@ -47,6 +48,7 @@ class Trainer:
         device: of this worker.
         collectives: to the other workers.
         num_classes: C of the labels that ``train.leak_labels`` lets in; 0 where it does not.
+        watch: counts the seconds of graph, communication and all else.
     """
 
     def __init__(
@@ -58,11 +60,13 @@ class Trainer:
         device: torch.device | None = None,
         collectives: Collectives | None = None,
         num_classes: int = 0,
+        watch: Stopwatch | None = None,
     ) -> None:
         self.recipe = recipe
         self.num_steps = num_steps
         self.device = device or torch.device("cpu")
-        self.collectives = collectives or Alone()
+        self.watch = watch or Stopwatch(self.device)
+        self.collectives: Collectives = Timed(collectives or Alone(), self.watch)
         self.half = uses_bfloat16(recipe.train.precision, self.device)
         self.psi = build_psi(recipe, in_dim).to(self.device)
         self.leak = LabelLeak(recipe, in_dim, num_classes).to(self.device) if num_classes else None
@@ -95,6 +99,12 @@ class Trainer:
         Collectives: those of kernel and loss, one sum of the gradient, one of K + 2 statistics
         (two more of a number each where labels leak).
         """
+        with self.watch.running("psi"):
+            return self._step(features, images, epoch, labels)
+
+    def _step(
+        self, features: Features, images: Sequence[int], epoch: int, labels: Tensor | None
+    ) -> dict[str, float]:
         recipe, train = self.recipe, self.recipe.train
         if labels is not None and self.leak is None:
             raise ValueError("labels were given, but train.leak_labels is off")
@@ -105,15 +115,16 @@ class Trainer:
         taps = features.taps.to(self.device).float()
         valid = features.valid.to(self.device)
         rows = valid.flatten(1)
-        kernel = build_kernel(
-            taps[:, -1][rows],
-            features.thumbnails.to(self.device).float(),
-            num_neighbors=recipe.graph.num_neighbors,
-            pixel_neighbors=recipe.graph.pixel_neighbors,
-            alpha=recipe.graph.alpha,
-            valid=valid,
-            collectives=self.collectives,
-        )
+        with self.watch.running("graph"):
+            kernel = build_kernel(
+                taps[:, -1][rows],
+                features.thumbnails.to(self.device).float(),
+                num_neighbors=recipe.graph.num_neighbors,
+                pixel_neighbors=recipe.graph.pixel_neighbors,
+                alpha=recipe.graph.alpha,
+                valid=valid,
+                collectives=self.collectives,
+            )
 
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
             hidden = self.psi.features(taps, rows)

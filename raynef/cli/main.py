@@ -39,6 +39,7 @@ from raynef.core.errors import BadImageError, NonFiniteLossError, UserError
 from raynef.core.presets import load_presets, with_presets
 from raynef.core.recipe import Data, Recipe, check
 from raynef.core.storage import absolute
+from raynef.runtime.interrupt import Terminated, terminable
 
 logger = logging.getLogger("raynef")
 
@@ -54,6 +55,7 @@ def main(argv: list[str] | None = None) -> None:
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger.addHandler(handler)
     warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+    terminable()
     try:
         status = _run(argv)
     finally:
@@ -64,8 +66,9 @@ def main(argv: list[str] | None = None) -> None:
 def _run(argv: list[str]) -> int:
     try:
         result = _dispatch(parse(argv))
-    except KeyboardInterrupt:
-        logger.error("raynef: interrupted; the same command goes on from here")
+    except KeyboardInterrupt as error:
+        how = "terminated" if isinstance(error, Terminated) else "interrupted"
+        logger.error("raynef: %s; the same command goes on from here", how)
         return 1
     except Exception as error:
         for kind, status in _STATUS.items():  # Ray wraps what its workers raise

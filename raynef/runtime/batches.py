@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
+import numpy as np
+
 from raynef.core.collectives import Collectives
 from raynef.core.errors import UserError
 from raynef.core.recipe import Recipe
@@ -39,9 +41,9 @@ class Slice:
 
 
 class Batches(Protocol):
-    """A source of slices for the epochs from ``first_epoch`` on."""
+    """A source of slices from a step of the training on."""
 
-    def slices(self, first_epoch: int) -> Iterator[Slice]: ...
+    def slices(self, first_step: int) -> Iterator[Slice]: ...
 
 
 def usable_batch_size(recipe: Recipe, num_images: int) -> int:
@@ -59,24 +61,32 @@ def plan(recipe: Recipe, images: list[int], epoch: int) -> list:
     )
 
 
+def _global_batches(
+    recipe: Recipe, images: list[int], first_step: int
+) -> Iterator[tuple[int, np.ndarray]]:
+    """(epoch, global batch) of every step from ``first_step`` on."""
+    steps = len(plan(recipe, images, 0))  # the same in each epoch
+    for epoch in range(first_step // steps, recipe.train.epochs):
+        begun = first_step - epoch * steps if epoch == first_step // steps else 0
+        for batch in plan(recipe, images, epoch)[begun:]:
+            yield epoch, batch
+
+
 class StoredBatches:
     """Slices read from a store, the next one while the last is worked on."""
 
     def __init__(self, recipe: Recipe, store: FeatureStore, collectives: Collectives) -> None:
         self.recipe, self.store, self.collectives = recipe, store, collectives
 
-    def slices(self, first_epoch: int) -> Iterator[Slice]:
-        """Every slice of the remaining epochs, in order."""
+    def slices(self, first_step: int) -> Iterator[Slice]:
+        """Every slice of the remaining steps, in order."""
 
         def jobs() -> Iterator[Callable[[], Slice]]:
-            for epoch in range(first_epoch, self.recipe.train.epochs):
-                for batch in plan(self.recipe, self.store.images(), epoch):
-                    own = slice_of(
-                        batch,
-                        rank=self.collectives.rank,
-                        world_size=self.collectives.world_size,
-                    ).tolist()
-                    yield partial(self._read, epoch, own)
+            for epoch, batch in _global_batches(self.recipe, self.store.images(), first_step):
+                own = slice_of(
+                    batch, rank=self.collectives.rank, world_size=self.collectives.world_size
+                )
+                yield partial(self._read, epoch, own.tolist())
 
         yield from _one_ahead(jobs())
 
@@ -111,20 +121,19 @@ class StreamedBatches:
         self.recipe, self.images = recipe, images
         self.usable, self.collectives = usable, collectives
 
-    def slices(self, first_epoch: int) -> Iterator[Slice]:
-        """Every slice of the remaining epochs, in order.
+    def slices(self, first_step: int) -> Iterator[Slice]:
+        """Every slice of the remaining steps, in order.
 
         Raises:
             UserError: a file that could be read before training cannot be read any more.
         """
         units: list[Unit] = []
-        for epoch in range(first_epoch, self.recipe.train.epochs):
-            for batch in plan(self.recipe, self.usable, epoch):
-                own = slice_of(
-                    batch, rank=self.collectives.rank, world_size=self.collectives.world_size
-                )
-                unit = image_unit(self.recipe, self.images, own.tolist())
-                units.append({**unit, "view": epoch})
+        for epoch, batch in _global_batches(self.recipe, self.usable, first_step):
+            own = slice_of(
+                batch, rank=self.collectives.rank, world_size=self.collectives.world_size
+            )
+            unit = image_unit(self.recipe, self.images, own.tolist())
+            units.append({**unit, "view": epoch})
         results = stream(
             units,
             prepare=make_views,

@@ -1,5 +1,6 @@
 """Run a training loop where it belongs: on workers of Ray Train, or in this process alone."""
 
+import contextlib
 import logging
 import threading
 from collections.abc import Callable, Sequence
@@ -7,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import ray
 import torch
 from ray.exceptions import RayError
 from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig, UserCallback
@@ -14,12 +16,16 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from ray.util.queue import Empty, Queue
 
 from raynef.core.errors import NonFiniteLossError, UserError
-from raynef.runtime.loop import State, Worker, load_checkpoint
+from raynef.runtime.checkpoints import State, forget_broken_record, newest_checkpoint
+from raynef.runtime.interrupt import on_interrupt
+from raynef.runtime.loop import Worker
 from raynef.runtime.progress import Progress
-from raynef.runtime.session import gpus_in_cluster, in_this_process
+from raynef.runtime.session import TRAIN, gpus_for, in_this_process, resources_of
 from raynef.runtime.workers import EpochHook, ProcessWorker, ray_worker
 
 logger = logging.getLogger("raynef")
+
+_SAFE_S = 9.0  # that a checkpoint may take when the run is told to end
 
 Loop = Callable[[dict[str, Any], Worker], None]
 """A module-level function that trains: it restores, tells, and saves through its worker."""
@@ -70,7 +76,7 @@ def fit(
     if in_this_process():
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         loop(config, ProcessWorker(path / "checkpoints", device, hear=tell, on_epoch=on_epoch))
-        return load_checkpoint(path / "checkpoints")
+        return _result(path / "checkpoints")
     return _fit_on_ray(loop, config, path, tell, spread, callbacks)
 
 
@@ -82,26 +88,35 @@ def _fit_on_ray(
     spread: Spread,
     callbacks: Sequence[UserCallback],
 ) -> State:
-    on_gpu = gpus_in_cluster() > 0
-    if on_gpu and spread.workers > gpus_in_cluster():
+    gpus = gpus_for(TRAIN)
+    on_gpu = gpus > 0
+    if on_gpu and spread.workers > gpus:
         raise UserError(
-            f"{spread.field} = {spread.workers}, but Ray knows of {gpus_in_cluster()} GPU(s), and "
-            "each worker needs one of its own"
+            f"{spread.field} = {spread.workers}, but Ray knows of {gpus} GPU(s) for workers, and "
+            "each needs one of its own"
         )
-    resources: dict[str, float] = {"CPU": 1}
+    resources: dict[str, float] = {"CPU": 1, **resources_of(TRAIN)}
     if on_gpu:
         resources["GPU"] = spread.gpu_share
-    events: Queue = Queue(actor_options={"num_cpus": 0})
-    trainer = TorchTrainer(
+    folder = path.absolute() / "checkpoints"
+    forget_broken_record(folder)
+    # The driver's, so that they are there as long as it is.
+    events, orders = (Queue(actor_options={"num_cpus": 0}) for _ in range(2))
+    trainer = _Trainer(
         ray_worker(loop),
-        train_loop_config={**config, "events": events},
+        train_loop_config={
+            **config,
+            "events": events,
+            "orders": orders,
+            "checkpoints": str(folder),
+        },
         torch_config=TorchConfig(backend="nccl" if on_gpu else "gloo"),
         scaling_config=ScalingConfig(
             num_workers=spread.workers, use_gpu=on_gpu, resources_per_worker=resources
         ),
         run_config=RunConfig(
-            name="checkpoints",
-            storage_path=str(path),
+            name=folder.name,
+            storage_path=str(folder.parent),
             failure_config=FailureConfig(max_failures=spread.max_failures),
             checkpoint_config=CheckpointConfig(num_to_keep=2),
             callbacks=list(callbacks),
@@ -110,17 +125,50 @@ def _fit_on_ray(
     logger.info("starting %d train worker(s)", spread.workers)
     listener = _Listener(events, tell)
     listener.start()
+
+    def make_safe() -> None:
+        logger.info("told to end: waiting for a checkpoint")
+        orders.put("end")
+        if listener.safe.wait(_SAFE_S):
+            logger.info("a checkpoint is safe")
+        trainer.abort()
+
     try:
-        checkpoint = trainer.fit().checkpoint
+        with on_interrupt(make_safe):
+            trainer.fit()
     finally:
         listener.stop()
-        events.shutdown(force=True)
+        for queue in (events, orders):
+            queue.shutdown(force=True)
     if listener.fatal is not None:
         raise NonFiniteLossError(listener.fatal)
-    if checkpoint is None:
-        raise RuntimeError("Ray Train ended without a checkpoint; see the log of its workers")
-    with checkpoint.as_directory() as folder:
-        return load_checkpoint(folder)
+    return _result(folder)
+
+
+def _result(folder: Path) -> State:
+    """What the last checkpoint holds."""
+    state, damaged = newest_checkpoint(folder)
+    if damaged:
+        reason = next(iter(damaged.values()))
+        raise OSError(f"{reason}; run the same command again, to go on from the one before")
+    if state is None:
+        raise RuntimeError("the training ended without a checkpoint; see the log of its workers")
+    return state
+
+
+class _Trainer(TorchTrainer):
+    """Ray Train's, which leaves signals to us: its own handler ends the process with status 0."""
+
+    _controller: Any = None
+
+    def _register_sigint_handler(self, controller: Any) -> None:
+        self._controller = controller
+
+    def abort(self) -> None:
+        """Stop workers and controller."""
+        if self._controller is not None:
+            with contextlib.suppress(RayError):  # the controller ends, and its answer with it
+                ray.get(self._controller.abort.remote(), timeout=_SAFE_S)
 
 
 class Teller:
@@ -132,7 +180,9 @@ class Teller:
 
     def hear(self, event: dict[str, Any]) -> None:
         """An event of ``Worker.tell``."""
-        if "resumed" in event:
+        if "damaged" in event:
+            logger.warning("%s: %s; the one before is used", self._what, event["damaged"])
+        elif "resumed" in event:
             if event["resumed"]:
                 logger.info("%s: going on from step %d", self._what, event["resumed"])
             self._progress.restart_at(event["resumed"] * self._batch_size)
@@ -156,6 +206,7 @@ class _Listener:
 
     def __init__(self, events: Queue, tell: Callable[[dict[str, Any]], None]) -> None:
         self.fatal: str | None = None
+        self.safe = threading.Event()
         self._events, self._tell = events, tell
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._listen, daemon=True)
@@ -180,5 +231,7 @@ class _Listener:
                 return
             if "fatal" in event:
                 self.fatal = event["fatal"]
+            elif "safe" in event:
+                self.safe.set()
             else:
                 self._tell(event)

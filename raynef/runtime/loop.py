@@ -1,7 +1,7 @@
 """The training loop, the same on a worker of Ray Train and in a process of its own."""
 
 import time
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import torch
@@ -9,12 +9,12 @@ import torch
 from raynef.core.collectives import Collectives
 from raynef.core.errors import NonFiniteLossError
 from raynef.core.recipe import Recipe, from_dict
+from raynef.core.stopwatch import Stopwatch
 from raynef.runtime.batches import Batches, StoredBatches, StreamedBatches
+from raynef.runtime.checkpoints import State
 from raynef.runtime.store import FeatureStore
 from raynef.training import Trainer
 
-State = dict[str, Any]
-CHECKPOINT = "trainer.pt"
 TERMS = ("loss", "trace", "penalty", "clusters_in_use", "entropy", "columns_below_1")
 """Of the objective, as results name them: means over the steps of an epoch."""
 
@@ -26,36 +26,41 @@ class Worker(Protocol):
     collectives: Collectives
 
     def restore(self) -> State | None:
-        """What the last ``save`` kept, on this or an earlier try; None at the first."""
+        """The latest state that was kept whole, on this or an earlier try; None at the first."""
         ...
 
     def tell(self, event: dict[str, Any]) -> None:
         """Say what happened; ``{"fatal": message}`` ends the training."""
         ...
 
-    def save(self, state: State, summary: dict[str, float], trainer: Any) -> None:
-        """Keep the state at the end of an epoch, and report its summary."""
+    def save(self, state: State, summary: dict[str, float], trainer: Any, *, step: int) -> None:
+        """Keep the state after ``step`` steps, at the end of an epoch, and report its summary."""
+        ...
+
+    def keep(self, state: Callable[[], State], *, step: int) -> None:
+        """After any other step: keep the state if minutes have passed or the run is to end."""
         ...
 
 
 def train_loop(config: dict[str, Any], worker: Worker) -> None:
-    """This worker's slices of each global batch; a checkpoint after each epoch."""
+    """This worker's slices of each global batch; a checkpoint after each epoch, and between."""
     recipe = from_dict(config["recipe"])
-    collectives = worker.collectives
+    watch = Stopwatch(worker.device)
     trainer = Trainer(
         recipe,
         in_dim=config["in_dim"],
         num_steps=config["num_steps"],
         device=worker.device,
-        collectives=collectives,
+        collectives=worker.collectives,
         num_classes=config["labels"].num_classes if config["labels"] else 0,
+        watch=watch,
     )
     state: State = {
         "in_dim": config["in_dim"],
-        "next_epoch": 0,
         "history": [],
         "seconds": 0.0,
         "images_done": 0,
+        "split": {},
     }
     saved = worker.restore()
     if saved is not None:
@@ -64,8 +69,18 @@ def train_loop(config: dict[str, Any], worker: Worker) -> None:
     worker.tell({"resumed": len(state["history"])})
 
     steps_per_epoch = config["num_steps"] // recipe.train.epochs
-    mark = time.monotonic()
-    for slice_ in _batches(config, recipe, collectives).slices(state["next_epoch"]):
+    before, mark = state["seconds"], time.monotonic()
+
+    def kept() -> State:
+        seconds = before + time.monotonic() - mark
+        return {**state, "seconds": seconds, "trainer": trainer.state_dict()}
+
+    slices = _batches(config, recipe, worker.collectives).slices(len(state["history"]))
+    while True:
+        with watch.running("features"):
+            slice_ = next(slices, None)
+        if slice_ is None:
+            return
         try:
             labels = config["labels"] and config["labels"].read(slice_.images, view=slice_.view)
             metrics = trainer.step(
@@ -74,18 +89,16 @@ def train_loop(config: dict[str, Any], worker: Worker) -> None:
         except NonFiniteLossError as error:  # the same on every rank; a retry would end the same
             worker.tell({"fatal": str(error)})
             return
-        worker.tell({"step": metrics})
+        split = watch.lap()
+        state["split"] = {part: state["split"].get(part, 0.0) + split[part] for part in split}
+        worker.tell({"step": metrics, "split": split, "images": config["batch_size"]})
         state["history"].append(metrics)
         state["images_done"] += config["batch_size"]
-        if (metrics["step"] + 1) % steps_per_epoch == 0:
-            state["next_epoch"] = slice_.epoch + 1
-            state["seconds"] += time.monotonic() - mark
-            worker.save(
-                {**state, "trainer": trainer.state_dict()},
-                epoch_summary(recipe, state["history"]),
-                trainer,
-            )
-            mark = time.monotonic()
+        step = len(state["history"])
+        if step % steps_per_epoch == 0:
+            worker.save(kept(), epoch_summary(recipe, state["history"]), trainer, step=step)
+        else:
+            worker.keep(kept, step=step)
 
 
 def epoch_summary(recipe: Recipe, history: list[dict[str, Any]]) -> dict[str, float]:
@@ -104,11 +117,6 @@ def share_of_bound(recipe: Recipe, loss: float) -> float:
     favours the easier graph: fewer eigenfunctions have larger eigenvalues on the average.
     """
     return -loss / (recipe.eigen.num_eigenfunctions * (1 + recipe.graph.alpha))
-
-
-def load_checkpoint(folder: str | Path) -> State:
-    """The state that a folder holds, on the CPU."""
-    return torch.load(Path(folder) / CHECKPOINT, map_location="cpu", weights_only=True)
 
 
 def _batches(config: dict[str, Any], recipe: Recipe, collectives: Collectives) -> Batches:

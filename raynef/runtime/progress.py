@@ -3,6 +3,8 @@
 import logging
 import time
 
+from raynef.runtime.metrics import record
+
 logger = logging.getLogger("raynef")
 
 _EVERY_S = 2.0
@@ -25,6 +27,7 @@ class Progress:
             self._first = (now, self.done)
         if now - self._said >= _EVERY_S or self.done >= self.total:
             self._said = now
+            record("raynef_images_per_second", self.rate(), stage=self.what)
             logger.info("%s: %s%s", self.what, self._line(now), f"  {note}" if note else "")
 
     def restart_at(self, done: int) -> None:

@@ -3,7 +3,7 @@
 RUN/run.json         kind (ours, or a baseline), recipe, versions, git commit, machine, command
 RUN/log.txt          what was said, with times
 RUN/store/           features, unless train.store names another place
-RUN/checkpoints/     Ray Train's, the last two epochs
+RUN/checkpoints/     the last two epochs, and the latest state between
 RUN/steps.jsonl      the terms of L at every step
 RUN/segmenter/       the product
 RUN/train.json       the result: present when training is done

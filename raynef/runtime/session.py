@@ -6,17 +6,22 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import ray
 import torch
 
 from raynef.core.errors import UserError
+from raynef.runtime.interrupt import terminable
 
 logger = logging.getLogger("raynef")
+
+FEATURES, TRAIN = "raynef_features", "raynef_train"
+"""Roles of nodes: for feature actors, and for train workers."""
+_ROLE_SHARE = 0.001  # of a node's role: it says where, and does not count
 
 _THIS_PROCESS: ContextVar[bool] = ContextVar("this_process", default=False)
 
@@ -48,12 +53,14 @@ class FeatureActors:
         count: actors.
         num_cpus, num_gpus: what each reserves of Ray's resources.
         threads: of torch in each.
+        resources: custom ones, which say on which nodes.
     """
 
     count: int
     num_cpus: float
     num_gpus: float
     threads: int
+    resources: Mapping[str, float] = field(default_factory=dict)
 
 
 @contextlib.contextmanager
@@ -93,6 +100,7 @@ def ray_session(address: str | None = None, *, min_cpus: int = 2) -> Iterator[No
             ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise UserError(f"no Ray cluster answers at {address!r}: {error}") from error
+        terminable()
         try:
             _require_cpus(min_cpus)
             yield
@@ -113,6 +121,7 @@ def ray_session(address: str | None = None, *, min_cpus: int = 2) -> Iterator[No
                 _temp_dir=str(scratch),
             )
         _guard_token()
+        terminable()
         yield
     finally:
         ray.shutdown()
@@ -161,31 +170,47 @@ def feature_actors(*, workers: int = 0) -> FeatureActors:
     if in_this_process():
         gpu = torch.cuda.is_available()
         return FeatureActors(1, num_cpus=1, num_gpus=int(gpu), threads=torch.get_num_threads())
-    gpus = int(ray.cluster_resources().get("GPU", 0))
-    if gpus:
+    resources = resources_of(FEATURES)
+    gpus = gpus_for(FEATURES)
+    if gpus and not workers:
+        return FeatureActors(gpus, num_cpus=1, num_gpus=1, threads=1, resources=resources)
+    if gpus and FEATURES in resources:  # not the workers' own
+        each = gpus // workers
+        share = 1 if each else gpus / workers
         return FeatureActors(
-            1 if workers else gpus, num_cpus=1, num_gpus=0.5 if workers else 1, threads=1
+            max(1, each), num_cpus=1, num_gpus=share, threads=1, resources=resources
         )
+    if gpus:
+        return FeatureActors(1, num_cpus=1, num_gpus=0.5, threads=1)
     threads = max(1, int(min(_cpus_per_node(), os.cpu_count() or 1)) // max(1, workers))
-    return FeatureActors(
-        1 if workers else len(_cpu_nodes()), num_cpus=1, num_gpus=0, threads=threads
-    )
+    count = 1 if workers else len(nodes_for(FEATURES))
+    return FeatureActors(count, num_cpus=1, num_gpus=0, threads=threads, resources=resources)
+
+
+def resources_of(role: str) -> dict[str, float]:
+    """What an actor or worker asks for, so that it lands on a node that is there for its role.
+
+    Nodes declare a role as a custom resource, such as ``ray start --resources
+    '{"raynef_features": 1}'``. Where none does, any node will do.
+    """
+    return {role: _ROLE_SHARE} if any(role in node["Resources"] for node in _cpu_nodes()) else {}
+
+
+def gpus_for(role: str) -> int:
+    """GPUs that Ray knows of, on the nodes for a role."""
+    return int(sum(node["Resources"].get("GPU", 0) for node in nodes_for(role)))
+
+
+def nodes_for(role: str) -> list[dict]:
+    """Nodes that have a CPU to give and declare the role, or all of them where none does."""
+    nodes = _cpu_nodes()
+    return [node for node in nodes if role in node["Resources"]] or nodes
 
 
 def threads_of_each(jobs: int) -> int:
-    """Threads for each of some jobs that run side by side, spread over the nodes."""
-    a_node = math.ceil(jobs / len(_cpu_nodes()))
+    """Threads for each of some trials that run side by side, spread over their nodes."""
+    a_node = math.ceil(jobs / len(nodes_for(TRAIN)))
     return max(1, int(min(_cpus_per_node(), os.cpu_count() or 1)) // a_node)
-
-
-def nodes_in_cluster() -> int:
-    """Nodes that have a CPU to give."""
-    return len(_cpu_nodes())
-
-
-def gpus_in_cluster() -> int:
-    """GPUs that Ray knows of."""
-    return int(ray.cluster_resources().get("GPU", 0))
 
 
 def _cpu_nodes() -> list[dict]:

@@ -80,6 +80,7 @@ def stream(
             compute=ray.data.ActorPoolStrategy(size=actors.count),
             num_cpus=actors.num_cpus,
             num_gpus=actors.num_gpus,
+            resources=dict(actors.resources),
         )
     if finish is not None:
         dataset = dataset.map(_Sealed(finish), num_cpus=0.5, concurrency=most)

@@ -26,7 +26,7 @@ from raynef.runtime.features import (
 from raynef.runtime.fit import Spread, Teller, fit
 from raynef.runtime.loop import TERMS, epoch_summary, train_loop
 from raynef.runtime.run import RunFolder, bind, hold
-from raynef.runtime.session import ray_session
+from raynef.runtime.session import FEATURES, ray_session, resources_of
 from raynef.runtime.workers import EpochHook
 from raynef.segmenter import Segmenter
 from raynef.training import build_psi
@@ -154,7 +154,7 @@ def _train(
         tell=Teller("train", config["num_steps"], config["batch_size"]).hear,
         spread=Spread(
             workers=train.num_workers,
-            gpu_share=1 if train.features == "stored" else 0.5,
+            gpu_share=1 if train.features == "stored" or resources_of(FEATURES) else 0.5,
             max_failures=train.max_failures,
             field="train.num_workers",
         ),
@@ -195,8 +195,18 @@ def _finish(
         "num_images": len(images.files) - len(skipped),
         "num_workers": recipe.train.num_workers,
         "seconds": round(state["seconds"], 2),
+        "step_seconds": {
+            part: round(seconds / max(1, len(history)), 4)
+            for part, seconds in state["split"].items()
+        },
         "labels_leaked": recipe.train.leak_labels,
         "skipped": skipped,
     }
+    split = result["step_seconds"]
+    logger.info(
+        "train: of a step's %.2f s, %s",
+        sum(split.values()),
+        ", ".join(f"{part} {seconds:.2f}" for part, seconds in split.items()),
+    )
     write_json(run.train_file, result)
     return result

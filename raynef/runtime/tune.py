@@ -38,9 +38,11 @@ from raynef.runtime.draws import Listed, Suggested, Trials, drawn_points, state_
 from raynef.runtime.features import ensure_store, fitting_backbone
 from raynef.runtime.run import environment
 from raynef.runtime.session import (
-    gpus_in_cluster,
-    nodes_in_cluster,
+    TRAIN,
+    gpus_for,
+    nodes_for,
     ray_session,
+    resources_of,
     threads_of_each,
 )
 from raynef.runtime.spectral.sweep import make_stores, require_truth, same_stores
@@ -280,9 +282,9 @@ def _run(
     workers = max(recipe.train.num_workers for recipe in recipes)
     epochs = max(recipe.train.epochs for recipe in recipes)
     cpus = ray.cluster_resources().get("CPU", 1)
-    gpus = gpus_in_cluster()
+    gpus = gpus_for(TRAIN)
     concurrent = _concurrent(
-        options.max_concurrent, workers, int(cpus), gpus, nodes=nodes_in_cluster()
+        options.max_concurrent, workers, int(cpus), gpus, nodes=len(nodes_for(TRAIN))
     )
     threads = threads_of_each(concurrent)
     share = _gpu_share(concurrent if workers == 1 else 1, gpus)
@@ -296,7 +298,8 @@ def _run(
         rungs=_rungs(search, epochs) if search is not None and scheduler is not None else (),
         num_eigenvectors=_most_eigenvectors(trials),
     )
-    resources = {"CPU": 0.01} if workers > 1 else {"CPU": 1 if gpus else threads, "GPU": share}
+    alone = {"CPU": 1 if gpus else threads, "GPU": share, **resources_of(TRAIN)}
+    resources = {"CPU": 0.01} if workers > 1 else alone
     board = Board(
         lambda config: trials.resolve(config).about,
         total=trials.total(),

@@ -1,6 +1,9 @@
 """The two places that the training loop runs in: a worker of Ray Train, and this process."""
 
+import logging
+import shutil
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,9 +15,24 @@ from ray.train import Checkpoint
 
 from raynef.core.collectives import Alone, Collectives
 from raynef.core.errors import NonFiniteLossError
-from raynef.core.files import write_atomic
+from raynef.runtime.checkpoints import (
+    CHECKPOINT,
+    INTERIM,
+    State,
+    newest_checkpoint,
+    set_aside,
+    step_of,
+    write_checkpoint,
+)
 from raynef.runtime.collectives import current_collectives
-from raynef.runtime.loop import CHECKPOINT, State, load_checkpoint
+from raynef.runtime.metrics import record_step
+
+logger = logging.getLogger("raynef")
+
+INTERIM_S = 180.0
+"""Seconds between checkpoints within an epoch: the most that a crash costs."""
+_PATIENCE_S = 30.0  # that a driver has to stop its workers when it told them to end
+_KEPT = 2  # checkpoints at the ends of epochs
 
 EpochHook = Callable[[dict[str, float], Any], None]
 """Called with the summary of an epoch when its checkpoint is safe."""
@@ -25,45 +43,79 @@ def ray_worker(loop: Callable[[dict[str, Any], Any], None]) -> Callable[[dict[st
 
     def run(config: dict[str, Any]) -> None:
         torch.set_num_threads(config["threads"])
-        loop(config, _RayWorker(config["events"]))
+        loop(config, _RayWorker(config["events"], config["orders"], Path(config["checkpoints"])))
 
     return run
 
 
-class _RayWorker:
-    """One of Ray Train's workers; the first tells the driver."""
+class _Clock:
+    """When the next checkpoint within an epoch is due."""
 
-    def __init__(self, events: Any) -> None:
+    def __init__(self) -> None:
+        self._kept = time.monotonic()
+
+    def restart(self) -> None:
+        self._kept = time.monotonic()
+
+    def due(self) -> bool:
+        return time.monotonic() - self._kept >= INTERIM_S
+
+
+class _RayWorker:
+    """One of Ray Train's workers; the first tells the driver, and keeps the state of all."""
+
+    def __init__(self, events: Any, orders: Any, folder: Path) -> None:
         self.device = ray.train.torch.get_device()
         self.collectives: Collectives = current_collectives()
-        self._events = events
+        self._events, self._orders, self._folder = events, orders, folder
+        self._clock = _Clock()
 
     def restore(self) -> State | None:
-        checkpoint = ray.train.get_checkpoint()
-        if checkpoint is None:
-            return None
-        with checkpoint.as_directory() as folder:
-            return load_checkpoint(folder)
+        state, damaged = newest_checkpoint(self._folder)
+        for path, reason in damaged.items() if self.collectives.rank == 0 else ():
+            self.tell({"damaged": reason})
+            set_aside(path)
+        return state
 
     def tell(self, event: dict[str, Any]) -> None:
+        if "split" in event:
+            record_step(event["step"]["step"] + 1, event["split"], rank=self.collectives.rank)
         if self.collectives.rank == 0:
             self._events.put(event)
 
-    def save(self, state: State, summary: dict[str, float], trainer: Any) -> None:
+    def save(self, state: State, summary: dict[str, float], trainer: Any, *, step: int) -> None:
         """Every rank reports; the first brings the checkpoint."""
+        self._clock.restart()
         if self.collectives.rank != 0:
             ray.train.report(summary)
             return
         with tempfile.TemporaryDirectory() as folder:
-            torch.save(state, Path(folder) / CHECKPOINT)
+            write_checkpoint(Path(folder) / CHECKPOINT, state, step=step)
             ray.train.report(summary, checkpoint=Checkpoint.from_directory(folder))
+        self._obey(step)
+
+    def keep(self, state: Callable[[], State], *, step: int) -> None:
+        """The first writes it, without the others: they hold the same."""
+        if self.collectives.rank != 0:
+            return
+        ordered = not self._orders.empty()
+        if ordered or self._clock.due():
+            write_checkpoint(self._folder / INTERIM, state(), step=step)
+            self._clock.restart()
+        self._obey(step)
+
+    def _obey(self, step: int) -> None:
+        """Once the state is safe: say so to a driver that was told to end, and wait for the end."""
+        if not self._orders.empty():
+            self.tell({"safe": step})
+            time.sleep(_PATIENCE_S)
 
 
 class ProcessWorker:
-    """This process alone: its checkpoint is one file.
+    """This process alone.
 
     Args:
-        folder: of the checkpoint.
+        folder: of the checkpoints.
         device: that computes.
         hear: called with each event.
         on_epoch: called when the checkpoint of an epoch is safe.
@@ -80,10 +132,15 @@ class ProcessWorker:
         self.device = device
         self.collectives: Collectives = Alone()
         self._folder, self._hear, self._on_epoch = folder, hear, on_epoch
+        self._clock = _Clock()
 
     def restore(self) -> State | None:
-        """The last epoch's state, if there is one."""
-        return load_checkpoint(self._folder) if (self._folder / CHECKPOINT).is_file() else None
+        """The latest whole state, if there is one."""
+        state, damaged = newest_checkpoint(self._folder)
+        for path, reason in damaged.items():
+            self._hear({"damaged": reason})
+            set_aside(path)
+        return state
 
     def tell(self, event: dict[str, Any]) -> None:
         """Raises NonFiniteLossError on a fatal event."""
@@ -91,8 +148,19 @@ class ProcessWorker:
             raise NonFiniteLossError(event["fatal"])
         self._hear(event)
 
-    def save(self, state: State, summary: dict[str, float], trainer: Any) -> None:
-        """Replace the checkpoint, then report."""
-        write_atomic(self._folder / CHECKPOINT, lambda path: torch.save(state, path))
+    def save(self, state: State, summary: dict[str, float], trainer: Any, *, step: int) -> None:
+        """Write the checkpoint, drop all but the last two, then report."""
+        write_checkpoint(self._folder / f"checkpoint_{step:08d}" / CHECKPOINT, state, step=step)
+        there = self._folder.glob(f"checkpoint_*/{CHECKPOINT}")
+        # A damaged one has no step, and goes first.
+        for path in sorted(there, key=lambda path: step_of(path) or 0)[:-_KEPT]:
+            shutil.rmtree(path.parent, ignore_errors=True)
+        self._clock.restart()
         if self._on_epoch is not None:
             self._on_epoch(summary, trainer)
+
+    def keep(self, state: Callable[[], State], *, step: int) -> None:
+        """Replace the checkpoint within the epoch where it is time."""
+        if self._clock.due():
+            write_checkpoint(self._folder / INTERIM, state(), step=step)
+            self._clock.restart()

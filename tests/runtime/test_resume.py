@@ -39,7 +39,7 @@ def kill_in_the_middle(arguments: list[str], out: Path) -> int:
     )
     deadline = time.monotonic() + 240
     while time.monotonic() < deadline:
-        found = list((out / "checkpoints").glob("checkpoint_*/trainer.pt"))
+        found = list((out / "checkpoints").glob("checkpoint_*/state.ckpt"))
         if len(found) >= 1:
             break
         assert process.poll() is None, process.stderr.read()

@@ -36,8 +36,9 @@ from raynef.images.fitted import to_whole_image
 from raynef.images.geometry import resize
 from raynef.images.imageset import require_labels
 from raynef.network import SegmentationNetwork
+from raynef.runtime.checkpoints import State
 from raynef.runtime.fit import Spread, Teller, fit
-from raynef.runtime.loop import State, Worker
+from raynef.runtime.loop import Worker
 from raynef.runtime.predict import output_names
 from raynef.runtime.progress import Progress
 from raynef.runtime.session import feature_actors, ray_session
@@ -209,6 +210,11 @@ def selftrain_loop(config: dict[str, Any], worker: Worker) -> None:
         optimizer.load_state_dict(saved.pop("optimizer"))
         state.update(saved)
     worker.tell({"resumed": state["step"]})
+
+    def kept() -> State:
+        models = {"network": network.state_dict(), "optimizer": optimizer.state_dict()}
+        return {**state, **models}
+
     examples = [Example(*item) for item in config["examples"]]
     rank, world = worker.collectives.rank, worker.collectives.world_size
     for step in range(state["step"], settings.steps):
@@ -226,8 +232,9 @@ def selftrain_loop(config: dict[str, Any], worker: Worker) -> None:
         state["step"] = step + 1
         worker.tell({"step": {"loss": loss}})
         if (step + 1) % settings.checkpoint_steps == 0 or step + 1 == settings.steps:
-            kept = {"network": network.state_dict(), "optimizer": optimizer.state_dict()}
-            worker.save({**state, **kept}, {"step": step + 1, "loss": loss}, None)
+            worker.save(kept(), {"step": step + 1, "loss": loss}, None, step=step + 1)
+        else:
+            worker.keep(kept, step=step + 1)
 
 
 def _step(

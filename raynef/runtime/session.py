@@ -111,21 +111,35 @@ def ray_session(address: str | None = None, *, min_cpus: int = 2) -> Iterator[No
     scratch = Path(tempfile.mkdtemp(prefix="raynef-"))
     logger.info("starting an embedded Ray")
     try:
-        with _without_stderr():
-            ray.init(
-                num_cpus=max(os.cpu_count() or 1, min_cpus),
-                include_dashboard=True,  # the State API, without which Train leaks placement groups
-                dashboard_host="127.0.0.1",
-                logging_level=logging.ERROR,
-                log_to_driver=False,
-                _temp_dir=str(scratch),
-            )
+        _start_ray(max(os.cpu_count() or 1, min_cpus), scratch)
         _guard_token()
         terminable()
         yield
     finally:
         ray.shutdown()
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _start_ray(num_cpus: int, scratch: Path) -> None:
+    """An embedded Ray. Raises TimeoutError where the machine is too busy for it, twice."""
+    for attempt in range(2):
+        try:
+            with _without_stderr():
+                ray.init(
+                    num_cpus=num_cpus,
+                    include_dashboard=True,  # the State API, or Train leaks placement groups
+                    dashboard_host="127.0.0.1",
+                    logging_level=logging.ERROR,
+                    log_to_driver=False,
+                    _temp_dir=str(scratch / str(attempt)),
+                )
+            return
+        except Exception as error:  # Ray raises it bare; it gives its processes 30 s
+            ray.shutdown()
+            if "timed out during startup" not in str(error):
+                raise
+            logger.warning("Ray did not start within its 30 s (load %.0f)", os.getloadavg()[0])
+    raise TimeoutError("Ray cannot start: the machine is too busy. Run the same command later")
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from raynef.runtime.workers import EpochHook, ProcessWorker, ray_worker
 
 logger = logging.getLogger("raynef")
 
+_SILENCE_S = 20.0  # of the workers, after which the cluster is looked at
 _SAFE_S = 9.0  # that a checkpoint may take when the run is told to end
 
 Loop = Callable[[dict[str, Any], Worker], None]
@@ -123,7 +125,7 @@ def _fit_on_ray(
         ),
     )
     logger.info("starting %d train worker(s)", spread.workers)
-    listener = _Listener(events, tell)
+    listener = _Listener(events, tell, needs={k: v * spread.workers for k, v in resources.items()})
     listener.start()
 
     def make_safe() -> None:
@@ -204,10 +206,12 @@ def _in_words(step: dict[str, Any]) -> str:
 class _Listener:
     """Reads what rank 0 tells, on the driver: progress for the user, and a fatal loss."""
 
-    def __init__(self, events: Queue, tell: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(
+        self, events: Queue, tell: Callable[[dict[str, Any]], None], *, needs: dict[str, float]
+    ) -> None:
         self.fatal: str | None = None
         self.safe = threading.Event()
-        self._events, self._tell = events, tell
+        self._events, self._tell, self._needs = events, tell, needs
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._listen, daemon=True)
 
@@ -219,19 +223,40 @@ class _Listener:
         self._thread.join(timeout=10)
 
     def _listen(self) -> None:
+        asked = time.monotonic()
         while True:
             try:
                 event = self._events.get(timeout=0.5)
             except Empty:
                 if self._ended.is_set():
                     return
+                if time.monotonic() - asked > _SILENCE_S:
+                    asked = time.monotonic()
+                    self._say_what_is_missing()
                 continue
             except RayError as error:
                 logger.warning("progress is lost (%s); training goes on", type(error).__name__)
                 return
+            asked = time.monotonic()
             if "fatal" in event:
                 self.fatal = event["fatal"]
             elif "safe" in event:
                 self.safe.set()
             else:
                 self._tell(event)
+
+    def _say_what_is_missing(self) -> None:
+        """Ray Train waits for resources without a word, as after the loss of a node."""
+        with contextlib.suppress(RayError):
+            have = ray.cluster_resources()
+            missing = [
+                f"{name} {need:g} (there is {have.get(name, 0):g})"
+                for name, need in self._needs.items()
+                if have.get(name, 0) < need
+            ]
+            if missing:
+                logger.warning(
+                    "waiting for nodes: the workers need %s; the training goes on once they are "
+                    "there, or with the same command later",
+                    ", ".join(missing),
+                )

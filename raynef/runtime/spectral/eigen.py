@@ -10,31 +10,39 @@ Features and eigenpairs may lie elsewhere, shared with other stores; spectral.js
 import logging
 import os
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import torch
 
 from raynef.core.errors import UserError
 from raynef.core.files import read_json, write_json
 from raynef.core.recipe import Recipe, Spectral, check, from_dict, to_dict
-from raynef.eigen.spectrum import smallest_eigenpairs
 from raynef.features.blocks import load_block_features
-from raynef.graph.affinity import image_affinity
 from raynef.images.datasets import open_split
-from raynef.images.decode import read_image
-from raynef.images.fitted import Frame, fit
-from raynef.images.geometry import resize
-from raynef.images.imageset import ImageFile, ImageSet
+from raynef.images.fitted import Frame
+from raynef.images.imageset import ImageSet
 from raynef.runtime.features import ensure_shards, fill_shards
-from raynef.runtime.session import ray_session
+from raynef.runtime.session import (
+    FEATURES,
+    feature_actors,
+    gpus_for,
+    in_this_process,
+    ray_session,
+)
 from raynef.runtime.spectral.features import WholeFeatures, ensure_features, image_units
-from raynef.runtime.store import Shard, ShardStore, StoreProgress, write_rows
+from raynef.runtime.spectral.solve import (
+    EigenActor,
+    ImagePairs,
+    fitted,
+    frame_from,
+    read_unit,
+    solve_unit,
+    write_unit,
+)
+from raynef.runtime.store import ShardStore, StoreProgress
 from raynef.runtime.stream import Unit, stream
 
 logger = logging.getLogger("raynef")
@@ -112,16 +120,24 @@ def ensure_eigenpairs(
 
     def fill(journal: StoreProgress) -> None:
         units = units_among(images, set(features.images()), folder)
-        solve = partial(
-            solve_unit, features=str(features.folder), spectral=spectral, stride=key["stride"]
-        )
+        given = {"features": str(features.folder), "spectral": spectral, "stride": key["stride"]}
+        run = partial(stream, prepare=partial(solve_unit, **given))
+        if not in_this_process() and gpus_for(FEATURES):
+            run = partial(
+                stream,
+                prepare=partial(read_unit, **given),
+                actor=EigenActor,
+                actor_kwargs={"spectral": spectral},
+                actors=feature_actors(),
+                finish=write_unit,
+            )
         fill_shards(
             units,
             journal,
             what="eigenpairs",
             data=recipe.data,
             num_images=len(images.files),
-            run=partial(stream, prepare=solve),
+            run=run,
         )
 
     ensure_shards(folder, key, fill)
@@ -141,28 +157,6 @@ def eigen_key(features: dict[str, Any], spectral: Spectral) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True)
-class ImagePairs:
-    """The eigenpairs of one image, and where its nodes lie.
-
-    Attributes:
-        values: λ, float64 [k], ascending from 0.
-        vectors: y, float32 [h, w, k], orthonormal in the D metric; the first is constant.
-        residuals: float64 [k].
-        frame: how the image was fitted.
-    """
-
-    values: np.ndarray
-    vectors: np.ndarray
-    residuals: np.ndarray
-    frame: Frame
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        """(h, w) of the nodes."""
-        return self.vectors.shape[0], self.vectors.shape[1]
-
-
 def units_among(images: ImageSet, there: set[int], folder: Path) -> list[Unit]:
     """The units of a data set, of those images alone that are there."""
     units = []
@@ -174,79 +168,6 @@ def units_among(images: ImageSet, there: set[int], folder: Path) -> list[Unit]:
                 {**unit, "images": [index for index, _ in kept], "files": [f for _, f in kept]}
             )
     return units
-
-
-def solve_unit(
-    unit: Unit, *, features: str, spectral: Spectral, stride: int
-) -> tuple[Shard | None, dict[str, str], int]:
-    """Task: the eigenpairs of a unit's images, written as a shard."""
-    store = WholeFeatures(features)
-    found = [
-        solve_image(store.read(index), *fitted(file, stride=stride, spectral=spectral), spectral)
-        for index, file in zip(unit["images"], unit["files"], strict=True)
-    ]
-    columns = {
-        "frame": frame_column([item.frame for item in found]),
-        "shape": pa.array([list(item.vectors.shape) for item in found], pa.list_(pa.int32())),
-        "values": pa.array([item.values.tolist() for item in found], pa.list_(pa.float64())),
-        "residuals": pa.array([item.residuals.tolist() for item in found], pa.list_(pa.float64())),
-        "vectors": pa.array([item.vectors.tobytes() for item in found], pa.large_binary()),
-    }
-    shard = write_rows(
-        Path(unit["folder"]), file=unit["file"], view=0, images=unit["images"], columns=columns
-    )
-    return shard, {}, len(unit["images"])
-
-
-def fitted(file: ImageFile, *, stride: int, spectral: Spectral) -> tuple[np.ndarray, Frame]:
-    """An image as its features were made of it, uint8 [H', W', 3], and how it was fitted."""
-    return fit(read_image(file.path), stride=stride, max_side=spectral.max_side)
-
-
-def solve_image(
-    features: torch.Tensor, pixels: np.ndarray, frame: Frame, spectral: Spectral
-) -> ImagePairs:
-    """Affinity and eigenpairs of one image.
-
-    Args:
-        features: [h', w', D].
-        pixels: of the fitted image that they were made of, uint8 [H', W', 3].
-        frame: how it was fitted.
-        spectral: resolution, colours and number of vectors.
-    """
-    grid = node_grid(frame, spectral)
-    small = resize(pixels, grid) / 255.0
-    affinity = image_affinity(
-        features,
-        small,
-        color_weight=spectral.color_weight,
-        neighbors=spectral.color_neighbors,
-        space=spectral.color_space,
-    )
-    pairs = smallest_eigenpairs(affinity, spectral.num_eigenvectors + 1)
-    return ImagePairs(
-        values=pairs.values[0].cpu().numpy(),
-        vectors=pairs.vectors[0].float().cpu().numpy().reshape(*grid, -1),
-        residuals=pairs.residuals[0].cpu().numpy(),
-        frame=frame,
-    )
-
-
-def node_grid(frame: Frame, spectral: Spectral) -> tuple[int, int]:
-    """(h, w) of the nodes: one for each ``spectral.resolution`` pixels."""
-    height, width = frame.cut
-    return max(1, round(height / spectral.resolution)), max(1, round(width / spectral.resolution))
-
-
-def frame_column(frames: Sequence[Frame]) -> pa.Array:
-    """Frames as a column, six numbers each."""
-    return pa.array([[*f.size, *f.resized, *f.cut] for f in frames], pa.list_(pa.int32()))
-
-
-def frame_from(column: pa.Array) -> Frame:
-    """The frame of a column's first row."""
-    numbers = column[0].as_py()
-    return Frame(tuple(numbers[0:2]), tuple(numbers[2:4]), tuple(numbers[4:6]))
 
 
 class EigenStore(ShardStore):

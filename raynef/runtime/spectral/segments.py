@@ -17,15 +17,9 @@ from raynef.core.recipe import Recipe, Spectral, fingerprint
 from raynef.images.fitted import Frame
 from raynef.runtime.features import ensure_shards, fill_shards
 from raynef.runtime.session import feature_actors
-from raynef.runtime.spectral.eigen import (
-    EigenStore,
-    Solved,
-    fitted,
-    frame_column,
-    frame_from,
-    units_among,
-)
+from raynef.runtime.spectral.eigen import EigenStore, Solved, units_among
 from raynef.runtime.spectral.features import WholeFeatures, WholeImageActor, normalized
+from raynef.runtime.spectral.solve import fitted, frame_column, frame_from
 from raynef.runtime.store import Shard, ShardStore, StoreProgress, write_rows
 from raynef.runtime.stream import Unit, stream
 from raynef.segment.boxes import box_around, expanded

@@ -15,7 +15,7 @@ from raynef.core.sweep import DataSet, plan
 from raynef.images.datasets import open_split
 from raynef.runtime.draws import Listed
 from raynef.runtime.session import this_process
-from raynef.runtime.spectral import eigen as eigen_module
+from raynef.runtime.spectral import solve as solve_module
 from raynef.runtime.spectral.features import WholeImageActor
 from raynef.runtime.spectral.segments import CropActor
 from raynef.runtime.spectral.sweep import require_truth, same_stores
@@ -68,14 +68,14 @@ def counted(monkeypatch):
         original = getattr(owner, name)
 
         def count(*args, **kwargs):
-            seen[key] += len(args[1]) if key != "solved" else 1
+            seen[key] += len(args[1] if key != "solved" else args[0])
             return original(*args, **kwargs)
 
         monkeypatch.setattr(owner, name, count)
 
     counting(WholeImageActor, "run", "whole")
     counting(CropActor, "pooled", "crops")
-    counting(eigen_module, "solve_image", "solved")
+    counting(solve_module, "solve_images", "solved")
     return seen
 
 

@@ -9,7 +9,6 @@ import yaml
 
 from raynef.core.errors import UserError
 
-
 _MOST_BYTES, _MOST_NODES = 4 << 20, 100_000  # of a file that a person wrote
 _ODD = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError)
 """What PyYAML raises besides its own errors: impossible dates and numbers, bottomless nesting."""

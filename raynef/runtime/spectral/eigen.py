@@ -32,6 +32,7 @@ from raynef.images.fitted import Frame, fit
 from raynef.images.geometry import resize
 from raynef.images.imageset import ImageFile, ImageSet
 from raynef.runtime.features import ensure_shards, fill_shards
+from raynef.runtime.run import holds
 from raynef.runtime.session import ray_session
 from raynef.runtime.spectral.features import WholeFeatures, ensure_features, image_units
 from raynef.runtime.store import Shard, ShardStore, StoreProgress, write_rows
@@ -44,6 +45,7 @@ _RESIDUAL = 1e-4  # above it, an image's pairs have not converged
 RECORD = "spectral.json"
 
 
+@holds(made=("out",))
 def eigen(
     recipe: Recipe,
     out: str | Path,

@@ -2,11 +2,11 @@
 
 import contextlib
 import dataclasses
-import json
 import logging
 import math
 import sys
 import warnings
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,8 @@ from raynef.cli.arguments import (
 from raynef.cli.paths import absolute_paths
 from raynef.cli.spectral import Spectral, parse_spectral, run_spectral
 from raynef.cli.tune import Sweep, read_sweep, run_sweep
-from raynef.core.errors import BadImageError, NonFiniteLossError, UserError
+from raynef.core.errors import BadImageError, DiskFullError, NonFiniteLossError, UserError
+from raynef.core.files import disk_full_message, full_disk_reason, json_text
 from raynef.core.presets import load_presets, with_presets
 from raynef.core.recipe import Data, Recipe, check
 from raynef.core.storage import absolute
@@ -71,6 +72,10 @@ def _run(argv: list[str]) -> int:
         logger.error("raynef: %s; the same command goes on from here", how)
         return 1
     except Exception as error:
+        full = _full_disk_within(error)
+        if full is not None:
+            logger.error("raynef: %s", full)
+            return 1
         for kind, status in _STATUS.items():  # Ray wraps what its workers raise
             cause = _cause_within(error, kind)
             if cause is not None:
@@ -78,7 +83,7 @@ def _run(argv: list[str]) -> int:
                 return status
         logger.exception("raynef: failed")
         return 1
-    sys.stdout.write(json.dumps(_plain(result), ensure_ascii=False) + "\n")
+    sys.stdout.write(json_text(_plain(result)) + "\n")
     sys.stdout.flush()
     return 0 if result.get("ok", True) else 1
 
@@ -235,6 +240,27 @@ def _evaluate(args: Evaluate) -> dict[str, Any]:
 
 def _cause_within(error: BaseException, kind: type[Exception]) -> Exception | None:
     """What Ray wrapped in its own exceptions: the first cause of a kind, if there is one."""
+    for found in _causes(error):
+        # Ray's wrapper is an instance of its cause's class too; its text is a traceback.
+        if isinstance(found, kind) and not type(found).__module__.startswith("ray."):
+            return found
+    return None
+
+
+def _full_disk_within(error: BaseException) -> str | None:
+    """One line, if a full disk is at the bottom of it, whichever library met it."""
+    said = None
+    for found in _causes(error):
+        if isinstance(found, DiskFullError) and not type(found).__module__.startswith("ray."):
+            return str(found)
+        reason = full_disk_reason(found)
+        if reason is not None and said is None:
+            said = disk_full_message(getattr(found, "filename", None), reason)
+    return said
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """An exception and what caused it, also within those of Ray."""
     seen: set[int] = set()
     queue: list[Any] = [error]
     while queue:
@@ -242,12 +268,9 @@ def _cause_within(error: BaseException, kind: type[Exception]) -> Exception | No
         if id(found) in seen or not isinstance(found, BaseException):
             continue
         seen.add(id(found))
-        # Ray's wrapper is an instance of its cause's class too; its text is a traceback.
-        if isinstance(found, kind) and not type(found).__module__.startswith("ray."):
-            return found
+        yield found
         queue += [found.__cause__, getattr(found, "cause", None)]
         queue += list(getattr(found, "worker_failures", {}).values())
-    return None
 
 
 def _plain(value: Any) -> Any:

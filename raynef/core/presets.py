@@ -5,13 +5,11 @@ import dataclasses
 import difflib
 from collections.abc import Sequence
 from importlib import resources
-from pathlib import Path
 from typing import Any
-
-import yaml
 
 from raynef.core.errors import UserError
 from raynef.core.recipe import Recipe, from_dict, to_dict
+from raynef.core.yaml_file import parse_yaml, read_yaml
 
 
 def preset_names() -> list[str]:
@@ -60,12 +58,7 @@ def preset_values(name: str) -> dict[str, Any]:
     elif name in backbone_names():
         text = _text_of(f"recipes/backbones/{name}.yaml")
     elif name.endswith((".yaml", ".yml")):
-        try:
-            text = Path(name).read_text(encoding="utf-8")
-        except OSError as error:
-            raise UserError(f"recipe {name} cannot be read: {error.strerror}") from error
-        except UnicodeDecodeError as error:
-            raise UserError(f"recipe {name} is not YAML: {error}") from error
+        return _mapping(read_yaml(name, source=f"recipe {name}"), name)
     else:
         near = difflib.get_close_matches(name, [*preset_names(), *backbone_names()], n=3)
         hint = f"; did you mean {' or '.join(near)}?" if near else ""
@@ -73,10 +66,10 @@ def preset_values(name: str) -> dict[str, Any]:
             f"--recipe {name!r} is neither a .yaml file nor one of {', '.join(preset_names())}, "
             f"nor a backbone: {', '.join(backbone_names())}{hint}"
         )
-    try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UserError(f"recipe {name} is not YAML: {error}") from error
+    return _mapping(parse_yaml(text, source=f"recipe {name}"), name)
+
+
+def _mapping(values: Any, name: str) -> dict[str, Any]:
     values = {} if values is None else values  # an empty file, or comments alone
     if not isinstance(values, dict):
         raise UserError(f"recipe {name}: the recipe must be a mapping, got {values!r}")

@@ -24,6 +24,9 @@ _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _PAUSES_S = (0.2, 1.0)  # between attempts to read; each of Arrow's own on S3 is already several
 _FINAL = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
 _GCS_PATIENCE_S = 60  # Arrow's own is 15 minutes, in silence, also for a wrong name of a host
+_PART_BYTES = 16 << 20  # of a file that is read with a bound: most images are one part
+MOST_TEXT_BYTES = 1 << 30
+"""Of a list or of annotations: COCO's largest are about half of it."""
 _ASKED_ALONE = 8  # files of a folder up to which each is asked for rather than the folder listed
 
 
@@ -67,39 +70,69 @@ def without_secrets(location: str) -> str:
     return _address(f"{scheme}://{host.rpartition('@')[2]}", unquote(path), "")
 
 
-def read_bytes(location: str | Path) -> bytes:
+def read_bytes(location: str | Path, *, most: int | None = None) -> bytes:
     """The content of one file. What fails at an address is tried again, twice.
 
+    Args:
+        location: of the file.
+        most: bytes that it may have; a larger file is not read, so that memory is bounded.
+
     Raises:
-        OSError: as of a local file; FileNotFoundError where there is none.
+        OSError: as of a local file; FileNotFoundError where there is none, and EFBIG for a file of
+            more than ``most`` bytes.
         UserError: an address of no known kind.
     """
     location = str(location)
     if not is_address(location):
-        return Path(location).read_bytes()
+        with Path(location).open("rb") as file:
+            status = os.fstat(file.fileno())
+            if most is None:
+                return file.read()
+            if status.st_size > most:
+                raise _too_big(location, most)
+            return _bounded(file, most, location)
     system, path = _open(location)
     for pause in (*_PAUSES_S, None):
         try:
             with system.open_input_stream(path) as stream:
-                return stream.read()
+                return stream.read() if most is None else _bounded(stream, most, location)
         except FileNotFoundError as error:  # its text is another for each kind of address
             text, shown = os.strerror(errno.ENOENT), without_secrets(location)
             raise FileNotFoundError(errno.ENOENT, text, shown) from error
         except Exception as error:  # fsspec's file systems raise what their libraries raise
+            if isinstance(error, OSError) and error.errno == errno.EFBIG:
+                raise
             if pause is None or isinstance(error, _FINAL):
                 raise OSError(_reason(error, location)) from error
         time.sleep(pause)
     raise AssertionError("the last attempt returns or raises")
 
 
-def read_text(location: str) -> str:
+def _bounded(stream: Any, most: int, location: str) -> bytes:
+    """All of a stream, unless that is more than ``most`` bytes; whatever size it claims to have."""
+    parts, total = [], 0
+    while part := stream.read(_PART_BYTES):
+        parts.append(part)
+        total += len(part)
+        if total > most:
+            raise _too_big(location, most)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _too_big(location: str, most: int) -> OSError:
+    text = f"larger than the {most >> 20} MiB that a file of its kind may have"
+    return OSError(errno.EFBIG, text, without_secrets(location))
+
+
+def read_text(location: str, *, most: int = MOST_TEXT_BYTES) -> str:
     """The content of a text file.
 
     Raises:
-        UserError: a file that is missing or no UTF-8 text.
+        UserError: a file that is missing, no UTF-8 text, or of more than ``most`` bytes.
     """
     try:
-        return read_bytes(location).decode("utf-8-sig")  # some editors put a mark at the start
+        encoded = read_bytes(location, most=most)
+        return encoded.decode("utf-8-sig")  # some editors put a mark at the start
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{without_secrets(location)} cannot be read: {error}") from error
 

@@ -9,21 +9,61 @@ import yaml
 
 from raynef.core.errors import UserError
 
+_MOST_BYTES, _MOST_NODES = 4 << 20, 100_000  # of a file that a person wrote
+_ODD = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError)
+"""What PyYAML raises besides its own errors: impossible dates and numbers, bottomless nesting."""
+
 
 def read_yaml(path: str | Path, *, source: str) -> Any:
     """What a file holds. Raises UserError where it cannot be read or is not YAML."""
     try:
-        return parse_yaml(Path(path).read_text(encoding="utf-8"), source=source)
+        path = Path(path)
+        if path.stat().st_size > _MOST_BYTES:
+            raise UserError(f"{source} is larger than the {_MOST_BYTES >> 20} MiB that are read")
+        return parse_yaml(path.read_text(encoding="utf-8"), source=source)
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{source} cannot be read: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{source} cannot be read: {reason}") from error
 
 
 def parse_yaml(text: str, *, source: str) -> Any:
-    """What a text holds. Raises UserError where it is not YAML."""
+    """What a text holds. Raises UserError where it is not YAML, or stands for too much."""
+    loader = None
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UserError(f"{source} is not YAML: {error}") from error
+        loader = yaml.SafeLoader(text)  # which itself reads the text, and refuses odd characters
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        if _expanded(node, {}) > _MOST_NODES:
+            raise UserError(
+                f"{source} stands for more than {_MOST_NODES} values, aliases (*) written out; "
+                "it is not read"
+            )
+        return loader.construct_document(node)
+    except UserError:
+        raise
+    except (yaml.YAMLError, *_ODD) as error:
+        raise UserError(f"{source} is not YAML: {error or type(error).__name__}") from error
+    finally:
+        if loader is not None:
+            loader.dispose()
+
+
+def _expanded(node: yaml.Node, known: dict[int, int]) -> int:
+    """Values below a node with every alias written out: a few lines may stand for billions.
+
+    ``known`` holds those of nodes that were met; one that holds itself has no end.
+    """
+    if id(node) in known:
+        return known[id(node)]
+    known[id(node)] = _MOST_NODES + 1  # what it counts for within itself
+    count = 1
+    if isinstance(node, yaml.SequenceNode):
+        count += sum(_expanded(item, known) for item in node.value)
+    elif isinstance(node, yaml.MappingNode):
+        count += sum(_expanded(item, known) for pair in node.value for item in pair)
+    known[id(node)] = count
+    return count
 
 
 def require_keys(values: Any, allowed: Iterable[str], *, source: str) -> None:

@@ -14,6 +14,7 @@ from raynef.core.errors import UserError
 from raynef.core.storage import read_text, without_secrets
 from raynef.images.imageset import ImageFile, ImageSet
 
+_MOST_BYTES = 16 << 20  # of an annotation: VOC's have some kilobytes
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
 
 
@@ -70,7 +71,7 @@ def _read_voc(
     location: str, source: str, difficult: bool
 ) -> list[tuple[float, float, float, float]]:
     """Boxes of one VOC annotation; ``source`` is its location to be shown."""
-    text = read_text(location)
+    text = read_text(location, most=_MOST_BYTES)
     if "<!DOCTYPE" in text:  # where entities are declared, which may stand for gigabytes
         raise UserError(f"{source} has a DOCTYPE, which no annotation needs; it is not read")
     try:

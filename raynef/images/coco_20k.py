@@ -57,7 +57,7 @@ def open_coco_20k(root: str, split: str | None) -> ImageSet:
 def _stem(line: str) -> str:
     """The stem of an image from its name, from a path to it or from its id."""
     stem = PurePosixPath(line).stem
-    return f"COCO_{_SPLIT}_{int(stem):012d}" if stem.isdecimal() else stem
+    return f"COCO_{_SPLIT}_{int(stem):012d}" if stem.isdecimal() and len(stem) <= 12 else stem
 
 
 def _find_instances(base: str) -> str:
@@ -81,7 +81,7 @@ def _read_instances(location: str) -> Mapping[str, Boxes]:
             if not (item["iscrowd"] or width <= 0 or height <= 0):
                 boxes[item["image_id"]].append((x, y, x + width, y + height))
         return {_stem(image["file_name"]): tuple(boxes[image["id"]]) for image in found["images"]}
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError) as error:
         raise UserError(
             f"{without_secrets(location)} does not hold the instances of COCO "
             f"({type(error).__name__}: {error})"

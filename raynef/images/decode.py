@@ -3,7 +3,7 @@
 import contextlib
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +16,14 @@ from raynef.core.storage import read_bytes
 IMAGE_SUFFIXES = frozenset(
     {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp"}
 )
+MOST_PIXELS = (1 << 28) // 3
+"""Of an image or label, about 89 million: Pillow's own bound, 256 MiB of RGB."""
+MOST_BYTES = 2 * (1 << 28)
+"""Of its file: that many pixels in three channels of 16 bits. A larger one is not read."""
+_STRIP_PIXELS = 1 << 22  # that are converted at once, so that a large image is held but twice
+_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+"""That are decoded, whatever a file's name. Pillow knows more, by the content alone: EPS, which
+runs Ghostscript on it, and dozens of decoders that no photograph needs."""
 _BACKGROUND = (255, 255, 255)  # what a transparent image is laid upon
 _MASK_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")
 _TURNS = {  # EXIF orientation -> what makes the image upright
@@ -39,7 +47,7 @@ def read_image(path: str | Path) -> np.ndarray:
         BadImageError: a missing, empty, truncated, non-image or over-large file, with the reason.
     """
     try:
-        encoded = read_bytes(path)
+        encoded = read_bytes(path, most=MOST_BYTES)
     except OSError as error:
         raise BadImageError(f"cannot be read ({error.strerror or error})") from error
     return decode_image(encoded)
@@ -47,15 +55,30 @@ def read_image(path: str | Path) -> np.ndarray:
 
 def decode_image(encoded: bytes) -> np.ndarray:
     """Decode the bytes of one file to RGB, uint8 [H, W, 3]; see ``read_image``."""
+    with _decoded(encoded) as image:
+        return to_rgb(upright(image))
+
+
+@contextlib.contextmanager
+def _decoded(encoded: bytes) -> Iterator[Image.Image]:
+    """The image in the bytes of one file, loaded.
+
+    Raises BadImageError, also for what fails within the block.
+    """
     if not encoded:
         raise BadImageError("empty file")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of malformed EXIF and the like; a bomb raises below
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(encoded)) as image:
+            with Image.open(io.BytesIO(encoded), formats=_FORMATS) as image:
+                # Here too, for filters of warnings are not safe among threads.
+                if image.width * image.height > MOST_PIXELS:
+                    raise Image.DecompressionBombError(
+                        f"{image.width} x {image.height} pixels, at most {MOST_PIXELS} are decoded"
+                    )
                 image.load()
-                return to_rgb(upright(image))
+                yield image
     except UnidentifiedImageError as error:
         raise BadImageError("not an image") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -83,23 +106,49 @@ def to_rgb(image: Image.Image) -> np.ndarray:
     """A decoded PIL image of any mode as RGB, uint8 [H, W, 3]."""
     if image.mode.startswith("I") or image.mode == "F":
         return np.repeat(_to_8_bit(np.asarray(image))[:, :, None], 3, axis=2)
+    width, height = image.size
+    rgb = np.empty((height, width, 3), np.uint8)
+    for rows in _strips(height, width):
+        whole = rows.stop - rows.start == height
+        part = image if whole else image.crop((0, rows.start, width, rows.stop))
+        rgb[rows] = np.asarray(_opaque(part))
+    return rgb
+
+
+def _strips(height: int, width: int) -> list[slice]:
+    """Rows of an image, a few at a time."""
+    step = max(1, _STRIP_PIXELS // max(1, width))
+    return [slice(top, min(top + step, height)) for top in range(0, height, step)]
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    """As RGB, with transparency laid on white."""
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         image = image.convert("RGBA")
         flat = Image.new("RGBA", image.size, (*_BACKGROUND, 255))
         image = Image.alpha_composite(flat, image)
-    return np.array(image.convert("RGB"))
+    return image.convert("RGB")
 
 
 def _to_8_bit(values: np.ndarray) -> np.ndarray:
     """Integers of 8 or 16 bits by their range; other values stretched from least to most."""
     whole = np.issubdtype(values.dtype, np.integer)
-    values = np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0)
-    low, high = values.min(), values.max()
-    if whole and low >= 0 and high <= 65535:
-        scaled = values if high <= 255 else values / 257
-    else:
-        scaled = (values - low) * (255 / (high - low) if high > low else 0)
-    return np.rint(scaled).astype(np.uint8)
+    strips = _strips(*values.shape)
+    ranges = [(part.min(), part.max()) for part in (_finite(values[rows]) for rows in strips)]
+    low, high = min(least for least, _ in ranges), max(most for _, most in ranges)
+    grey = np.empty(values.shape, np.uint8)
+    for rows in strips:
+        scaled = _finite(values[rows])
+        if not (whole and low >= 0 and high <= 65535):
+            scaled = (scaled - low) * (255 / (high - low) if high > low else 0)
+        elif high > 255:
+            scaled = scaled / 257
+        grey[rows] = np.rint(scaled)
+    return grey
+
+
+def _finite(values: np.ndarray) -> np.ndarray:
+    return np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0)
 
 
 def read_label(
@@ -146,20 +195,25 @@ def read_mask(path: str | Path) -> np.ndarray:
     image = _open_label(path)
     if image.mode not in _MASK_MODES:
         raise UserError(f"mask {path} must be 8-bit grey, got an image of mode {image.mode}")
-    channels = np.asarray(image.convert("RGB"))
-    grey = channels[:, :, 0]
-    if (channels != grey[:, :, None]).any():
-        raise UserError(f"mask {path} must be grey, foreground white on black, but it has colours")
-    return grey > 127  # the largest value below half of 255
+    width, height = image.size
+    mask = np.empty((height, width), bool)
+    for rows in _strips(height, width):
+        channels = np.asarray(image.crop((0, rows.start, width, rows.stop)).convert("RGB"))
+        grey = channels[:, :, 0]
+        if (channels != grey[:, :, None]).any():
+            raise UserError(
+                f"mask {path} must be grey, foreground white on black, but it has colours"
+            )
+        mask[rows] = grey > 127  # the largest value below half of 255
+    return mask
 
 
 def _open_label(path: str | Path) -> Image.Image:
-    """A label file, decoded. Raises UserError: missing or unreadable."""
+    """A label file, decoded. Raises UserError: missing, unreadable or too large."""
     try:
-        with Image.open(io.BytesIO(read_bytes(path))) as image:
-            image.load()
+        with _decoded(read_bytes(path, most=MOST_BYTES)) as image:
             return image
     except FileNotFoundError as error:
         raise UserError(f"label {path} is missing") from error
-    except Exception as error:
+    except (OSError, BadImageError) as error:
         raise UserError(f"label {path} cannot be read: {error}") from error

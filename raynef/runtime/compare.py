@@ -20,7 +20,7 @@ from raynef.core.storage import name_of
 from raynef.images.datasets import open_split
 from raynef.report.table import Cell, TableRow, markdown
 from raynef.runtime.methods import make, score
-from raynef.runtime.run import environment
+from raynef.runtime.run import environment, holds
 from raynef.runtime.session import ray_session
 from raynef.runtime.store import store_key
 from raynef.runtime.train import cpus_needed
@@ -28,6 +28,7 @@ from raynef.runtime.train import cpus_needed
 logger = logging.getLogger("raynef")
 
 
+@holds(made=("out",))
 def compare(path: str | Path, out: str | Path, *, address: str | None = None) -> dict[str, Any]:
     """Make the table of a comparison's file; the result of ``raynef compare``.
 

@@ -10,12 +10,14 @@ from raynef.images.scenes import write_scenes
 from raynef.runtime.evaluate import evaluate
 from raynef.runtime.predict import predict
 from raynef.runtime.report import write_report
+from raynef.runtime.run import holds
 from raynef.runtime.session import ray_session
 from raynef.runtime.train import train
 
 logger = logging.getLogger("raynef")
 
 
+@holds(made=("out",))
 def demo(recipe: Recipe, out: str | Path, *, num_train: int, num_val: int) -> dict[str, Any]:
     """Render, train, evaluate, segment, report; the result of ``raynef demo``.
 

@@ -30,13 +30,15 @@ from raynef.runtime.store import (
     MANIFEST,
     FeatureStore,
     Shard,
-    ShardStore,
     StoreProgress,
+    read_manifest,
+    reopen,
     require_same_key,
     store_key,
     write_shard,
 )
 from raynef.runtime.stream import Unit, stream
+from raynef.runtime.verify import find_faults
 
 logger = logging.getLogger("raynef")
 
@@ -167,24 +169,39 @@ def ensure_store(recipe: Recipe, images: ImageSet, folder: str | Path) -> Featur
 def ensure_shards(folder: Path, key: dict[str, Any], fill: Callable[[StoreProgress], None]) -> bool:
     """A finished folder of shards with this key: found, or made by ``fill``. Whether it was made.
 
+    Of a finished one, shards that are missing, truncated or changed (see ``verify``) are named and
+    made again, they alone; a damaged manifest likewise.
+
     Raises:
         UserError: the folder holds another key, or another run is making it. A trial of a sweep
             waits instead: it takes nothing that the other one needs.
     """
+    if _is_sound(folder, key):  # a finished store changes no more: no lock to read it
+        return False
     patience = -1 if in_this_process() else 0
-    if not (folder / MANIFEST).is_file():  # a finished store changes no more: no lock to read it
+    try:
         folder.mkdir(parents=True, exist_ok=True)
-        try:
-            with FileLock(folder / ".lock").acquire(timeout=patience):
-                if not (folder / MANIFEST).is_file():
-                    fill(StoreProgress(folder, key))
-                    return True
-        except Timeout as error:
-            raise UserError(
-                f"another run is making the feature store {folder}; wait for it"
-            ) from error
-    require_same_key(folder, ShardStore(folder).key, key)
+        with FileLock(folder / ".lock").acquire(timeout=patience):
+            if not _is_sound(folder, key):
+                if (folder / MANIFEST).is_file():
+                    reopen(folder, key)
+                fill(StoreProgress(folder, key))
+                return True
+    except Timeout as error:
+        raise UserError(f"another run is making the feature store {folder}; wait for it") from error
     return False
+
+
+def _is_sound(folder: Path, key: dict[str, Any]) -> bool:
+    """Whether a store is finished and undamaged. Raises UserError where it has another key."""
+    if not (folder / MANIFEST).is_file():
+        return False
+    try:
+        manifest = read_manifest(folder)
+    except UserError:  # damaged; what can be done about it is said under the lock
+        return False
+    require_same_key(folder, manifest.key, key)
+    return not find_faults(folder, manifest.shards)
 
 
 def not_empty(store: FeatureStore, images: ImageSet) -> FeatureStore:

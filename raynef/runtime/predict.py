@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from raynef.core.errors import BadImageError, UserError
-from raynef.core.files import write_atomic, write_json
+from raynef.core.files import within, write_atomic, write_json
 from raynef.core.palette import overlay, palette
 from raynef.core.storage import absolute, is_file, is_folder, name_of, without_secrets
 from raynef.images.decode import read_image
@@ -17,6 +17,7 @@ from raynef.images.folder import open_folder
 from raynef.images.imageset import ImageFile
 from raynef.runtime.features import describe_skipped
 from raynef.runtime.progress import Progress
+from raynef.runtime.run import holds
 from raynef.runtime.session import feature_actors, ray_session
 from raynef.runtime.stream import Unit, stream
 from raynef.segmenter import Segmenter, segmenter_folder
@@ -26,6 +27,7 @@ logger = logging.getLogger("raynef")
 _BATCH = 4  # images of a unit; they may be large
 
 
+@holds(made=("out",))
 def predict(
     run: str | Path, source: str | Path, out: str | Path, *, address: str | None = None
 ) -> dict[str, Any]:
@@ -94,13 +96,21 @@ def image_files(source: str) -> tuple[ImageFile, ...]:
 
 
 def output_names(files: tuple[ImageFile, ...]) -> list[str]:
-    """``a/b.jpg`` becomes ``a/b.png``, or ``a/b.jpg.png`` where two images share a stem."""
+    """``a/b.jpg`` becomes ``a/b.png``, or ``a/b.jpg.png`` where two images share a stem.
+
+    Raises UserError: an image whose name would lead out of a folder of outputs.
+    """
+    for file in files:
+        within(Path("the output folder"), file.name)
     stems = [Path(file.name).with_suffix(".png").as_posix() for file in files]
     times = Counter(stems)
-    return [
+    names = [
         stem if times[stem] == 1 else f"{file.name}.png"
         for stem, file in zip(stems, files, strict=True)
     ]
+    if len(set(names)) < len(names):  # as with b.jpg, b.png and b.jpg.png
+        return [f"{file.name}.png" for file in files]
+    return names
 
 
 def read_images(unit: Unit) -> Unit:

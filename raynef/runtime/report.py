@@ -18,7 +18,7 @@ from raynef.images.geometry import centre_crop, resize, resize_label, short_side
 from raynef.images.imageset import ImageFile, LabelCodes
 from raynef.report.page import render
 from raynef.report.records import ClusterCard, GalleryItem, Report
-from raynef.runtime.run import RunFolder
+from raynef.runtime.run import RunFolder, holds
 from raynef.segmenter import Segmenter
 
 logger = logging.getLogger("raynef")
@@ -30,6 +30,7 @@ _PATCHES_PER_CARD = 9
 _CUT_OUT = 3  # a cut-out is so many patches wide
 
 
+@holds("path")
 def write_report(path: str | Path, *, images: bool = True) -> dict[str, Any]:
     """Write RUN/report.html; the result of ``raynef report``.
 

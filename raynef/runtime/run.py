@@ -11,17 +11,19 @@ RUN/evaluate.json, RUN/report.html
 """
 
 import contextlib
+import functools
 import importlib.metadata
+import inspect
 import logging
 import os
 import platform
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from filelock import FileLock, Timeout
 
@@ -29,6 +31,8 @@ from raynef.core.errors import UserError
 from raynef.core.files import read_json, write_json
 from raynef.core.recipe import Recipe, from_dict, to_dict
 
+P = ParamSpec("P")
+T = TypeVar("T")
 SEEDS = "seeds.json"
 """In a folder of several runs that differ in their seed alone: which seeds there are."""
 _PACKAGES = ("raynef", "torch", "torchvision", "timm", "ray", "numpy", "pyarrow", "faiss-cpu")
@@ -130,8 +134,11 @@ def hold(
         ) from error
     except OSError as error:
         raise UserError(f"cannot write to {path}: {error.strerror or error}") from error
-    handler = logging.FileHandler(run.path / "log.txt", encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    try:
+        handler = _LogFile(run.path / "log.txt")
+    except OSError:
+        lock.release()
+        raise
     logging.getLogger("raynef").addHandler(handler)
     try:
         if recipe is not None:
@@ -141,6 +148,97 @@ def hold(
         logging.getLogger("raynef").removeHandler(handler)
         handler.close()
         lock.release()
+
+
+@contextlib.contextmanager
+def hold_folder(path: str | Path, *, make: bool = True) -> Iterator[None]:
+    """Hold a folder that a command writes to, so that no other process may write there.
+
+    Args:
+        path: the folder.
+        make: it; else one that is not there is left to the command, which says so.
+
+    Raises:
+        UserError: another live process holds it, or it is no folder that can be written to.
+    """
+    path = Path(path).absolute()
+    if not make and not path.is_dir():
+        yield
+        return
+    if path.exists() and not path.is_dir():
+        raise UserError(f"{path} is a file, not a folder")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path / ".lock")
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise UserError(
+            f"another live command writes to {path}; wait for it, or give another folder"
+        ) from error
+    except OSError as error:
+        raise UserError(f"cannot write to {path}: {error.strerror or error}") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def holds(*names: str, made: Sequence[str] = ()) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """Have a function hold the folders that are given as some of its parameters, if they are.
+
+    See ``hold_folder``. What the function calls must hold other folders.
+
+    Args:
+        names: parameters whose folders must be there; the function says where one is not.
+        made: parameters whose folders are made.
+    """
+
+    def decorate(function: Callable[P, T]) -> Callable[P, T]:
+        signature = inspect.signature(function)
+
+        @functools.wraps(function)
+        def held(*args: P.args, **kwargs: P.kwargs) -> T:
+            given = signature.bind(*args, **kwargs).arguments
+            make = {
+                Path(given[name]).resolve(): name in made
+                for name in (*names, *made)
+                if given.get(name) is not None
+            }
+            with contextlib.ExitStack() as stack:
+                for folder in sorted(make):
+                    stack.enter_context(hold_folder(folder, make=make[folder]))
+                return function(*args, **kwargs)
+
+        return held
+
+    return decorate
+
+
+class _LogFile(logging.FileHandler):
+    """A run's log; one that cannot be written, as on a full disk, is said once and given up."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, encoding="utf-8", errors="backslashreplace")
+        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        self._broken = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if not self._broken:
+            super().emit(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+            return
+        self._broken = True
+        logging.getLogger("raynef").warning(
+            "%s is written no more: %s", self.baseFilename, error.strerror or error
+        )
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):  # what was not written is tried again, in vain
+            super().close()
 
 
 def _is_ours(run: RunFolder) -> bool:

@@ -16,13 +16,14 @@ from raynef.core.errors import UserError
 from raynef.core.files import read_json, write_json
 from raynef.core.recipe import Recipe
 from raynef.report.table import mean_sd, percent
-from raynef.runtime.run import SEEDS, runs_of
+from raynef.runtime.run import SEEDS, hold_folder, holds, runs_of
 from raynef.runtime.session import ray_session
 from raynef.runtime.train import cpus_needed
 
 logger = logging.getLogger("raynef")
 
 
+@holds(made=("out",))
 def over_seeds(
     job: Callable[[Recipe, Path], dict[str, Any]],
     recipe: Recipe,
@@ -75,8 +76,8 @@ def over_runs(
     runs = runs_of(path)
     if runs == [path]:
         return job(path, out, address=address)
-    write_json(out / SEEDS, read_json(path / SEEDS))
-    with ray_session(address):
+    with hold_folder(out), ray_session(address):
+        write_json(out / SEEDS, read_json(path / SEEDS))
         results = [job(run, out / run.name) for run in runs]
     return {"out": str(out), "runs": results}
 

@@ -1,16 +1,20 @@
 """The feature store: Parquet shards of half-precision tensors, with a manifest that means "done".
 
     STORE/manifest.json      the key's parts, every shard, the skipped files; present when complete
-    STORE/progress.jsonl     a line for each finished shard while it is being made
+    STORE/progress.jsonl     a line for each finished shard while it is being made; afterwards it is
+    STORE/shards.jsonl       which tells the same as the manifest, should that be damaged
+    STORE/verified.json      shards whose checksums were found right: see ``verify``
     STORE/shard-000000.parquet …
 
 A shard holds a few images of one view, one row group an image, so that any image can be read
 alone: the composition of a global batch is free. Pages carry checksums, checked on reading.
 """
 
-import hashlib
+import contextlib
 import json
+import logging
 import os
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -22,15 +26,19 @@ import pyarrow.parquet as pq
 import torch
 
 from raynef.core.errors import UserError
-from raynef.core.files import read_json, write_atomic, write_json
+from raynef.core.files import append_line, read_json, write_atomic, write_json, write_text
 from raynef.core.recipe import Recipe, fingerprint
 from raynef.core.storage import file_sizes
 from raynef.features.extract import Features
 from raynef.features.weights import weights_identity
 from raynef.images.imageset import ImageSet
+from raynef.runtime.verify import Shard, digest_of, find_faults, forget, remember
+
+logger = logging.getLogger("raynef")
 
 _FORMAT = 1
-MANIFEST, _PROGRESS = "manifest.json", "progress.jsonl"
+MANIFEST, _PROGRESS, _JOURNAL = "manifest.json", "progress.jsonl", "shards.jsonl"
+_MADE_BY = "the same command (or raynef extract, for a store that runs share)"
 
 
 def store_key(recipe: Recipe, images: ImageSet) -> dict[str, Any]:
@@ -54,24 +62,6 @@ def store_key(recipe: Recipe, images: ImageSet) -> dict[str, Any]:
         "seed": data.view_seed,
         **({"input_size": resized} if resized else {}),
     }
-
-
-@dataclass(frozen=True)
-class Shard:
-    """One finished file of a store.
-
-    Attributes:
-        file: its name within the store.
-        view: of all its rows.
-        images: index in the data set of each row, in order.
-        num_bytes, sha256: of the file.
-    """
-
-    file: str
-    view: int
-    images: tuple[int, ...]
-    num_bytes: int
-    sha256: str
 
 
 def write_shard(
@@ -107,9 +97,7 @@ def write_rows(
             os.fsync(handle.fileno())
 
     write_atomic(path, write)
-    with path.open("rb") as handle:
-        digest = hashlib.file_digest(handle, "sha256").hexdigest()
-    return Shard(file, view, tuple(images), path.stat().st_size, digest)
+    return Shard(file, view, tuple(images), path.stat().st_size, digest_of(path))
 
 
 def _tensor_column(values: np.ndarray) -> pa.Array:
@@ -118,7 +106,10 @@ def _tensor_column(values: np.ndarray) -> pa.Array:
 
 
 class StoreProgress:
-    """The journal of a store that is being made: what is finished survives a kill."""
+    """The journal of a store that is being made: what is finished survives a kill.
+
+    What it says of a shard counts if the file still has the checksum that it was written with.
+    """
 
     def __init__(self, folder: Path, key: dict[str, Any]) -> None:
         self.folder, self.key = folder, key
@@ -128,24 +119,22 @@ class StoreProgress:
 
     def add(self, shard: Shard | None, skipped: dict[str, str]) -> None:
         """Note a finished shard (None where not one of its images could be read)."""
-        line = json.dumps({"shard": vars(shard) if shard else None, "skipped": skipped})
-        with (self.folder / _PROGRESS).open("a", encoding="utf-8") as journal:
-            journal.write(line + "\n")
-            journal.flush()
-            os.fsync(journal.fileno())
+        append_line(self.folder / _PROGRESS, _entry(shard, skipped))
         self._note(shard, skipped)
 
     def complete(self) -> None:
-        """Write the manifest: from now on the store is whole."""
+        """Write the manifest: from now on the store is whole. The journal stays beside it."""
+        shards = [self.shards[file] for file in sorted(self.shards)]
         write_json(
             self.folder / MANIFEST,
             {
                 "key": self.key,
-                "shards": [vars(self.shards[file]) for file in sorted(self.shards)],
+                "shards": [vars(shard) for shard in shards],
                 "skipped": self.skipped,
             },
         )
-        (self.folder / _PROGRESS).unlink(missing_ok=True)
+        os.replace(self.folder / _PROGRESS, self.folder / _JOURNAL)
+        remember(self.folder, shards)
 
     def _note(self, shard: Shard | None, skipped: dict[str, str]) -> None:
         if shard is not None:
@@ -154,25 +143,107 @@ class StoreProgress:
 
     def _open(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
+        for left in self.folder.glob(".*.tmp"):  # by a kill; whoever writes here holds the lock
+            left.unlink(missing_ok=True)
         journal = self.folder / _PROGRESS
-        lines = journal.read_text(encoding="utf-8").splitlines() if journal.is_file() else []
-        entries = []
-        for line in lines:
-            try:
-                entries.append(json.loads(line))
-            except ValueError:
-                continue  # the line that a kill cut short; its shard is made again
-        if not entries or "key" not in entries[0]:
-            with journal.open("w", encoding="utf-8") as handle:
-                handle.write(json.dumps({"key": self.key}) + "\n")
+        if not journal.is_file() and (self.folder / _JOURNAL).is_file():
+            os.replace(self.folder / _JOURNAL, journal)
+        found = _read_journal(journal)
+        if found is None:
+            write_text(journal, json.dumps({"key": self.key}) + "\n")
             return
-        require_same_key(self.folder, entries[0]["key"], self.key)
-        with journal.open("a", encoding="utf-8") as handle:
-            handle.write("\n")  # so that a cut line does not swallow the next
-        for entry in entries[1:]:
-            shard = _shard(entry["shard"]) if entry["shard"] else None
-            if shard is None or _is_whole(self.folder, shard):
-                self._note(shard, entry["skipped"])
+        key, entries = found
+        require_same_key(self.folder, key, self.key)
+        append_line(journal, "")  # so that a cut line does not swallow the next
+        for shard, skipped in entries:
+            self._note(shard, skipped)
+        for file, fault in find_faults(self.folder, self.shards.values()).items():
+            logger.warning("%s %s; it is made again", self.folder / file, fault)
+            del self.shards[file]
+
+
+def _entry(shard: Shard | None, skipped: dict[str, str]) -> str:
+    return json.dumps({"shard": vars(shard) if shard else None, "skipped": skipped})
+
+
+def _read_journal(
+    journal: Path,
+) -> tuple[dict[str, Any], list[tuple[Shard | None, dict[str, str]]]] | None:
+    """The key and the entries of a journal; None where there is none, or its key is lost.
+
+    A line that a kill or a full disk cut short does not count: its shard is made again.
+    """
+    if not journal.is_file():
+        return None
+    lines: list[Any] = []
+    for line in journal.read_bytes().splitlines():
+        with contextlib.suppress(ValueError, RecursionError):
+            lines.append(json.loads(line))
+    if not lines or not isinstance(lines[0], dict) or not isinstance(lines[0].get("key"), dict):
+        return None
+    entries = []
+    for line in lines[1:]:
+        with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
+            shard = None if line["shard"] is None else _shard(line["shard"])
+            entries.append((shard, _reasons(line["skipped"])))
+    return lines[0]["key"], entries
+
+
+def reopen(folder: Path, key: dict[str, Any]) -> None:
+    """Make a journal of a finished store, where a manifest or a shard is damaged; holds the lock.
+
+    The manifest goes; what is sound is not made again. Where the manifest itself is damaged, the
+    journal that was left beside it tells the same.
+
+    Raises:
+        UserError: neither can be read, or the folder holds another key.
+    """
+    manifest = folder / MANIFEST
+    try:
+        found = read_manifest(folder)
+    except UserError as error:
+        left = folder / (_JOURNAL if (folder / _JOURNAL).is_file() else _PROGRESS)
+        journal = _read_journal(left)
+        if journal is None:
+            raise UserError(
+                f"{error}, and there is no {_JOURNAL} to make it from; delete {folder} "
+                "and run the same command again"
+            ) from error
+        require_same_key(folder, journal[0], key)
+        logger.warning("%s; it is made again from %s", error, left.name)
+        os.replace(left, folder / _PROGRESS)
+    else:
+        require_same_key(folder, found.key, key)
+        lines = [json.dumps({"key": found.key}), _entry(None, found.skipped)]
+        lines += [_entry(shard, {}) for shard in found.shards]
+        write_text(folder / _PROGRESS, "\n".join(lines) + "\n")
+    manifest.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a finished store says of itself: see the module."""
+
+    key: dict[str, Any]
+    shards: tuple[Shard, ...]
+    skipped: dict[str, str]
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a finished store. Raises UserError where there is none or it is damaged."""
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise UserError(f"{folder} is no finished feature store (it has no {MANIFEST})")
+    try:
+        values = read_json(path)
+        if not isinstance(values["key"], dict):
+            raise TypeError(f"key {values['key']!r}")
+        shards = tuple(_shard(entry) for entry in values["shards"])
+        return Manifest(values["key"], shards, _reasons(values["skipped"]))
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} is damaged") from error
 
 
 def require_same_key(folder: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
@@ -190,32 +261,39 @@ def require_same_key(folder: Path, found: dict[str, Any], wanted: dict[str, Any]
 
 
 def _shard(values: dict[str, Any]) -> Shard:
-    return Shard(**{**values, "images": tuple(values["images"])})
+    """A shard as it was noted. Raises ValueError, KeyError or TypeError: damaged, or no name."""
+    file, view, images = values["file"], values["view"], values["images"]
+    if not re.fullmatch(r"[\w-]+\.parquet", file):
+        raise ValueError(f"{file!r} is no shard of a store")
+    if not all(type(number) is int for number in (view, values["num_bytes"], *images)):
+        raise TypeError(f"numbers of {file}")
+    return Shard(file, view, tuple(images), values["num_bytes"], str(values["sha256"]))
 
 
-def _is_whole(folder: Path, shard: Shard) -> bool:
-    path = folder / shard.file
-    return path.is_file() and path.stat().st_size == shard.num_bytes
+def _reasons(values: dict[str, str]) -> dict[str, str]:
+    return {str(name): str(reason) for name, reason in values.items()}
 
 
 class ShardStore:
     """A finished folder of shards, read image by image."""
 
-    def __init__(self, folder: str | Path, *, made_by: str = "raynef extract") -> None:
-        """Open a store. Raises UserError where it is missing, unfinished or lacks a shard."""
+    def __init__(self, folder: str | Path, *, made_by: str = _MADE_BY) -> None:
+        """Open a store. Raises UserError where it is missing, unfinished or lacks a shard.
+
+        Sizes are checked here, checksums by ``ensure_shards`` and, page by page, on reading.
+
+        Args:
+            folder: of the store.
+            made_by: the command that remakes what is damaged, for errors.
+        """
         self.folder, self.made_by = Path(folder), made_by
-        manifest = self.folder / MANIFEST
-        if not manifest.is_file():
-            raise UserError(f"{folder} is no finished feature store (it has no {MANIFEST})")
-        values = read_json(manifest)
-        self.key: dict[str, Any] = values["key"]
-        self.skipped: dict[str, str] = values["skipped"]
-        shards = [_shard(entry) for entry in values["shards"]]
+        manifest = read_manifest(self.folder)
+        self.key, self.skipped, shards = manifest.key, manifest.skipped, manifest.shards
         for shard in shards:
-            if not _is_whole(self.folder, shard):
+            path = self.folder / shard.file
+            if not path.is_file() or path.stat().st_size != shard.num_bytes:
                 raise UserError(
-                    f"{self.folder / shard.file} is missing or has another size than the manifest "
-                    f"says; delete {manifest} and run {made_by} again"
+                    f"{path} is missing or has another size than the manifest says; {self._remade}"
                 )
         self._row = {
             (image, shard.view): (shard.file, row)
@@ -233,12 +311,14 @@ class ShardStore:
         file, row = self._row[image, view]
         try:
             table = self._open(file).read_row_group(row, columns=columns)
-        except (OSError, pa.ArrowInvalid) as error:
-            raise UserError(
-                f"{self.folder / file} is damaged ({error}); delete it and {MANIFEST}, and run "
-                f"{self.made_by} again"
-            ) from error
-        return {name: table[name].combine_chunks() for name in columns}
+            return {name: table[name].combine_chunks() for name in columns}
+        except (OSError, KeyError, ValueError, pa.ArrowException) as error:
+            forget(self.folder)
+            raise UserError(f"{self.folder / file} is damaged ({error}); {self._remade}") from error
+
+    @property
+    def _remade(self) -> str:
+        return f"run {self.made_by} again, which finds this file by its checksum and makes it anew"
 
     def _open_shard(self, file: str) -> pq.ParquetFile:
         return pq.ParquetFile(self.folder / file, page_checksum_verification=True)

@@ -13,7 +13,7 @@ from raynef.core.methods import METHODS, METRICS_OF, SPECTRAL
 from raynef.report.ablation import Grid
 from raynef.report.sweep_page import SweepReport, render_sweep
 from raynef.report.sweep_records import Curve, TrialEntry, TrialScore
-from raynef.runtime.run import RunFolder
+from raynef.runtime.run import RunFolder, holds
 from raynef.runtime.sweep_folder import SweepFolder, open_sweep
 from raynef.runtime.sweep_folder import is_sweep as is_sweep
 from raynef.runtime.sweep_images import Shown, sweep_images
@@ -44,6 +44,7 @@ class _Readable(SweepFolder):
         return "damaged" if name in self.damaged else super().missing(name)
 
 
+@holds("path")
 def write_sweep_report(path: str | Path, *, images: bool = True) -> dict[str, Any]:
     """Write SWEEP/report.html, of a sweep that is finished or not; the result of ``raynef report``.
 

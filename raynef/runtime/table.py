@@ -21,6 +21,7 @@ from raynef.report.ablation import (
     long_csv,
     markdown,
 )
+from raynef.runtime.run import holds
 from raynef.runtime.sweep_folder import SweepFolder, open_sweep
 
 logger = logging.getLogger("raynef")
@@ -43,6 +44,7 @@ _AXES = {
 _OURS = ("ours", "ours_star")
 
 
+@holds("path")
 def write_tables(path: str | Path) -> dict[str, Any]:
     """Write SWEEP/table.md, .tex and .csv; the result of ``raynef table``.
 

@@ -25,6 +25,7 @@ from raynef.images.datasets import open_split
 from raynef.images.fitted import Frame
 from raynef.images.imageset import ImageSet
 from raynef.runtime.features import ensure_shards, fill_shards
+from raynef.runtime.run import holds
 from raynef.runtime.session import (
     FEATURES,
     feature_actors,
@@ -52,6 +53,7 @@ _RESIDUAL = 1e-4  # above it, an image's pairs have not converged
 RECORD = "spectral.json"
 
 
+@holds(made=("out",))
 def eigen(
     recipe: Recipe,
     out: str | Path,

@@ -25,6 +25,7 @@ from raynef.report.spectral_page import (
 from raynef.report.words import percent
 from raynef.runtime.progress import Progress
 from raynef.runtime.report import spread
+from raynef.runtime.run import holds
 from raynef.runtime.session import ray_session
 from raynef.runtime.spectral.eigen import EigenStore, Solved, open_solved
 from raynef.runtime.spectral.features import WholeFeatures
@@ -66,6 +67,7 @@ class Located:
         return shares[shares.prod(axis=1).argmax()]
 
 
+@holds("store")
 def localize(
     store: str | Path,
     *,

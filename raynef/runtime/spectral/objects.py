@@ -26,6 +26,7 @@ from raynef.report.words import percent
 from raynef.runtime.predict import output_names
 from raynef.runtime.progress import Progress
 from raynef.runtime.report import spread
+from raynef.runtime.run import holds
 from raynef.runtime.session import ray_session
 from raynef.runtime.spectral.eigen import EigenStore, Solved, open_solved
 from raynef.runtime.spectral.localize import fiedler_foreground
@@ -55,6 +56,7 @@ class Overlap:
     accuracy: float | None
 
 
+@holds("store", made=("out",))
 def segment_objects(
     store: str | Path,
     *,

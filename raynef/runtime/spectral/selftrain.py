@@ -41,6 +41,7 @@ from raynef.runtime.fit import Spread, Teller, fit
 from raynef.runtime.loop import Worker
 from raynef.runtime.predict import output_names
 from raynef.runtime.progress import Progress
+from raynef.runtime.run import holds
 from raynef.runtime.session import feature_actors, ray_session
 from raynef.runtime.spectral.eigen import Solved, open_solved, units_among
 from raynef.runtime.spectral.semantic import count_pixels, scores_of, table_for, write_labels
@@ -60,6 +61,7 @@ class Example:
     label: str
 
 
+@holds("store", "on")
 def selftrain(
     store: str | Path,
     recipe: Recipe,

@@ -31,6 +31,7 @@ from raynef.runtime.predict import output_names
 from raynef.runtime.progress import Progress
 from raynef.runtime.report import spread
 from raynef.runtime.results import class_names, name_and_score
+from raynef.runtime.run import holds
 from raynef.runtime.session import ray_session
 from raynef.runtime.spectral.eigen import EigenStore, Solved, open_solved, units_among
 from raynef.runtime.spectral.features import WholeFeatures
@@ -45,6 +46,7 @@ _CLASSES = 256  # counted where a data set names none
 _SHOWN = 12  # images of the gallery
 
 
+@holds("store", "on")
 def semantic(
     store: str | Path,
     recipe: Recipe,

@@ -1,0 +1,147 @@
+"""Two commands told to use one folder: the second refuses."""
+
+import contextlib
+import inspect
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from raynef.cli.main import main
+from raynef.core.errors import UserError
+from raynef.images.imageset import ImageFile
+from raynef.runtime.baseline import kmeans
+from raynef.runtime.compare import compare
+from raynef.runtime.demo import demo
+from raynef.runtime.evaluate import evaluate
+from raynef.runtime.features import ensure_shards
+from raynef.runtime.predict import output_names, predict
+from raynef.runtime.report import write_report
+from raynef.runtime.run import hold_folder, holds
+from raynef.runtime.seeds import over_seeds
+from raynef.runtime.session import this_process
+from raynef.runtime.spectral.eigen import eigen
+from raynef.runtime.spectral.localize import localize
+from raynef.runtime.spectral.matte import matte
+from raynef.runtime.spectral.objects import segment_objects
+from raynef.runtime.spectral.selftrain import selftrain
+from raynef.runtime.spectral.semantic import semantic
+from raynef.runtime.sweep_report import write_sweep_report
+from raynef.runtime.table import write_tables
+from raynef.runtime.train import train
+
+_HOLD = """
+import sys
+from filelock import FileLock
+with FileLock(sys.argv[1]):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextlib.contextmanager
+def held_by_another(folder: Path) -> Iterator[None]:
+    """Another process holds the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    other = subprocess.Popen(
+        [sys.executable, "-c", _HOLD, str(folder / ".lock")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        yield
+    finally:
+        other.communicate(b"")
+
+
+COMMANDS = {
+    "predict": lambda folder, recipe: predict("run", "images", folder),
+    "compare": lambda folder, recipe: compare("x.yaml", folder),
+    "demo": lambda folder, recipe: demo(recipe, folder, num_train=1, num_val=1),
+    "report": lambda folder, recipe: write_report(folder),
+    "report of a sweep": lambda folder, recipe: write_sweep_report(folder),
+    "table": lambda folder, recipe: write_tables(folder),
+    "train": lambda folder, recipe: train(recipe, folder),
+    "train --seeds": lambda folder, recipe: over_seeds(train, recipe, folder, (0, 1)),
+    "baseline": lambda folder, recipe: kmeans(recipe, folder),
+    "spectral eigen": lambda folder, recipe: eigen(recipe, folder),
+    "spectral localize": lambda folder, recipe: localize(folder),
+    "spectral object": lambda folder, recipe: segment_objects(folder),
+    "spectral object --out": lambda folder, recipe: segment_objects("store", out=folder),
+    "spectral semantic": lambda folder, recipe: semantic(folder, recipe),
+    "spectral semantic --on": lambda folder, recipe: semantic("store", recipe, on=folder),
+    "spectral selftrain": lambda folder, recipe: selftrain(folder, recipe),
+    "spectral matte": lambda folder, recipe: matte("x.jpg", recipe, folder),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_second_command_refuses(command, recipe, tmp_path):
+    refused = pytest.raises(UserError, match=r"another live (run|command) .*out; wait for it")
+    with held_by_another(tmp_path / "out"), this_process(), refused:
+        COMMANDS[command](tmp_path / "out", recipe)
+
+
+def test_the_second_evaluation_refuses(recipe, tmp_path):
+    from raynef.runtime.run import bind, hold
+
+    with hold(tmp_path / "run", recipe) as run:
+        bind(run, recipe)
+    with (
+        held_by_another(tmp_path / "run"),
+        pytest.raises(UserError, match="live run holds"),
+    ):
+        evaluate(tmp_path / "run")
+
+
+def test_the_second_extraction_refuses(tmp_path):
+    with held_by_another(tmp_path), pytest.raises(UserError, match="another run is making"):
+        ensure_shards(tmp_path, {"a": 1}, lambda journal: None)
+
+
+def test_a_command_says_it_and_exits_with_2(tmp_path, capsys):
+    with held_by_another(tmp_path), pytest.raises(SystemExit) as caught:
+        main(["table", str(tmp_path)])
+    assert caught.value.code == 2
+    assert "another live command writes to" in capsys.readouterr().err
+
+
+def test_the_folder_is_free_again_afterwards(tmp_path):
+    calls = []
+
+    @holds(made=("out",))
+    def command(out, *, fail=False):
+        with pytest.raises(UserError), hold_folder(out):
+            pass
+        calls.append(out)
+        if fail:
+            raise ValueError
+
+    command(tmp_path / "out")
+    with pytest.raises(ValueError, match=r"^$"):
+        command(tmp_path / "out", fail=True)
+    command(out=tmp_path / "out")
+    assert len(calls) == 3
+    assert list(inspect.signature(command).parameters) == ["out", "fail"]
+
+
+def test_what_is_not_there_is_not_made(tmp_path):
+    with pytest.raises(UserError, match="no run"):
+        write_report(tmp_path / "nowhere")
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_outputs_have_names_of_their_own_within_the_folder():
+    def names(*files: str) -> list[str]:
+        return output_names(tuple(ImageFile(name, name) for name in files))
+
+    assert names("a/b.jpg", "c.png") == ["a/b.png", "c.png"]
+    assert names("b.jpg", "b.gif", "c.png") == ["b.jpg.png", "b.gif.png", "c.png"]
+    assert len(set(names("b.jpg", "b.png", "b.jpg.png"))) == 3
+    for outside in ("../b.jpg", "/etc/b.jpg", "a/../../b.jpg"):
+        with pytest.raises(UserError, match="leads out of"):
+            names("a.jpg", outside)

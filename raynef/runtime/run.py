@@ -31,6 +31,8 @@ from raynef.core.recipe import Recipe, from_dict, to_dict
 
 SEEDS = "seeds.json"
 """In a folder of several runs that differ in their seed alone: which seeds there are."""
+COMMIT_OF_SENDER = "RAYNEF_GIT_COMMIT"
+"""Environment variable that goes along with a package shipped to a cluster."""
 _PACKAGES = ("raynef", "torch", "torchvision", "timm", "ray", "numpy", "pyarrow", "faiss-cpu")
 
 
@@ -199,10 +201,13 @@ def environment() -> dict[str, Any]:
 
 
 def git_commit() -> str | None:
-    """The commit that the package runs from, with '-dirty' after uncommitted changes, or None."""
+    """The commit that the package runs from, with '-dirty' after uncommitted changes, or None.
+
+    A package that was shipped to a cluster has its commit from where it was sent.
+    """
     source = Path(__file__).resolve().parents[2]
     if not (source / ".git").exists():
-        return None
+        return os.environ.get(COMMIT_OF_SENDER)
 
     def git(*arguments: str) -> str:
         done = subprocess.run(

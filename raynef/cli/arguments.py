@@ -8,6 +8,7 @@ import tyro
 from tyro.conf import Positional, arg
 
 from raynef.cli.spectral import Spectral
+from raynef.cli.submit import Submit
 from raynef.core.recipe import Data, KMeans, Probe, Recipe
 from raynef.core.recipe import Evaluate as Protocol
 
@@ -278,5 +279,6 @@ Command = (
     | Annotated[DataTools, tyro.conf.subcommand("data")]
     | Annotated[Spectral, tyro.conf.subcommand("spectral")]
     | Annotated[Report, tyro.conf.subcommand("report")]
+    | Annotated[Submit, tyro.conf.subcommand("submit")]
     | Annotated[Distill, tyro.conf.subcommand("distill")]
 )

@@ -34,6 +34,7 @@ from raynef.cli.arguments import (
 )
 from raynef.cli.paths import absolute_paths
 from raynef.cli.spectral import Spectral, parse_spectral, run_spectral
+from raynef.cli.submit import Job, read_submit, run_submit
 from raynef.cli.tune import Sweep, read_sweep, run_sweep
 from raynef.core.errors import BadImageError, DiskFullError, NonFiniteLossError, UserError
 from raynef.core.files import disk_full_message, full_disk_reason, json_text
@@ -66,7 +67,10 @@ def main(argv: list[str] | None = None) -> None:
 
 def _run(argv: list[str]) -> int:
     try:
-        result = _dispatch(parse(argv))
+        args = parse(argv)
+        if isinstance(args, Job):
+            return run_submit(args, Command)
+        result = _dispatch(args)
     except KeyboardInterrupt as error:
         how = "terminated" if isinstance(error, Terminated) else "interrupted"
         logger.error("raynef: %s; the same command goes on from here", how)
@@ -88,8 +92,10 @@ def _run(argv: list[str]) -> int:
     return 0 if result.get("ok", True) else 1
 
 
-def parse(argv: list[str]) -> Command | Sweep:
+def parse(argv: list[str]) -> Command | Sweep | Job:
     """Arguments over a preset (or over a run's own recipe); a mistake exits with status 2."""
+    if argv[:1] == ["submit"]:
+        return read_submit(argv[1:])
     args = tyro.cli(Command, args=argv, prog="raynef")
     if isinstance(args, Baseline):
         return Baseline(_parse_baseline(args.method, argv[2:], f"raynef baseline {argv[1]}"))

@@ -35,6 +35,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 SEEDS = "seeds.json"
 """In a folder of several runs that differ in their seed alone: which seeds there are."""
+COMMIT_OF_SENDER = "RAYNEF_GIT_COMMIT"
+"""Environment variable that goes along with a package shipped to a cluster."""
 _PACKAGES = ("raynef", "torch", "torchvision", "timm", "ray", "numpy", "pyarrow", "faiss-cpu")
 
 
@@ -297,10 +299,13 @@ def environment() -> dict[str, Any]:
 
 
 def git_commit() -> str | None:
-    """The commit that the package runs from, with '-dirty' after uncommitted changes, or None."""
+    """The commit that the package runs from, with '-dirty' after uncommitted changes, or None.
+
+    A package that was shipped to a cluster has its commit from where it was sent.
+    """
     source = Path(__file__).resolve().parents[2]
     if not (source / ".git").exists():
-        return None
+        return os.environ.get(COMMIT_OF_SENDER)
 
     def git(*arguments: str) -> str:
         done = subprocess.run(

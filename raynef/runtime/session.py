@@ -16,6 +16,7 @@ import torch
 
 from raynef.core.errors import UserError
 from raynef.runtime.interrupt import terminable
+from raynef.runtime.tokens import ensure_token, require_token
 
 logger = logging.getLogger("raynef")
 
@@ -67,13 +68,18 @@ class FeatureActors:
 def ray_session(address: str | None = None, *, min_cpus: int = 2) -> Iterator[None]:
     """Join the Ray that runs already or lives at ``address``; else start one and stop it.
 
+    An embedded Ray asks for a token, and its dashboard listens on loopback.
+
     Args:
-        address: of a cluster, 'auto', or None for an embedded one.
+        address: of a cluster, or 'auto'; by default that of RAY_ADDRESS, which Ray sets for a
+            submitted job to the job's own cluster; without one an embedded Ray is started.
         min_cpus: logical CPUs that the job needs, so that it cannot wait for itself. An embedded
             Ray has at least so many: more workers than cores run slower, they do not hang.
 
     Raises:
-        UserError: a cluster that cannot be reached or is too small.
+        UserError: a cluster that cannot be reached, is too small, or lives on another machine
+            while there is no token for it.
+        TimeoutError: a machine so busy that an embedded Ray cannot start.
     """
     if in_this_process():
         yield
@@ -95,7 +101,9 @@ def ray_session(address: str | None = None, *, min_cpus: int = 2) -> Iterator[No
         os.environ.setdefault(name, value)
     for name in ("ray.data", "ray.train", "ray.tune"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    address = address or _address_of_environment()
     if address is not None:
+        require_token(address)
         try:
             ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
         except (ConnectionError, RuntimeError, ValueError) as error:
@@ -108,11 +116,11 @@ def ray_session(address: str | None = None, *, min_cpus: int = 2) -> Iterator[No
             ray.shutdown()
         return
 
+    ensure_token()
     scratch = Path(tempfile.mkdtemp(prefix="raynef-"))
     logger.info("starting an embedded Ray")
     try:
         _start_ray(max(os.cpu_count() or 1, min_cpus), scratch)
-        _guard_token()
         terminable()
         yield
     finally:
@@ -155,11 +163,15 @@ def _without_stderr() -> Iterator[None]:
         os.close(saved)
 
 
-def _guard_token() -> None:
-    """Ray writes the token that protects the embedded cluster readable by all: owner only."""
-    token = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
-    with contextlib.suppress(OSError):
-        token.chmod(0o600)
+def _address_of_environment() -> str | None:
+    """RAY_ADDRESS, where it names a cluster."""
+    address = os.environ.get("RAY_ADDRESS")
+    if address and address.startswith(("http://", "https://")):
+        raise UserError(
+            f"RAY_ADDRESS is {address}, where jobs are handed in: raynef submit -- …; unset it to "
+            "work on this machine"
+        )
+    return None if address == "local" else address or None
 
 
 def _require_cpus(min_cpus: int) -> None:

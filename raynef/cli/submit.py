@@ -1,0 +1,169 @@
+"""``raynef submit``: a command for a cluster, checked here as far as it can be."""
+
+import dataclasses
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+from tyro.conf import arg
+
+from raynef.core.errors import UserError
+from raynef.core.storage import is_address
+
+logger = logging.getLogger("raynef")
+
+_SEPARATOR = "--"
+_LOCATIONS = ("root", "store", "weights", "teacher_weights", "source", "image", "roots", "targets")
+"""Fields of commands and recipes that hold a path as text; any other path has the type Path."""
+_WORDS = ("hub", "bundled")
+"""What a field of weights may hold in place of a path."""
+
+
+@dataclass(frozen=True)
+class Submit:
+    """Run a command on a Ray cluster: raynef submit [options] -- train --recipe … --out …
+
+    Its log comes on stderr, its JSON line on stdout, its exit status is the job's. Ctrl-C asks
+    whether to stop the job; without a terminal it is left running.
+    """
+
+    address: Annotated[
+        str | None,
+        arg(
+            help="The head's dashboard; by default RAY_API_SERVER_ADDRESS, RAY_ADDRESS or "
+            "http://127.0.0.1:8265."
+        ),
+    ] = None
+    ship: Literal["package", "environment", "nothing"] = "package"
+    """What goes along: this package; its dependencies too, installed by pip on each node; or
+    nothing, where the cluster has raynef."""
+    working_dir: Path | None = None
+    """Folder that goes along and is the job's working directory; without, the .yaml files that the
+    command names go alone."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What ``raynef submit`` was asked for: its own arguments, and the command as it was given."""
+
+    args: Submit
+    command: tuple[str, ...]
+
+
+def read_submit(argv: Sequence[str]) -> Job:
+    """Arguments before ``--``, and the command after it. Raises UserError where there is none."""
+    cut = argv.index(_SEPARATOR) if _SEPARATOR in argv else len(argv)
+    args = tyro.cli(Submit, args=argv[:cut], prog="raynef submit")
+    command = tuple(argv[cut + 1 :])
+    if not command:
+        raise UserError("raynef submit: which command? raynef submit -- train --recipe …")
+    if command[0] == "submit":
+        raise UserError("raynef submit: a job cannot submit; give the command itself after --")
+    return Job(args, command)
+
+
+def run_submit(job: Job, commands: Any) -> int:
+    """Check the command, submit it, and write its JSON line; its exit status.
+
+    Args:
+        job: what to run.
+        commands: the type that tyro reads a command line of raynef into.
+    """
+    from raynef.runtime.shipping import pack
+    from raynef.runtime.submit import submit
+
+    parcel = pack(job.command, job.args.working_dir)
+    asked = tyro.cli(commands, args=parcel.command, prog="raynef")  # a typing error ends here
+    refuse_own_address(asked)
+    refuse_local_paths(asked, known=parcel.files, folder=job.args.working_dir)
+    outcome = submit(
+        parcel, address=job.args.address, ship=job.args.ship, say=_say, stop=ask_to_stop
+    )
+    if outcome.line is not None and outcome.status in (0, 1):
+        sys.stdout.write(outcome.line + "\n")
+        sys.stdout.flush()
+    return outcome.status
+
+
+def refuse_own_address(asked: Any) -> None:
+    """A job works on the cluster that it runs on. Raises UserError where it is given another."""
+    for name, value in _fields(asked):
+        if name == "address" and value is not None:
+            raise UserError("leave --address out after --: a job joins the cluster that it runs on")
+
+
+def refuse_local_paths(asked: Any, *, known: Any = (), folder: Path | None = None) -> None:
+    """A relative path means nothing on the cluster, but for files that go along.
+
+    Args:
+        asked: the command, as dataclasses.
+        known: names of files that go along.
+        folder: that goes along whole; what lies there may be read by a relative path.
+
+    Raises:
+        UserError: with the field and the path.
+    """
+    for name, value in _fields(asked):
+        for one in value if isinstance(value, tuple) else (value,):
+            text = _location(name, one)
+            if text is None or Path(text).is_absolute() or text in known:
+                continue
+            if not isinstance(one, Path) and (is_address(text) or text.startswith("~")):
+                continue  # a home is one of the cluster's, too
+            if folder is not None and _is_read(name, one) and (folder / text).exists():
+                continue
+            raise UserError(
+                f"{name}: {text} is a relative path, which the cluster cannot see: its jobs run in "
+                "folders that are thrown away. Give an absolute path that all nodes share, such as "
+                f"/mnt/shared/…{'' if isinstance(one, Path) else ', or an address as s3://…'}"
+            )
+
+
+def _location(name: str, value: Any) -> str | None:
+    """The path or address that a field holds, or None where it holds something else."""
+    last = name.rpartition(".")[2]
+    if isinstance(value, Path):
+        return str(value)
+    if not isinstance(value, str) or last not in _LOCATIONS:
+        return None
+    if "weights" in last and value in _WORDS:
+        return None
+    return value.partition("=")[2] if last in ("roots", "targets") else value
+
+
+def _is_read(name: str, value: Any) -> bool:
+    """Whether a field is read only: outputs and runs are paths, and a job's folder is no place."""
+    return isinstance(value, str) or name == "file"
+
+
+def _fields(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Names and values of a command's fields, those of its recipe too, as flags have them."""
+    for field in dataclasses.fields(value):
+        inner = getattr(value, field.name)
+        flat = field.name in ("config", "method", "tool")  # levels that the flags do not show
+        full = name if flat else f"{name}.{field.name}".lstrip(".")
+        if dataclasses.is_dataclass(inner):
+            yield from _fields(inner, full)
+        else:
+            yield full, inner
+
+
+def ask_to_stop(follow: str) -> bool:
+    """Ask on the terminal whether the job shall end; no where there is none to ask."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return False
+    sys.stderr.write(f"\nStop the job? Else it goes on ({follow}) [y/N] ")
+    sys.stderr.flush()
+    try:
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
+    except KeyboardInterrupt:
+        return False
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()

@@ -1,0 +1,201 @@
+"""raynef submit on a real head: its own process, its own token, jobs that really run."""
+
+import json
+import os
+import secrets
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from ray.job_submission import JobSubmissionClient
+
+import raynef
+from raynef.images.scenes import write_scenes
+from raynef.runtime.run import git_commit
+from tests.runtime.conftest import shrink
+
+pytestmark = pytest.mark.cluster
+
+HEAD = """
+import sys, ray
+ray.init(num_cpus=4, include_dashboard=True, dashboard_host="127.0.0.1",
+         dashboard_port=int(sys.argv[1]), _temp_dir=sys.argv[2], log_to_driver=False)
+print("ready", flush=True)
+sys.stdin.read()  # until the test is done with it
+ray.shutdown()
+"""
+RECIPE = """
+data: {short_side: 64, crop: 64, scale: [0.8, 1.5], num_views: 1}
+graph: {num_neighbors: 12}
+eigen: {num_eigenfunctions: 12}
+train: {batch_size: 5, epochs: 1}
+"""
+
+
+@dataclass(frozen=True)
+class Head:
+    """A head that runs, and how to speak to it."""
+
+    address: str
+    token: str
+    env: dict[str, str]
+
+    def client(self) -> JobSubmissionClient:
+        return JobSubmissionClient(self.address, headers={"Authorization": f"Bearer {self.token}"})
+
+
+@pytest.fixture(scope="module")
+def head(tmp_path_factory) -> Iterator[Head]:
+    home, temp = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("r")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    token = secrets.token_hex(32)
+    env = {name: v for name, v in os.environ.items() if not name.startswith(("RAY_", "PYTHONPATH"))}
+    env |= {"HOME": str(home), "RAY_USAGE_STATS_ENABLED": "0"}
+    env["RAY_DASHBOARD_STARTUP_TIMEOUT_S"] = "300"  # of a busy machine
+    env["PATH"] = f"{Path(sys.executable).parent}:{env['PATH']}"
+    running = subprocess.Popen(
+        [sys.executable, "-c", HEAD, str(port), str(temp)],
+        env={**env, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token},
+        cwd=home,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert running.stdin is not None
+    assert running.stdout is not None
+    assert running.stdout.readline() == "ready\n"
+    yield Head(f"http://127.0.0.1:{port}", token, env)
+    running.stdin.close()
+    running.wait(timeout=60)
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory) -> Path:
+    return shrink(write_scenes(tmp_path_factory.mktemp("sample"), num_train=10, num_val=2))
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "raynef", "submit", *arguments]
+
+
+def submit(head: Head, *arguments: str, token: str | None = None, cwd: Path | None = None):
+    """A finished ``raynef submit``, from this checkout."""
+    env = {**head.env, "PYTHONPATH": str(Path(raynef.__file__).parents[1])}
+    if token != "":
+        env["RAY_AUTH_TOKEN"] = token or head.token
+    arguments = ("--address", head.address, *arguments)
+    return subprocess.run(
+        command(*arguments), env=env, cwd=cwd, capture_output=True, text=True, check=False
+    )
+
+
+def test_status_and_json_line_come_back(head, sample):
+    done = submit(head, "--", "data", "check", "folder", "--data.root", str(sample))
+    assert done.returncode == 0, done.stderr
+    (line,) = done.stdout.splitlines()
+    assert json.loads(line)["ok"] is True
+    assert "Traceback" not in done.stderr
+    assert line not in done.stderr
+
+
+def test_a_mistake_that_the_job_finds_is_a_2(head):
+    done = submit(head, "--", "data", "check", "folder", "--data.root", "/nowhere")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "/nowhere" in done.stderr
+
+
+def test_a_training_with_a_recipe_of_ours(head, sample, tmp_path):
+    (tmp_path / "mine.yaml").write_text(RECIPE, encoding="utf-8")
+    options = ["--recipe", "folder", "mine.yaml", "--data.root", str(sample)]
+    run = tmp_path / "run"
+    done = submit(head, "--", "train", *options, "--out", str(run), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["run"] == str(run)
+    record = json.loads((run / "run.json").read_text())
+    assert record["recipe"]["eigen"]["num_eigenfunctions"] == 12
+    assert record["environment"]["git_commit"] == git_commit()  # of the package that went along
+    assert "starting an embedded Ray" not in done.stderr
+
+
+def test_ctrl_c_leaves_a_job_that_can_be_stopped(head, sample, tmp_path):
+    (tmp_path / "mine.yaml").write_text(RECIPE, encoding="utf-8")
+    options = ["--recipe", "folder", "mine.yaml", "--data.root", str(sample)]
+    options += ["--train.epochs", "100000", "--out", str(tmp_path / "run")]
+    env = {**head.env, "RAY_AUTH_TOKEN": head.token}
+    env["PYTHONPATH"] = str(Path(raynef.__file__).parents[1])
+    running = subprocess.Popen(
+        command("--address", head.address, "--", "train", *options),
+        env=env,
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert running.stderr is not None
+    for line in running.stderr:
+        if "train worker(s)" in line:
+            break
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=60)
+    assert (running.returncode, out) == (1, "")
+    (job,) = {word for word in err.split() if word.startswith("raynef-")}
+    assert f"ray job stop {job} --address {head.address}" in err
+    client = head.client()
+    assert client.get_job_status(job) == "RUNNING"
+    client.stop_job(job)
+    for _ in range(60):
+        if client.get_job_status(job).is_terminal():
+            break
+        time.sleep(1)
+    assert client.get_job_status(job) == "STOPPED"
+
+
+@pytest.mark.parametrize(
+    ("token", "message"), [("", "asks for a token, and there is none"), ("wrong", "token is inv")]
+)
+def test_who_has_no_token_is_sent_home(head, token, message):
+    done = submit(head, "--", "data", "check", "folder", "--data.root", "/x", token=token)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert message in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+
+
+def test_ray_job_submit_works_too(head, sample):
+    package = json.dumps({"py_modules": [str(Path(raynef.__file__).parent)]})
+    options = ["--address", head.address, "--runtime-env-json", package]
+    entry = ["python", "-m", "raynef", "data", "check", "folder", "--data.root", str(sample)]
+    done = subprocess.run(
+        ["ray", "job", "submit", *options, "--", *entry],
+        env={**head.env, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": head.token},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert '"ok": true' in done.stdout
+
+
+def test_an_embedded_ray_takes_the_token_that_we_make(head, sample, tmp_path):
+    env = {**head.env, "HOME": str(tmp_path)}
+    env["PYTHONPATH"] = str(Path(raynef.__file__).parents[1])
+    done = subprocess.run(
+        [sys.executable, "-m", "raynef", "data", "check", "folder", "--data.root", str(sample)],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    token = tmp_path / ".ray/auth_token"
+    assert stat.S_IMODE(token.stat().st_mode) == 0o600
+    assert len(token.read_text()) == 64

@@ -1,0 +1,281 @@
+"""Ray's token: owner only from its first moment; no talk to another machine without one."""
+
+import os
+import stat
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from raynef.core.errors import UserError
+from raynef.runtime import tokens
+from raynef.runtime.session import ray_session
+
+FAR = "http://10.1.2.3:8265"
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch) -> Path:
+    """A home without a token, and an environment that says nothing of one."""
+    names = ("MODE", "TOKEN", "TOKEN_PATH")
+    for name in (*[f"RAY_AUTH_{name}" for name in names], "RAY_ADDRESS", tokens.IN_A_JOB):
+        monkeypatch.setenv(name, "x")  # so that what a test sets is undone
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+# ------------------------------------------------------------------------------------- the file
+
+
+def test_a_token_is_made_for_its_owner_alone(home, monkeypatch):
+    created = []
+    link = os.link
+    monkeypatch.setattr(os, "link", lambda a, b: (created.append(mode(Path(a))), link(a, b)))
+    before = os.umask(0)
+    try:
+        tokens.ensure_token()
+    finally:
+        os.umask(before)
+    file = home / ".ray/auth_token"
+    assert created == [0o600]  # before it had its name
+    assert (mode(file), mode(file.parent)) == (0o600, 0o700)
+    assert len(bytes.fromhex(file.read_text())) == 32
+    assert [path.name for path in file.parent.iterdir()] == ["auth_token"]
+
+
+def test_a_token_that_is_there_is_kept_and_narrowed(home):
+    file = home / ".ray/auth_token"
+    file.parent.mkdir()
+    file.write_text("mine\n")
+    file.chmod(0o644)
+    tokens.ensure_token()
+    assert (file.read_text(), mode(file)) == ("mine\n", 0o600)
+    assert tokens.find_token() == "mine"
+
+
+def test_an_empty_token_is_replaced(home):
+    file = home / ".ray/auth_token"
+    file.parent.mkdir()
+    file.touch(0o644)
+    tokens.ensure_token()
+    assert (len(file.read_text()), mode(file)) == (64, 0o600)
+
+
+def test_of_two_that_make_one_the_first_wins(home):
+    file = home / ".ray/auth_token"
+    tokens.ensure_token()
+    first = file.read_text()
+    tokens._create(file)
+    assert file.read_text() == first
+
+
+def test_the_environment_goes_before_the_file(home, monkeypatch):
+    tokens.ensure_token()
+    named = home / "named"
+    named.write_text("named")
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(named))
+    assert tokens.find_token() == "named"
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "said")
+    assert tokens.find_token() == "said"
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    assert tokens.find_token() is None
+
+
+@pytest.mark.parametrize("content", [None, ""])
+def test_a_named_file_without_a_token_is_a_mistake(home, monkeypatch, content):
+    if content is not None:
+        (home / "named").write_text(content)
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(home / "named"))
+    for ask in (tokens.ensure_token, tokens.find_token):
+        with pytest.raises(UserError, match="RAY_AUTH_TOKEN_PATH"):
+            ask()
+
+
+def test_without_a_home_the_token_lives_in_the_environment(home, monkeypatch):
+    monkeypatch.setenv("HOME", str(home / "file"))
+    (home / "file").touch()
+    tokens.ensure_token()
+    assert len(os.environ["RAY_AUTH_TOKEN"]) == 64
+
+
+def test_who_opts_out_is_warned(home, monkeypatch, caplog):
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    tokens.ensure_token()
+    assert not (home / ".ray").exists()
+    assert "can run code" in caplog.text
+
+
+# --------------------------------------------------------------------------------------- joining
+
+
+@pytest.mark.parametrize(
+    ("address", "loopback"),
+    [
+        ("127.0.0.1:6379", True),
+        ("http://127.8.8.8:8265", True),
+        ("localhost:6379", True),
+        ("http://[::1]:8265", True),
+        ("10.0.0.1:6379", False),
+        ("http://localhost.example.com:8265", False),
+        ("ray://head:10001", False),
+        ("http://127.0.0.1@example.com:8265", False),
+        ("0.0.0.0:6379", False),
+    ],
+)
+def test_loopback(address, loopback):
+    assert tokens.is_loopback(address) == loopback
+
+
+def test_another_machine_is_joined_with_a_token_only(monkeypatch, caplog):
+    for here in ("auto", "127.0.0.1:6379"):
+        tokens.require_token(here)
+    with pytest.raises(UserError, match=r"10\.0\.0\.1:6379 is another machine, and there is no"):
+        tokens.require_token("10.0.0.1:6379")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "t")
+    with pytest.raises(UserError, match="set RAY_AUTH_MODE=token"):
+        tokens.require_token("10.0.0.1:6379")
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    tokens.require_token("10.0.0.1:6379")
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    tokens.require_token("10.0.0.1:6379")
+    assert "without a token" in caplog.text
+
+
+def test_a_job_joins_its_own_cluster(monkeypatch):
+    monkeypatch.setenv(tokens.IN_A_JOB, "{}")
+    tokens.require_token("10.0.0.1:6379")
+
+
+@pytest.fixture
+def no_ray(monkeypatch):
+    """ray.init tells with what it was called, and starts nothing."""
+    calls = []
+
+    def init(**arguments):
+        calls.append(arguments)
+        raise ConnectionError("nothing there")
+
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    monkeypatch.setattr("ray.init", init)
+    return calls
+
+
+def test_a_session_joins_the_cluster_of_its_job(no_ray, monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    monkeypatch.setenv(tokens.IN_A_JOB, "{}")
+    message = r"no Ray cluster answers at '10\.0\.0\.1:6379'"
+    with pytest.raises(UserError, match=message), ray_session():
+        pass
+    assert [call["address"] for call in no_ray] == ["10.0.0.1:6379"]
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [("10.0.0.1:6379", "another machine"), ("http://127.0.0.1:8265", "raynef submit")],
+)
+def test_a_session_joins_nothing_else_unasked(no_ray, monkeypatch, address, message):
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(UserError, match=message), ray_session():
+        pass
+    assert no_ray == []
+
+
+@pytest.mark.parametrize("address", [None, "local"])
+def test_an_embedded_ray_has_its_token_first_and_listens_on_loopback(
+    no_ray, home, monkeypatch, address
+):
+    if address:
+        monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(ConnectionError), ray_session():
+        pass
+    assert mode(home / ".ray/auth_token") == 0o600
+    assert no_ray[0]["dashboard_host"] == "127.0.0.1"
+    assert "address" not in no_ray[0]
+
+
+# ------------------------------------------------------------------------------------ submitting
+
+
+@pytest.fixture
+def serve():
+    """A server on loopback that answers each request with one status, and keeps their headers."""
+    servers = []
+
+    def start(status: int):
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                seen.append(dict(self.headers))
+                self.send_response(status)
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        seen: list[dict] = []
+        server = HTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.server_port}", seen
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_head_that_asks_is_given_the_token(serve, monkeypatch):
+    address, seen = serve(401)
+    with pytest.raises(UserError, match="asks for a token, and there is none"):
+        tokens.check_head(address)
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "t")
+    assert tokens.check_head(address) == {"Authorization": "Bearer t"}
+    assert not any("Authorization" in headers for headers in seen)
+
+
+def test_an_open_head_is_refused_unless_it_is_here(serve, monkeypatch, caplog):
+    address, _ = serve(200)
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "t")
+    assert tokens.check_head(address) == {}
+    assert "takes jobs from anyone" in caplog.text
+    monkeypatch.setattr(tokens, "is_loopback", lambda address: False)
+    with pytest.raises(UserError, match="CVE-2023-48022"):
+        tokens.check_head(address)
+
+
+def test_another_machine_is_not_even_asked_without_a_token(serve, monkeypatch):
+    address, seen = serve(401)
+    monkeypatch.setattr(tokens, "is_loopback", lambda address: False)
+    with pytest.raises(UserError, match="another machine"):
+        tokens.check_head(address)
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "t")
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    with pytest.raises(UserError, match="another machine"):
+        tokens.check_head(address)
+    assert seen == []
+
+
+def test_a_token_in_clear_is_warned_of(serve, monkeypatch, caplog):
+    address, _ = serve(403)
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "t")
+    monkeypatch.setattr(tokens, "is_loopback", lambda address: False)
+    assert tokens.check_head(address) == {"Authorization": "Bearer t"}
+    assert "unencrypted" in caplog.text
+
+
+@pytest.mark.parametrize("status", [302, 404, 500])
+def test_what_is_no_head_is_named(serve, status):
+    address, _ = serve(status)
+    with pytest.raises(UserError, match="no Jobs API of Ray"):
+        tokens.check_head(address)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:6379", "ray://head:10001", "auto"])
+def test_only_http_takes_jobs(address):
+    with pytest.raises(UserError, match="must be that of the head's dashboard"):
+        tokens.check_head(address)

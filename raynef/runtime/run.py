@@ -1,7 +1,8 @@
 """A run's folder: held by one process, bound to one recipe, with a record of what made it.
 
 RUN/run.json         kind (ours, or a baseline), recipe, versions, git commit, machine, command
-RUN/log.txt          what was said, with times
+RUN/log.txt          what was said, with times, and how it ended
+RUN/standing.json    where it stands, for raynef status
 RUN/store/           features, unless train.store names another place
 RUN/checkpoints/     Ray Train's, the last two epochs
 RUN/steps.jsonl      the terms of L at every step
@@ -12,7 +13,6 @@ RUN/evaluate.json, RUN/report.html
 
 import contextlib
 import importlib.metadata
-import logging
 import os
 import platform
 import subprocess
@@ -28,6 +28,7 @@ from filelock import FileLock, Timeout
 from raynef.core.errors import UserError
 from raynef.core.files import read_json, write_json
 from raynef.core.recipe import Recipe, from_dict, to_dict
+from raynef.runtime.log import logged
 
 SEEDS = "seeds.json"
 """In a folder of several runs that differ in their seed alone: which seeds there are."""
@@ -130,16 +131,12 @@ def hold(
         ) from error
     except OSError as error:
         raise UserError(f"cannot write to {path}: {error.strerror or error}") from error
-    handler = logging.FileHandler(run.path / "log.txt", encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    logging.getLogger("raynef").addHandler(handler)
     try:
         if recipe is not None:
             _require_same_recipe(run, recipe, kind)
-        yield run
+        with logged(run.path):
+            yield run
     finally:
-        logging.getLogger("raynef").removeHandler(handler)
-        handler.close()
         lock.release()
 
 

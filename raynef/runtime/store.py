@@ -28,9 +28,9 @@ from raynef.core.storage import file_sizes
 from raynef.features.extract import Features
 from raynef.features.weights import weights_identity
 from raynef.images.imageset import ImageSet
+from raynef.runtime.journal import JOURNAL, MANIFEST, read_journal
 
 _FORMAT = 1
-MANIFEST, _PROGRESS = "manifest.json", "progress.jsonl"
 
 
 def store_key(recipe: Recipe, images: ImageSet) -> dict[str, Any]:
@@ -129,7 +129,7 @@ class StoreProgress:
     def add(self, shard: Shard | None, skipped: dict[str, str]) -> None:
         """Note a finished shard (None where not one of its images could be read)."""
         line = json.dumps({"shard": vars(shard) if shard else None, "skipped": skipped})
-        with (self.folder / _PROGRESS).open("a", encoding="utf-8") as journal:
+        with (self.folder / JOURNAL).open("a", encoding="utf-8") as journal:
             journal.write(line + "\n")
             journal.flush()
             os.fsync(journal.fileno())
@@ -145,7 +145,7 @@ class StoreProgress:
                 "skipped": self.skipped,
             },
         )
-        (self.folder / _PROGRESS).unlink(missing_ok=True)
+        (self.folder / JOURNAL).unlink(missing_ok=True)
 
     def _note(self, shard: Shard | None, skipped: dict[str, str]) -> None:
         if shard is not None:
@@ -154,14 +154,8 @@ class StoreProgress:
 
     def _open(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        journal = self.folder / _PROGRESS
-        lines = journal.read_text(encoding="utf-8").splitlines() if journal.is_file() else []
-        entries = []
-        for line in lines:
-            try:
-                entries.append(json.loads(line))
-            except ValueError:
-                continue  # the line that a kill cut short; its shard is made again
+        journal = self.folder / JOURNAL
+        entries = read_journal(self.folder)
         if not entries or "key" not in entries[0]:
             with journal.open("w", encoding="utf-8") as handle:
                 handle.write(json.dumps({"key": self.key}) + "\n")

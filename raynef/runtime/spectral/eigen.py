@@ -32,7 +32,9 @@ from raynef.images.fitted import Frame, fit
 from raynef.images.geometry import resize
 from raynef.images.imageset import ImageFile, ImageSet
 from raynef.runtime.features import ensure_shards, fill_shards
+from raynef.runtime.log import logged
 from raynef.runtime.session import ray_session
+from raynef.runtime.spectral import RECORD
 from raynef.runtime.spectral.features import WholeFeatures, ensure_features, image_units
 from raynef.runtime.store import Shard, ShardStore, StoreProgress, write_rows
 from raynef.runtime.stream import Unit, stream
@@ -41,7 +43,6 @@ logger = logging.getLogger("raynef")
 
 _FORMAT = 1
 _RESIDUAL = 1e-4  # above it, an image's pairs have not converged
-RECORD = "spectral.json"
 
 
 def eigen(
@@ -69,7 +70,7 @@ def eigen(
     stride = load_block_features(recipe.backbone, recipe.spectral).stride
     where = Path(features).absolute() if features else out / "features"
     claim(recipe, out, features=where, pairs=out / "eigen")
-    with ray_session(address):
+    with logged(out), ray_session(address):
         store = ensure_features(recipe, images, where, stride=stride)
         found = ensure_eigenpairs(recipe, images, store, out / "eigen")
     first = found.read(found.images()[0])

@@ -7,6 +7,7 @@ from typing import Annotated
 import tyro
 from tyro.conf import Positional, arg
 
+from raynef.cli.machine import Doctor, Status
 from raynef.cli.spectral import Spectral
 from raynef.core.recipe import Data, KMeans, Probe, Recipe
 from raynef.core.recipe import Evaluate as Protocol
@@ -279,4 +280,6 @@ Command = (
     | Annotated[Spectral, tyro.conf.subcommand("spectral")]
     | Annotated[Report, tyro.conf.subcommand("report")]
     | Annotated[Distill, tyro.conf.subcommand("distill")]
+    | Annotated[Doctor, tyro.conf.subcommand("doctor")]
+    | Annotated[Status, tyro.conf.subcommand("status")]
 )

@@ -7,6 +7,7 @@ from typing import Annotated
 import tyro
 from tyro.conf import Positional, arg
 
+from raynef.cli.machine import Doctor, Status
 from raynef.cli.spectral import Spectral
 from raynef.cli.submit import Submit
 from raynef.core.recipe import Data, KMeans, Probe, Recipe
@@ -281,4 +282,6 @@ Command = (
     | Annotated[Report, tyro.conf.subcommand("report")]
     | Annotated[Submit, tyro.conf.subcommand("submit")]
     | Annotated[Distill, tyro.conf.subcommand("distill")]
+    | Annotated[Doctor, tyro.conf.subcommand("doctor")]
+    | Annotated[Status, tyro.conf.subcommand("status")]
 )

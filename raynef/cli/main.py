@@ -32,6 +32,7 @@ from raynef.cli.arguments import (
     Train,
     Tune,
 )
+from raynef.cli.machine import Doctor, Status, run_machine
 from raynef.cli.paths import absolute_paths
 from raynef.cli.spectral import Spectral, parse_spectral, run_spectral
 from raynef.cli.submit import Job, read_submit, run_submit
@@ -42,6 +43,7 @@ from raynef.core.presets import load_presets, with_presets
 from raynef.core.recipe import Data, Recipe, check
 from raynef.core.storage import absolute
 from raynef.runtime.interrupt import Terminated, terminable
+from raynef.runtime.log import warnings_once
 
 logger = logging.getLogger("raynef")
 
@@ -56,10 +58,11 @@ def main(argv: list[str] | None = None) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger.addHandler(handler)
-    warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
     terminable()
     try:
-        status = _run(argv)
+        with warnings_once():
+            warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+            status = _run(argv)
     finally:
         logger.removeHandler(handler)
     sys.exit(status)
@@ -156,6 +159,8 @@ def _dispatch(args: Command | Sweep) -> dict[str, Any]:
         return run_sweep(args)
     if isinstance(args, Spectral):
         return run_spectral(args.method)
+    if isinstance(args, Doctor | Status):
+        return run_machine(args)
     if isinstance(args, Table):
         from raynef.runtime.table import write_tables
 

@@ -12,6 +12,8 @@ from raynef.cli.paths import absolute_paths
 from raynef.core.presets import load_presets
 from raynef.core.recipe import Backbone, Recipe, SelfTrain, check
 from raynef.core.recipe import Spectral as SpectralSettings
+from raynef.runtime.log import logged
+from raynef.runtime.spectral import RECORD
 
 Address = Annotated[str | None, arg(help="A Ray cluster to join; an embedded one if not given.")]
 Presets = Annotated[
@@ -174,7 +176,16 @@ def parse_spectral(method: Any, argv: list[str]) -> Any:
 
 
 def run_spectral(method: Any) -> dict[str, Any]:
-    """Run it; imports torch and Ray only here."""
+    """Run it; what works on a STORE keeps its log there."""
+    store = getattr(method, "store", None)
+    if store is None or not (store / RECORD).is_file():
+        return _run(method)
+    with logged(store):
+        return _run(method)
+
+
+def _run(method: Any) -> dict[str, Any]:
+    """Imports torch and Ray only here."""
     if isinstance(method, Eigen):
         from raynef.runtime.spectral.eigen import eigen
 

@@ -35,6 +35,8 @@ COLUMNS = {
 """Methods by key, with their titles in a table."""
 SUPERVISED = frozenset({"probe", "probe_psi", "leaked", "leaked_star"})
 """Columns that saw labels in training: shown apart, never the best of a row."""
+PLAN = "compare.json"
+"""In the folder of a comparison: every score that was asked for, and the file that holds it."""
 
 
 @dataclass(frozen=True)

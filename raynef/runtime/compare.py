@@ -2,24 +2,28 @@
 
 OUT/features/…      a feature store for each data set and backbone, shared by all runs
 OUT/runs/…          the runs; rows that differ in their scoring alone share them
+OUT/compare.json    every score that is asked for, and the file that will hold it
 OUT/table.md, OUT/table.json
+OUT/log.txt
 
 What is done is found again: the same command goes on where it was interrupted.
 """
 
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from raynef.core.comparison import COLUMNS, SUPERVISED, Row, read_comparison
+from raynef.core.comparison import COLUMNS, PLAN, SUPERVISED, Row, read_comparison
 from raynef.core.files import write_json, write_text
 from raynef.core.recipe import Recipe, fingerprint, to_dict
 from raynef.core.storage import name_of
 from raynef.images.datasets import open_split
 from raynef.report.table import Cell, TableRow, markdown
-from raynef.runtime.methods import make, score
+from raynef.runtime.log import logged
+from raynef.runtime.methods import make, run_of, score, score_file
 from raynef.runtime.run import environment, holds
 from raynef.runtime.session import ray_session
 from raynef.runtime.store import store_key
@@ -39,7 +43,9 @@ def compare(path: str | Path, out: str | Path, *, address: str | None = None) ->
     for row in rows:  # a wrong path in the last row shall not wait for the first
         open_split(row.recipe.data, row.recipe.data.train_split)
     done: list[dict[str, Any]] = []
-    with ray_session(address, min_cpus=max(cpus_needed(row.recipe) for row in rows)):
+    _write_plan(out, Path(path), rows)
+    needed = max(cpus_needed(row.recipe) for row in rows)
+    with logged(out), ray_session(address, min_cpus=needed):
         for row in rows:
             cells: dict[str, list[dict[str, Any]]] = {}
             for column in row.columns:
@@ -51,23 +57,45 @@ def compare(path: str | Path, out: str | Path, *, address: str | None = None) ->
     return {"table": str(out / "table.md"), "rows": done}
 
 
+def _write_plan(out: Path, source: Path, rows: Sequence[Row]) -> None:
+    """What is asked for, as ``raynef status`` reads it."""
+    cells = [
+        {
+            "row": row.name,
+            "column": column,
+            "seed": seed,
+            "file": str(_score_file(row, column, seed, out).relative_to(out)),
+        }
+        for row in rows
+        for column in row.columns
+        for seed in row.seeds
+    ]
+    write_json(out / PLAN, {"file": source.name, "cells": cells})
+
+
 def _score(row: Row, column: str, seed: int, out: Path) -> dict[str, Any]:
     """The score of one method with one seed, found or made."""
-    recipe = replace(row.recipe, train=replace(row.recipe.train, seed=seed))
+    leaked = column in ("leaked", "leaked_star")
+    train = replace(row.recipe.train, seed=seed, leak_labels=leaked or row.recipe.train.leak_labels)
+    recipe = replace(row.recipe, train=train)
     images = open_split(recipe.data, recipe.data.train_split)
     store = out / "features" / fingerprint(store_key(recipe, images))
     recipe = replace(recipe, train=replace(recipe.train, store=str(store)))
-    folder, seeded = out / "runs" / _name(row.recipe), f"seed-{seed}"
-    if column in ("kmeans", "probe"):
-        base = folder / column / seeded
-    elif column in ("leaked", "leaked_star"):
-        recipe = replace(recipe, train=replace(recipe.train, leak_labels=True))
-        base = folder / "leaked" / seeded
-    else:
-        base = folder / "ours" / seeded
-    run = make(column, recipe, base)
+    run = make(column, recipe, _base(row, column, seed, out))
     found = score(run, replace(recipe, evaluate=row.evaluate))
     return {**found, "run": str(run.relative_to(out))}
+
+
+def _base(row: Row, column: str, seed: int, out: Path) -> Path:
+    """Folder of the run that a method is, or that it builds upon."""
+    leaked = column in ("leaked", "leaked_star")
+    kind = column if column in ("kmeans", "probe") else "leaked" if leaked else "ours"
+    return out / "runs" / _name(row.recipe) / kind / f"seed-{seed}"
+
+
+def _score_file(row: Row, column: str, seed: int, out: Path) -> Path:
+    run = run_of(column, _base(row, column, seed, out))
+    return score_file(run, replace(row.recipe, evaluate=row.evaluate))
 
 
 def _name(recipe: Recipe) -> str:

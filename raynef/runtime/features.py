@@ -26,6 +26,7 @@ from raynef.images.geometry import resize_bicubic
 from raynef.images.imageset import ImageSet
 from raynef.runtime.progress import Progress
 from raynef.runtime.session import feature_actors, in_this_process, ray_session
+from raynef.runtime.standing import standing_in
 from raynef.runtime.store import (
     MANIFEST,
     FeatureStore,
@@ -238,7 +239,9 @@ def fill_shards(
     if done:
         logger.info("%s: going on, %d of %d shards are there", what, done, len(units))
     check_skipped(data, journal.skipped, num_images)
-    progress = Progress(what, sum(len(unit["images"]) for unit in todo), "images")
+    with standing_in(journal.folder):
+        num_todo = sum(len(unit["images"]) for unit in todo)
+        progress = Progress(what, num_todo, "images", {"shards": len(units)})
     for shard, skipped, count in run(todo):
         journal.add(shard, skipped)
         check_skipped(data, journal.skipped, num_images)

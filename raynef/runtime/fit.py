@@ -178,7 +178,9 @@ class Teller:
 
     def __init__(self, what: str, num_steps: int, batch_size: int) -> None:
         self._what, self._batch_size = what, batch_size
-        self._progress = Progress(what, num_steps * batch_size, "images")
+        self._progress = Progress(
+            what, num_steps * batch_size, "images", {"steps": num_steps, "batch_size": batch_size}
+        )
 
     def hear(self, event: dict[str, Any]) -> None:
         """An event of ``Worker.tell``."""
@@ -189,7 +191,8 @@ class Teller:
                 logger.info("%s: going on from step %d", self._what, event["resumed"])
             self._progress.restart_at(event["resumed"] * self._batch_size)
         else:
-            self._progress.advance(self._batch_size, _in_words(event["step"]))
+            step = event["step"]
+            self._progress.advance(self._batch_size, _in_words(step), step)
 
 
 def _in_words(step: dict[str, Any]) -> str:

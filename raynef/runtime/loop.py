@@ -8,6 +8,7 @@ import torch
 
 from raynef.core.collectives import Collectives
 from raynef.core.errors import NonFiniteLossError
+from raynef.core.objective import share_of_bound
 from raynef.core.recipe import Recipe, from_dict
 from raynef.core.stopwatch import Stopwatch
 from raynef.runtime.batches import Batches, StoredBatches, StreamedBatches
@@ -107,16 +108,6 @@ def epoch_summary(recipe: Recipe, history: list[dict[str, Any]]) -> dict[str, fl
     means = {name: sum(step[name] for step in last) / len(last) for name in TERMS}
     objective = share_of_bound(recipe, means["loss"])
     return {"epoch": last[0]["epoch"] + 1, **means, "objective": objective}
-
-
-def share_of_bound(recipe: Recipe, loss: float) -> float:
-    """−L / (K·(1 + α)), by which runs are compared without a label.
-
-    Of unit columns u, the share that trace(uᵀκu) has of its upper bound, less the penalty. At most
-    1, and larger is better; for one K and α it orders runs as L does. Between other K or α it
-    favours the easier graph: fewer eigenfunctions have larger eigenvalues on the average.
-    """
-    return -loss / (recipe.eigen.num_eigenfunctions * (1 + recipe.graph.alpha))
 
 
 def _batches(config: dict[str, Any], recipe: Recipe, collectives: Collectives) -> Batches:

@@ -26,13 +26,24 @@ def make(method: str, recipe: Recipe, folder: Path, **training: Any) -> Path:
         job(recipe, folder)
         return folder
     train(recipe, folder, **training)
+    run = run_of(method, folder)
     if method == "probe_psi":
-        probe_psi(folder, folder / "probe-psi")
+        probe_psi(folder, run)
+    elif method in ("ours_star", "leaked_star"):
+        kmeans_psi(folder, run)
+    return run
+
+
+def run_of(method: str, folder: Path) -> Path:
+    """Where ``make`` makes the run of a method."""
+    if method == "probe_psi":
         return folder / "probe-psi"
-    if method in ("ours_star", "leaked_star"):
-        kmeans_psi(folder, folder / "kmeans-psi")
-        return folder / "kmeans-psi"
-    return folder
+    return folder / "kmeans-psi" if method in ("ours_star", "leaked_star") else folder
+
+
+def score_file(run: Path, recipe: Recipe) -> Path:
+    """Where ``score`` keeps the score of a run by the recipe's protocol."""
+    return run / f"score-{score_key(recipe)}.json"
 
 
 def score(run: Path, recipe: Recipe, *, kept: Path | None = None) -> dict[str, Any]:
@@ -43,7 +54,7 @@ def score(run: Path, recipe: Recipe, *, kept: Path | None = None) -> dict[str, A
         recipe: whose ``data`` and ``evaluate`` sections score it.
         kept: folder where the backbone's outputs are kept for other runs.
     """
-    file = run / f"score-{score_key(recipe)}.json"
+    file = score_file(run, recipe)
     if not file.is_file():
         result = evaluate(run, recipe=recipe, kept=kept)
         scored = result["crf"] if recipe.evaluate.crf else result

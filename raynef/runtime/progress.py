@@ -1,9 +1,12 @@
-"""One line of progress on stderr, every two seconds."""
+"""One line of progress on stderr, every two seconds; the same for ``raynef status`` to read."""
 
 import logging
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from raynef.runtime.metrics import record
+from raynef.runtime.standing import Standing
 
 logger = logging.getLogger("raynef")
 
@@ -11,16 +14,27 @@ _EVERY_S = 2.0
 
 
 class Progress:
-    """Counts what is done of a total, and says how fast and how long still."""
+    """Counts what is done of a total, and says how fast and how long still.
 
-    def __init__(self, what: str, total: int, unit: str) -> None:
+    Args:
+        what: the job's name.
+        total: items to do.
+        unit: of an item.
+        facts: that ``standing.json`` has besides.
+    """
+
+    def __init__(
+        self, what: str, total: int, unit: str, facts: Mapping[str, Any] | None = None
+    ) -> None:
         self.what, self.total, self.unit = what, total, unit
         self.done = 0
         self.started = self._said = time.monotonic()
         self._first: tuple[float, int] | None = None
+        self._standing = Standing(what, total, unit, facts)
+        self._standing.note(0, 0.0)
 
-    def advance(self, count: int, note: str = "") -> None:
-        """``count`` more are done; says so if it is time."""
+    def advance(self, count: int, note: str = "", facts: Mapping[str, Any] | None = None) -> None:
+        """``count`` more are done; says so if it is time, with a note, and keeps the facts."""
         self.done += count
         now = time.monotonic()
         if self._first is None:  # rates leave out the start-up
@@ -29,11 +43,13 @@ class Progress:
             self._said = now
             record("raynef_images_per_second", self.rate(), stage=self.what)
             logger.info("%s: %s%s", self.what, self._line(now), f"  {note}" if note else "")
+            self._standing.note(self.done, self.rate(), facts)
 
     def restart_at(self, done: int) -> None:
         """Count on from ``done``: the work resumed, or fell back to its last checkpoint."""
         self.done = done
         self._first = None
+        self._standing.note(done, 0.0)
 
     def rate(self) -> float:
         """Items a second since the first was done (start-up left out); 0 where unknown."""

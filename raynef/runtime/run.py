@@ -1,7 +1,8 @@
 """A run's folder: held by one process, bound to one recipe, with a record of what made it.
 
 RUN/run.json         kind (ours, or a baseline), recipe, versions, git commit, machine, command
-RUN/log.txt          what was said, with times
+RUN/log.txt          what was said, with times, and how it ended
+RUN/standing.json    where it stands, for raynef status
 RUN/store/           features, unless train.store names another place
 RUN/checkpoints/     the last two epochs, and the latest state between
 RUN/steps.jsonl      the terms of L at every step
@@ -14,7 +15,6 @@ import contextlib
 import functools
 import importlib.metadata
 import inspect
-import logging
 import os
 import platform
 import subprocess
@@ -30,6 +30,7 @@ from filelock import FileLock, Timeout
 from raynef.core.errors import UserError
 from raynef.core.files import read_json, write_json
 from raynef.core.recipe import Recipe, from_dict, to_dict
+from raynef.runtime.log import logged
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -137,18 +138,11 @@ def hold(
     except OSError as error:
         raise UserError(f"cannot write to {path}: {error.strerror or error}") from error
     try:
-        handler = _LogFile(run.path / "log.txt")
-    except OSError:
-        lock.release()
-        raise
-    logging.getLogger("raynef").addHandler(handler)
-    try:
         if recipe is not None:
             _require_same_recipe(run, recipe, kind)
-        yield run
+        with logged(run.path):
+            yield run
     finally:
-        logging.getLogger("raynef").removeHandler(handler)
-        handler.close()
         lock.release()
 
 
@@ -214,33 +208,6 @@ def holds(*names: str, made: Sequence[str] = ()) -> Callable[[Callable[P, T]], C
         return held
 
     return decorate
-
-
-class _LogFile(logging.FileHandler):
-    """A run's log; one that cannot be written, as on a full disk, is said once and given up."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path, encoding="utf-8", errors="backslashreplace")
-        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-        self._broken = False
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if not self._broken:
-            super().emit(record)
-
-    def handleError(self, record: logging.LogRecord) -> None:
-        error = sys.exc_info()[1]
-        if not isinstance(error, OSError):
-            super().handleError(record)
-            return
-        self._broken = True
-        logging.getLogger("raynef").warning(
-            "%s is written no more: %s", self.baseFilename, error.strerror or error
-        )
-
-    def close(self) -> None:
-        with contextlib.suppress(OSError):  # what was not written is tried again, in vain
-            super().close()
 
 
 def _is_ours(run: RunFolder) -> bool:

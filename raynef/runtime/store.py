@@ -32,12 +32,13 @@ from raynef.core.storage import file_sizes
 from raynef.features.extract import Features
 from raynef.features.weights import weights_identity
 from raynef.images.imageset import ImageSet
+from raynef.runtime.journal import JOURNAL, MANIFEST, read_journal
 from raynef.runtime.verify import Shard, digest_of, find_faults, forget, remember
 
 logger = logging.getLogger("raynef")
 
 _FORMAT = 1
-MANIFEST, _PROGRESS, _JOURNAL = "manifest.json", "progress.jsonl", "shards.jsonl"
+_LEFT = "shards.jsonl"  # the journal, once the store is finished
 _MADE_BY = "the same command (or raynef extract, for a store that runs share)"
 
 
@@ -119,7 +120,7 @@ class StoreProgress:
 
     def add(self, shard: Shard | None, skipped: dict[str, str]) -> None:
         """Note a finished shard (None where not one of its images could be read)."""
-        append_line(self.folder / _PROGRESS, _entry(shard, skipped))
+        append_line(self.folder / JOURNAL, _entry(shard, skipped))
         self._note(shard, skipped)
 
     def complete(self) -> None:
@@ -133,7 +134,7 @@ class StoreProgress:
                 "skipped": self.skipped,
             },
         )
-        os.replace(self.folder / _PROGRESS, self.folder / _JOURNAL)
+        os.replace(self.folder / JOURNAL, self.folder / _LEFT)
         remember(self.folder, shards)
 
     def _note(self, shard: Shard | None, skipped: dict[str, str]) -> None:
@@ -145,9 +146,9 @@ class StoreProgress:
         self.folder.mkdir(parents=True, exist_ok=True)
         for left in self.folder.glob(".*.tmp"):  # by a kill; whoever writes here holds the lock
             left.unlink(missing_ok=True)
-        journal = self.folder / _PROGRESS
-        if not journal.is_file() and (self.folder / _JOURNAL).is_file():
-            os.replace(self.folder / _JOURNAL, journal)
+        journal = self.folder / JOURNAL
+        if not journal.is_file() and (self.folder / _LEFT).is_file():
+            os.replace(self.folder / _LEFT, journal)
         found = _read_journal(journal)
         if found is None:
             write_text(journal, json.dumps({"key": self.key}) + "\n")
@@ -173,12 +174,7 @@ def _read_journal(
 
     A line that a kill or a full disk cut short does not count: its shard is made again.
     """
-    if not journal.is_file():
-        return None
-    lines: list[Any] = []
-    for line in journal.read_bytes().splitlines():
-        with contextlib.suppress(ValueError, RecursionError):
-            lines.append(json.loads(line))
+    lines = read_journal(journal)
     if not lines or not isinstance(lines[0], dict) or not isinstance(lines[0].get("key"), dict):
         return None
     entries = []
@@ -202,21 +198,21 @@ def reopen(folder: Path, key: dict[str, Any]) -> None:
     try:
         found = read_manifest(folder)
     except UserError as error:
-        left = folder / (_JOURNAL if (folder / _JOURNAL).is_file() else _PROGRESS)
+        left = folder / (_LEFT if (folder / _LEFT).is_file() else JOURNAL)
         journal = _read_journal(left)
         if journal is None:
             raise UserError(
-                f"{error}, and there is no {_JOURNAL} to make it from; delete {folder} "
+                f"{error}, and there is no {_LEFT} to make it from; delete {folder} "
                 "and run the same command again"
             ) from error
         require_same_key(folder, journal[0], key)
         logger.warning("%s; it is made again from %s", error, left.name)
-        os.replace(left, folder / _PROGRESS)
+        os.replace(left, folder / JOURNAL)
     else:
         require_same_key(folder, found.key, key)
         lines = [json.dumps({"key": found.key}), _entry(None, found.skipped)]
         lines += [_entry(shard, {}) for shard in found.shards]
-        write_text(folder / _PROGRESS, "\n".join(lines) + "\n")
+        write_text(folder / JOURNAL, "\n".join(lines) + "\n")
     manifest.unlink(missing_ok=True)
 
 

@@ -28,13 +28,13 @@ from ray.tune.integration.ray_train import TuneReportCallback
 from raynef.core.errors import BadImageError, NonFiniteLossError, UserError
 from raynef.core.files import read_json, without_infinity, write_json
 from raynef.core.methods import METRICS
+from raynef.core.objective import share_of_bound
 from raynef.core.recipe import Recipe, fingerprint, to_dict
 from raynef.core.sweep import TRAINED, Trial, score_key
 from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.images.datasets import open_split
 from raynef.runtime.counting import count
 from raynef.runtime.features import view_side
-from raynef.runtime.loop import share_of_bound
 from raynef.runtime.methods import make, score
 from raynef.runtime.results import class_names, name_and_score
 from raynef.runtime.run import RunFolder, git_commit

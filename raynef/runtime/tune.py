@@ -36,6 +36,7 @@ from raynef.images.datasets import open_split
 from raynef.runtime.board import Board
 from raynef.runtime.draws import Listed, Suggested, Trials, drawn_points, state_of
 from raynef.runtime.features import ensure_store, fitting_backbone
+from raynef.runtime.log import logged
 from raynef.runtime.run import environment
 from raynef.runtime.session import (
     TRAIN,
@@ -193,14 +194,10 @@ def _held(out: Path) -> Iterator[None]:
         raise UserError(f"another live sweep holds {out}; wait for it") from error
     except OSError as error:
         raise UserError(f"cannot write to {out}: {error.strerror or error}") from error
-    handler = logging.FileHandler(out / "log.txt", encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    logger.addHandler(handler)
     try:
-        yield
+        with logged(out):
+            yield
     finally:
-        logger.removeHandler(handler)
-        handler.close()
         lock.release()
 
 

@@ -25,6 +25,7 @@ from raynef.images.datasets import open_split
 from raynef.images.fitted import Frame
 from raynef.images.imageset import ImageSet
 from raynef.runtime.features import ensure_shards, fill_shards
+from raynef.runtime.log import logged
 from raynef.runtime.run import holds
 from raynef.runtime.session import (
     FEATURES,
@@ -33,6 +34,7 @@ from raynef.runtime.session import (
     in_this_process,
     ray_session,
 )
+from raynef.runtime.spectral import RECORD
 from raynef.runtime.spectral.features import WholeFeatures, ensure_features, image_units
 from raynef.runtime.spectral.solve import (
     EigenActor,
@@ -50,7 +52,6 @@ logger = logging.getLogger("raynef")
 
 _FORMAT = 1
 _RESIDUAL = 1e-4  # above it, an image's pairs have not converged
-RECORD = "spectral.json"
 
 
 @holds(made=("out",))
@@ -79,7 +80,7 @@ def eigen(
     stride = load_block_features(recipe.backbone, recipe.spectral).stride
     where = Path(features).absolute() if features else out / "features"
     claim(recipe, out, features=where, pairs=out / "eigen")
-    with ray_session(address):
+    with logged(out), ray_session(address):
         store = ensure_features(recipe, images, where, stride=stride)
         found = ensure_eigenpairs(recipe, images, store, out / "eigen")
     first = found.read(found.images()[0])

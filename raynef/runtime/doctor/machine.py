@@ -1,0 +1,174 @@
+"""The machine: cores, memory, disks, shared memory and open files."""
+
+import math
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from raynef.core.amounts import in_bytes
+from raynef.runtime.doctor import limits
+from raynef.runtime.doctor.finding import Finding
+
+_GB = 10**9
+_IDLE = 1 * _GB
+"""Memory without which nothing starts: an idle Ray has 0.5 to 0.7 GB, as measured."""
+_EASE = 4 * _GB
+"""Memory in which the sample trains, roughly: Ray 0.7 GB, and 1 GB each for the driver, the object
+store and a worker."""
+_DISK_LEAST, _DISK_EASE = 1 * _GB, 10 * _GB
+_DISK_FULL = 0.95
+"""Share of a disk from which on Ray writes nothing more to it (local_fs_capacity_threshold)."""
+_STORE_SHARE, _STORE_LEAST, _STORE_MOST = 0.3, 10 * _GB, 200 * _GB
+"""Ray's object store by default: this share of the memory available, and never more than the
+shared memory or 10 GB, whichever is larger, or than 200 GB (ray._private.utils)."""
+_FILES_LEAST, _FILES_RAISED = 4096, 65_536
+"""Open files below which Ray warns, and to which it raises the limit itself where it may."""
+_SOCKET = 103 if sys.platform == "darwin" else 107
+"""Bytes of the longest path of a socket."""
+_SOCKET_BELOW = len("/raynef-12345678/session_2026-01-01_00-00-00_000000_/sockets/plasma_store")
+
+
+def cores_finding() -> Finding:
+    """Cores of the machine, and how many of them this process may use."""
+    cores, allowed = os.cpu_count() or 1, limits.cores_allowed()
+    if allowed >= cores:
+        return Finding("cores", "ok", str(cores))
+    return Finding(
+        "cores",
+        "warn",
+        f"{cores}, of which this process may use {allowed}",
+        f"work is spread over {cores} cores and its threads will wait for one another: allow more "
+        "(docker run --cpus, --cpuset-cpus; Kubernetes: limits.cpu), or expect it to be slow",
+    )
+
+
+def memory_finding() -> Finding:
+    """Memory of the machine, what the container allows, and what is left."""
+    total, limit, free = limits.memory_total(), limits.memory_limit(), limits.memory_available()
+    if total is None or free is None:
+        return Finding("memory", "ok", "cannot be read on this system")
+    found = f"{in_bytes(total)}, {in_bytes(free)} available"
+    if limit is not None:
+        found += f"; the container may have {in_bytes(limit)}"
+    more = "end other programs" if limit is None else "raise the container's limit"
+    if free < _IDLE:
+        return Finding("memory", "fail", found, f"Ray alone takes 0.7 GB: {more}")
+    if free < _EASE:
+        return Finding(
+            "memory",
+            "warn",
+            found,
+            f"{in_bytes(_EASE)} are enough for the sample: {more}, or lower train.batch_size",
+        )
+    return Finding("memory", "ok", found)
+
+
+def temp_finding() -> Finding:
+    """The folder in which an embedded Ray keeps its sockets and logs, and to which it spills."""
+    folder = Path(tempfile.gettempdir())
+    longest = len(os.fsencode(folder)) + _SOCKET_BELOW + len(str(os.getpid()))
+    if longest > _SOCKET:
+        return Finding(
+            "Ray's folder",
+            "fail",
+            f"{folder} is too long a name: Ray's sockets there would have paths of {longest} "
+            f"bytes, and {_SOCKET} is the most",
+            "export TMPDIR=/tmp, or another short name",
+        )
+    return disk_finding(
+        "Ray's folder",
+        folder,
+        needs="Ray spills what its object store cannot hold",
+        elsewhere="export TMPDIR=DIR, on a larger disk",
+        must_write=True,
+    )
+
+
+def here_finding() -> Finding:
+    """The current folder, in which results land unless --out says otherwise."""
+    return disk_finding(
+        "this folder",
+        Path.cwd(),
+        needs="features take 0.5 MB an image and view (ViT-Ti, 320 pixels), or more",
+        elsewhere="give --out (and --train.store) on a larger disk",
+        must_write=False,
+    )
+
+
+def disk_finding(
+    name: str, folder: Path, *, needs: str, elsewhere: str, must_write: bool
+) -> Finding:
+    """Whether a folder can be written to, and the room on its disk."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(b"raynef")
+            probe.flush()
+    except OSError as error:
+        return Finding(
+            name,
+            "fail" if must_write else "warn",
+            f"{folder} cannot be written to: {error.strerror or error}",
+            elsewhere,
+        )
+    usage = shutil.disk_usage(folder)
+    full = 1 - usage.free / usage.total if usage.total else 1.0
+    found = f"{folder}: {in_bytes(usage.free)} free of {in_bytes(usage.total)}"
+    if usage.free < _DISK_LEAST:
+        return Finding(name, "fail", found, f"{needs}: free some room, or {elsewhere}")
+    if must_write and full > _DISK_FULL:
+        return Finding(
+            name,
+            "warn",
+            f"{found}, {100 * full:.0f} % full",
+            f"Ray writes to no disk that is more than 95 % full: free some room, or {elsewhere}",
+        )
+    if usage.free < _DISK_EASE:
+        return Finding(name, "warn", found, f"{needs}: free some room, or {elsewhere}")
+    return Finding(name, "ok", found)
+
+
+def shared_memory_finding(folder: Path = Path("/dev/shm")) -> Finding:
+    """Shared memory beside the object store that Ray would make."""
+    free = limits.memory_available()
+    if not folder.is_dir() or free is None:
+        return Finding("shared memory", "ok", "none here: Ray keeps its object store in a file")
+    room = shutil.disk_usage(folder).free
+    store = object_store(free, room)
+    if room >= store:
+        found = f"{in_bytes(room)} free for an object store of {in_bytes(store)}"
+        return Finding("shared memory", "ok", found)
+    gigabytes = math.ceil(1.1 * store / _GB)
+    return Finding(
+        "shared memory",
+        "warn",
+        f"{in_bytes(room)} free in {folder}, and Ray's object store takes {in_bytes(store)}: it "
+        "would lie on disk, and be slow",
+        f"docker run --shm-size={gigabytes}g (Kubernetes: an emptyDir of medium Memory at "
+        f"{folder}), or delete files in {folder}",
+    )
+
+
+def object_store(memory: int, shared: int) -> int:
+    """Bytes that Ray gives its object store by default, of the memory available and the shared."""
+    return int(min(_STORE_SHARE * memory, max(_STORE_LEAST, 0.95 * shared), _STORE_MOST))
+
+
+def open_files_finding() -> Finding:
+    """How many files and connections a process may have open, once Ray has raised the limit."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if resource.RLIM_INFINITY in (soft, hard):
+        most = _FILES_RAISED
+    else:
+        most = max(soft, min(hard, _FILES_RAISED))
+    if most >= _FILES_LEAST:
+        return Finding("open files", "ok", f"{most} allowed")
+    return Finding(
+        "open files",
+        "warn",
+        f"{most} allowed, and Ray wants {_FILES_LEAST} at least",
+        "ulimit -n 8192 (docker run --ulimit nofile=65536:65536)",
+    )

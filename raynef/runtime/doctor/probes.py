@@ -1,0 +1,139 @@
+"""Small trials of libraries, each in a process of its own: one that crashes or hangs harms none.
+
+``python -m raynef.runtime.doctor.probes NAME …`` prints one JSON line.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+
+_PATIENCE_S = 20  # of a collective
+_SIDE = 8
+
+
+def torch_devices() -> dict[str, Any]:
+    """The GPUs that torch sees, whether each computes, and what torch warns of where it sees none.
+
+    ``kernels`` has for each the error of a small product, or None.
+    """
+    import torch
+
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        available = torch.cuda.is_available()
+    devices, kernels = [], []
+    for index in range(torch.cuda.device_count() if available else 0):
+        found = torch.cuda.get_device_properties(index)
+        devices.append({"name": found.name, "memory": found.total_memory})
+        try:
+            ones = torch.ones(_SIDE, _SIDE, device=f"cuda:{index}")
+            kernels.append(None if float((ones @ ones).sum()) == _SIDE**3 else "a wrong product")
+        except RuntimeError as error:
+            kernels.append(str(error).strip().splitlines()[0])
+    return {
+        "built_for": torch.version.cuda,
+        "devices": devices,
+        "kernels": kernels,
+        "warnings": [" ".join(str(warning.message).split()) for warning in warned],
+    }
+
+
+def torchvision_operators() -> dict[str, Any]:
+    """Whether torchvision's compiled part fits this torch: of two equal boxes one is kept."""
+    import torch
+    from torchvision.ops import nms
+
+    boxes = torch.tensor([[0.0, 0.0, 2.0, 2.0]] * 2)
+    return {"kept": nms(boxes, torch.tensor([1.0, 0.5]), 0.5).tolist()}
+
+
+def faiss_search() -> dict[str, Any]:
+    """The nearest of a few points to each of themselves, and the GPUs that faiss sees."""
+    import faiss
+
+    points = np.eye(_SIDE, dtype=np.float32)
+    index = faiss.IndexFlatL2(_SIDE)
+    index.add(points)  # pyright: ignore[reportCallIssue]
+    _, nearest = index.search(points, 1)  # pyright: ignore[reportCallIssue]
+    return {
+        "nearest": nearest[:, 0].tolist(),
+        "options": faiss.get_compile_options().split(),
+        "gpus": int(faiss.get_num_gpus()) if hasattr(faiss, "StandardGpuResources") else None,
+    }
+
+
+def crf_inference() -> dict[str, Any]:
+    """A CRF that outvotes one pixel among others of its colour."""
+    from raynef.segment.crf import dense_crf
+
+    probabilities = np.full((2, _SIDE, _SIDE), [[[0.9]], [[0.1]]], dtype=np.float32)
+    probabilities[:, 4, 4] = [0.4, 0.6]
+    image = np.full((_SIDE, _SIDE, 3), 128, dtype=np.uint8)
+    labels = dense_crf(image, np.log(probabilities)).argmax(axis=0)
+    return {"labels": np.unique(labels).tolist()}
+
+
+def collective(backend: str, world: str) -> dict[str, Any]:
+    """A sum over some processes, by gloo or NCCL; on GPUs one process each."""
+
+    size = int(world)
+    with tempfile.TemporaryDirectory() as folder:
+        children = []
+        for rank in range(1, size):
+            child = os.fork()
+            if child == 0:
+                status = 1
+                with contextlib.suppress(Exception):  # the first process says what went wrong
+                    status = int(_sum(backend, rank, size, folder) != size * (size + 1) / 2)
+                os._exit(status)
+            children.append(child)
+        try:
+            total = _sum(backend, 0, size, folder)
+        except BaseException:
+            for child in children:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(child, signal.SIGKILL)
+            raise
+        codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    return {"sum": total, "processes": size, "codes": codes}
+
+
+def _sum(backend: str, rank: int, size: int, folder: str) -> float:
+    """The sum of 1 … size, to which this process brings rank + 1."""
+    import torch
+    from torch import distributed
+
+    distributed.init_process_group(
+        backend,
+        init_method=f"file://{folder}/meet",  # no port that could be taken
+        rank=rank,
+        world_size=size,
+        timeout=timedelta(seconds=_PATIENCE_S),
+    )
+    try:
+        value = torch.tensor([rank + 1.0], device=f"cuda:{rank}" if backend == "nccl" else "cpu")
+        distributed.all_reduce(value)
+        return float(value)
+    finally:
+        distributed.destroy_process_group()
+
+
+PROBES: dict[str, Callable[..., dict[str, Any]]] = {
+    "torch": torch_devices,
+    "torchvision": torchvision_operators,
+    "faiss": faiss_search,
+    "crf": crf_inference,
+    "collective": collective,
+}
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(PROBES[sys.argv[1]](*sys.argv[2:])) + "\n")

@@ -7,6 +7,7 @@ from typing import Annotated
 import tyro
 from tyro.conf import Positional, arg
 
+from raynef.cli.plan import Plan
 from raynef.cli.spectral import Spectral
 from raynef.core.recipe import Data, KMeans, Probe, Recipe
 from raynef.core.recipe import Evaluate as Protocol
@@ -277,6 +278,7 @@ Command = (
     | Annotated[Table, tyro.conf.subcommand("table")]
     | Annotated[DataTools, tyro.conf.subcommand("data")]
     | Annotated[Spectral, tyro.conf.subcommand("spectral")]
+    | Annotated[Plan, tyro.conf.subcommand("plan")]
     | Annotated[Report, tyro.conf.subcommand("report")]
     | Annotated[Distill, tyro.conf.subcommand("distill")]
 )

@@ -9,7 +9,14 @@ from typing import Any
 
 import torch
 
-from raynef.core.cost import Shapes, object_store_bytes, shapes_of, valid_share, worker_memory
+from raynef.core.cost import (
+    Shapes,
+    edges_per_row,
+    object_store_bytes,
+    shapes_of,
+    valid_share,
+    worker_memory,
+)
 from raynef.core.errors import UserError, require
 from raynef.core.pace import (
     GB,
@@ -33,6 +40,8 @@ from raynef.runtime import rates as here
 from raynef.runtime.features import fitting, images_per_shard, view_side
 
 logger = logging.getLogger("raynef")
+
+_MOST_EDGES = 2**31 - 1  # of a worker's share of κ; see raynef.core.kernel.csr
 
 
 def plan(
@@ -303,6 +312,13 @@ def _say_what_rates_assume(
         assumed.append("the store is read from memory that the system keeps, not from the disk")
     if "decode_images_per_second" not in known:
         assumed.append("a core reads a file in no time: decoding alone was measured")
+    if shapes.slice_patches * edges_per_row(shapes) > _MOST_EDGES:
+        logger.warning(
+            "plan: a worker would hold %.3g edges of the graph, more than the %.3g that 32-bit "
+            "indices count: this batch needs more workers",
+            shapes.slice_patches * edges_per_row(shapes),
+            _MOST_EDGES,
+        )
     assumed.append(f"Ray and its workers start in {START_SECONDS:.0f} s, once a command")
     assumed.append("workers that compute at the same time do not slow one another")
 

@@ -8,6 +8,7 @@ import tyro
 from tyro.conf import Positional, arg
 
 from raynef.cli.machine import Doctor, Status
+from raynef.cli.plan import Plan
 from raynef.cli.spectral import Spectral
 from raynef.cli.submit import Submit
 from raynef.core.recipe import Data, KMeans, Probe, Recipe
@@ -279,6 +280,7 @@ Command = (
     | Annotated[Table, tyro.conf.subcommand("table")]
     | Annotated[DataTools, tyro.conf.subcommand("data")]
     | Annotated[Spectral, tyro.conf.subcommand("spectral")]
+    | Annotated[Plan, tyro.conf.subcommand("plan")]
     | Annotated[Report, tyro.conf.subcommand("report")]
     | Annotated[Submit, tyro.conf.subcommand("submit")]
     | Annotated[Distill, tyro.conf.subcommand("distill")]

@@ -34,6 +34,7 @@ from raynef.cli.arguments import (
 )
 from raynef.cli.machine import Doctor, Status, run_machine
 from raynef.cli.paths import absolute_paths
+from raynef.cli.plan import Plan, run_plan
 from raynef.cli.spectral import Spectral, parse_spectral, run_spectral
 from raynef.cli.submit import Job, read_submit, run_submit
 from raynef.cli.tune import Sweep, read_sweep, run_sweep
@@ -102,7 +103,7 @@ def parse(argv: list[str]) -> Command | Sweep | Job:
     args = tyro.cli(Command, args=argv, prog="raynef")
     if isinstance(args, Baseline):
         return Baseline(_parse_baseline(args.method, argv[2:], f"raynef baseline {argv[1]}"))
-    if isinstance(args, Demo | Train | Extract):
+    if isinstance(args, Demo | Train | Extract | Plan):
         config = load_presets(args.presets)
         base = dataclasses.replace(args, config=config)
         args = tyro.cli(type(args), args=argv[1:], default=base, prog=f"raynef {argv[0]}")
@@ -173,6 +174,8 @@ def _dispatch(args: Command | Sweep) -> dict[str, Any]:
         from raynef.runtime.features import extract_store
 
         return extract_store(args.config, args.out, address=args.address)
+    if isinstance(args, Plan):
+        return run_plan(args)
     if isinstance(args, DataTools):
         if args.tool is None:
             raise UserError("raynef data: which tool? There is: check")

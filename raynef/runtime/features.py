@@ -259,7 +259,11 @@ def view_side(recipe: Recipe) -> int:
 
 def fitting_backbone(recipe: Recipe) -> Backbone:
     """The recipe's backbone. Raises UserError where its patches do not divide a view."""
-    backbone = load_backbone(recipe.backbone)
+    return fitting(load_backbone(recipe.backbone), recipe)
+
+
+def fitting(backbone: Backbone, recipe: Recipe) -> Backbone:
+    """The backbone. Raises UserError where its patches do not divide a view."""
     side, patch = view_side(recipe), backbone.patch_size
     below = side // patch * patch
     if side != below:
@@ -275,7 +279,7 @@ def fitting_backbone(recipe: Recipe) -> Backbone:
 
 def _units(recipe: Recipe, images: ImageSet, folder: Path) -> list[Unit]:
     """One unit for each shard, the same whenever the same recipe asks."""
-    per_shard = _images_per_shard(recipe)
+    per_shard = images_per_shard(recipe)
     units: list[Unit] = []
     for view in range(recipe.data.num_views):
         for start in range(0, len(images.files), per_shard):
@@ -303,7 +307,7 @@ def image_unit(recipe: Recipe, images: ImageSet, indices: list[int]) -> Unit:
     }
 
 
-def _images_per_shard(recipe: Recipe) -> int:
+def images_per_shard(recipe: Recipe) -> int:
     """Images that make a shard of about ``_SHARD_BYTES``, had the patch 16 pixels and D 384."""
     patches = (view_side(recipe) / 16) ** 2
     return int(max(4, min(64, _SHARD_BYTES // (patches * 384 * NUM_TAPS * 2))))

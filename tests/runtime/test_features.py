@@ -85,7 +85,7 @@ def test_a_store_holds_what_the_backbone_yields_and_is_used_again(recipe, tmp_pa
 def test_an_interrupted_extraction_resumes(recipe, tmp_path, monkeypatch):
     images = open_split(recipe.data, "train")
     folder = tmp_path / "store"
-    monkeypatch.setattr(features_module, "_images_per_shard", lambda recipe: 4)
+    monkeypatch.setattr(features_module, "images_per_shard", lambda recipe: 4)
     real, asked = features_module.stream, []
 
     def interrupted(units, **kwargs):

@@ -1,0 +1,284 @@
+"""What a recipe stores, moves and holds, in bytes: arithmetic, without running anything.
+
+Letters: M images, V views of each, B images in the global batch, w workers, b = ⌈B/w⌉ images of the
+largest slice, P patches of a view, v the share of them without padding, N = B·P·v rows of the
+graph, n = b·P·v of one worker, D features of a patch, T taps, K eigenfunctions, k neighbours.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from raynef.core.recipe import Recipe
+
+FLOAT, HALF, INDEX = 4, 2, 4  # bytes: float32, float16, and the 32-bit columns of κ
+ROW_OVERHEAD = 2_000
+"""Bytes of Parquet's pages and footer for an image: 1,700 and 3,300 were found for rows of 0.46 and
+2.1 MB."""
+_HEADS_DIM, _MLP_DIM = 18 * 64, 576  # of ψ's blocks; see raynef.eigen.psi
+_SIMILARITY_BYTES = 32 << 20  # the block of similarities that a search holds; see raynef.graph.knn
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """The sizes that every cost follows from.
+
+    Attributes:
+        num_images: M that train.
+        num_views: V in the store.
+        epochs: passes over the images.
+        batch_size: B, at most M.
+        num_workers: w.
+        side: of a view, in pixels.
+        patch_size: of the backbone, in pixels.
+        dim: D.
+        num_taps: T.
+        valid_share: v, see ``valid_share``.
+        num_eigenfunctions: K.
+        num_neighbors: k of the feature graph, before it is capped.
+        pixel_neighbors: Σk of the pixel graph.
+        num_blocks: of ψ.
+        images_per_shard: of the store, and of a unit of extraction.
+    """
+
+    num_images: int
+    num_views: int
+    epochs: int
+    batch_size: int
+    num_workers: int
+    side: int
+    patch_size: int
+    dim: int
+    num_taps: int
+    valid_share: float
+    num_eigenfunctions: int
+    num_neighbors: int
+    pixel_neighbors: int
+    num_blocks: int
+    images_per_shard: int
+
+    @property
+    def grid(self) -> int:
+        """Patches along a side of a view."""
+        return self.side // self.patch_size
+
+    @property
+    def patches_per_view(self) -> int:
+        """P, padding among them."""
+        return self.grid**2
+
+    @property
+    def slice_size(self) -> int:
+        """b, images of the largest slice of a global batch."""
+        return -(-self.batch_size // self.num_workers)
+
+    @property
+    def num_patches(self) -> int:
+        """N, rows of the graph of a global batch, on the average."""
+        return round(self.batch_size * self.patches_per_view * self.valid_share)
+
+    @property
+    def slice_patches(self) -> int:
+        """n, those of the largest slice."""
+        return round(self.slice_size * self.patches_per_view * self.valid_share)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """⌊M/B⌋: the incomplete last batch is dropped."""
+        return self.num_images // self.batch_size
+
+    @property
+    def steps(self) -> int:
+        """Of the whole training."""
+        return self.epochs * self.steps_per_epoch
+
+
+def shapes_of(
+    recipe: Recipe,
+    *,
+    num_images: int,
+    num_workers: int,
+    side: int,
+    patch_size: int,
+    dim: int,
+    num_taps: int,
+    valid: float,
+    images_per_shard: int,
+) -> Shapes:
+    """The sizes of a recipe on so many images; see ``Shapes``."""
+    return Shapes(
+        num_images=num_images,
+        num_views=recipe.data.num_views,
+        epochs=recipe.train.epochs,
+        batch_size=min(recipe.train.batch_size, num_images),
+        num_workers=num_workers,
+        side=side,
+        patch_size=patch_size,
+        dim=dim,
+        num_taps=num_taps,
+        valid_share=valid,
+        num_eigenfunctions=recipe.eigen.num_eigenfunctions,
+        num_neighbors=recipe.graph.num_neighbors,
+        pixel_neighbors=sum(k for k, _ in recipe.graph.pixel_neighbors),
+        num_blocks=recipe.eigen.num_blocks,
+        images_per_shard=images_per_shard,
+    )
+
+
+def valid_share(
+    *, short_side: int, crop: int, scale: tuple[float, float], aspect: float, grid: int
+) -> float:
+    """Mean share of a view's patches that hold no padding.
+
+    For a scale s, uniform over its range, the image is s·short_side and s·short_side·aspect pixels;
+    along each side ⌊grid·min(1, length/crop)⌋ patches are whole. The mean over s, in 1,000 steps.
+
+    Args:
+        short_side, crop: of the recipe's data, in pixels.
+        scale: its range.
+        aspect: long side over short side of the images.
+        grid: patches along a side of a view.
+    """
+    low, high = scale
+    steps = 1000
+    total = 0
+    for step in range(steps):
+        short = short_side * (low + (high - low) * (step + 0.5) / steps)
+        total += math.prod(
+            math.floor(grid * min(1.0, length / crop)) for length in (short, short * aspect)
+        )
+    return total / steps / grid**2
+
+
+def row_bytes(shapes: Shapes) -> int:
+    """One image in one view in the store: P·(2·T·D + 2·3 + 1) bytes, and its overhead.
+
+    Taps and thumbnail in half precision, a byte for whether the patch is valid.
+    """
+    values = HALF * shapes.num_taps * shapes.dim + HALF * 3 + 1
+    return shapes.patches_per_view * values + ROW_OVERHEAD
+
+
+def store_bytes(shapes: Shapes) -> int:
+    """The feature store: M·V rows."""
+    return shapes.num_images * shapes.num_views * row_bytes(shapes)
+
+
+def psi_parameters(shapes: Shapes) -> int:
+    """|ψ|, weights of ψ: d·(4·1152 + 2·576 + 6) + 576 a block, and d·(2 + K) + K, with d = T·D.
+
+    A block has 3·1152·d of q, k and v, 1152·d + d of the projection, 4·d of two norms, and
+    2·576·d + 576 + d of the MLP; a norm and the head follow.
+    """
+    d, num_out = shapes.num_taps * shapes.dim, shapes.num_eigenfunctions
+    block = 4 * _HEADS_DIM * d + 2 * _MLP_DIM * d + 6 * d + _MLP_DIM
+    return shapes.num_blocks * block + 2 * d + num_out * d + num_out
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One collective of a training step.
+
+    Attributes:
+        what: is exchanged.
+        kind: gather (everyone's rows), reduce (a sum, on everyone) or scatter (own rows of a sum).
+        payload: bytes of the whole: what a gather returns, what a sum is of.
+    """
+
+    what: str
+    kind: str
+    payload: int
+
+    def sent(self, num_workers: int) -> float:
+        """Bytes that one of w workers sends, and receives: by a ring X·(w-1)/w for a gather or a
+        scatter of X bytes, twice that for a reduce."""
+        rounds = 2 if self.kind == "reduce" else 1
+        return rounds * self.payload * (num_workers - 1) / num_workers
+
+    def hops(self, num_workers: int) -> int:
+        """Messages that follow one another, by a ring: w-1, twice for a reduce."""
+        return (2 if self.kind == "reduce" else 1) * (num_workers - 1)
+
+
+def exchanges(shapes: Shapes) -> list[Exchange]:
+    """The collectives of one training step, in order; none of them in the backward pass.
+
+    Counted as the docstrings of ``build_kernel``, ``eigenfunction_loss`` and ``Trainer.step`` have
+    them: 4·N·D of features, 4·N of degrees, 4·K of norms, 4·N·K of u and as much of κu, 4·K² of R,
+    4·|ψ| of the gradient, and 4·(K + 2) of statistics. A gather of rows is preceded by one of w
+    counts.
+    """
+    patches, num_out, workers = shapes.num_patches, shapes.num_eigenfunctions, shapes.num_workers
+    counts = 8 * workers
+    return [
+        Exchange("row counts", "gather", counts),
+        Exchange("features", "gather", FLOAT * patches * shapes.dim),
+        Exchange("degrees", "reduce", FLOAT * patches),
+        Exchange("norms", "reduce", FLOAT * num_out),
+        Exchange("u", "gather", FLOAT * patches * num_out),
+        Exchange("κu", "scatter", FLOAT * patches * num_out),
+        Exchange("R", "reduce", FLOAT * num_out**2),
+        Exchange("gradient", "reduce", FLOAT * psi_parameters(shapes)),
+        Exchange("statistics", "reduce", FLOAT * (num_out + 2)),
+    ]
+
+
+def edges_per_row(shapes: Shapes) -> int:
+    """Entries of a row of this worker's half of κ: k feature edges, and at most 2·Σk of pixels."""
+    k = min(shapes.num_neighbors, max(0, shapes.num_patches - 1))
+    return k + 2 * shapes.pixel_neighbors
+
+
+def worker_memory(shapes: Shapes) -> dict[str, int]:
+    """What a train worker holds at most in a step, in bytes, by name; a rough count.
+
+    Python, torch and Ray themselves (about 0.5 GB on a CPU, more with CUDA) come on top.
+
+    * features: two slices in half precision (one is read ahead) and the taps of one in float32;
+    * gathered features: own unit rows, and everyone's, 4·N·D, twice while they are put together;
+    * neighbours: a block of similarities, 32 MB or one row of N;
+    * kernel: half and its transpose, 16 bytes an edge; 28 more while it is made;
+    * u and κu: four matrices N×K (gathered, padded, the product, what is scattered);
+    * psi: activations that the backward pass needs, a patch about blocks·(6·T·D + 7·1152 + 3·576)
+      and 8·K numbers;
+    * weights: ψ, its gradient (also as one vector, and its sum), and two moments of Adam.
+    """
+    wide = shapes.num_taps * shapes.dim
+    own_rows = shapes.slice_size * shapes.patches_per_view
+    own, everyone = shapes.slice_patches, shapes.num_patches
+    alone = shapes.num_workers == 1
+    activations = shapes.num_blocks * (6 * wide + 7 * _HEADS_DIM + 3 * _MLP_DIM)
+    activations += 8 * shapes.num_eigenfunctions
+    return {
+        "features": 2 * shapes.slice_size * row_bytes(shapes) + FLOAT * own_rows * wide,
+        "gathered_features": FLOAT * shapes.dim * (own if alone else own + 2 * everyone),
+        "neighbours": max(_SIMILARITY_BYTES, FLOAT * everyone),
+        "kernel": own * edges_per_row(shapes) * (2 * (FLOAT + INDEX) + 28),
+        "u_and_κu": FLOAT * shapes.num_eigenfunctions * (2 * own if alone else 4 * everyone),
+        "psi": FLOAT * own_rows * activations,
+        "weights": 6 * FLOAT * psi_parameters(shapes),
+    }
+
+
+def object_store_bytes(shapes: Shapes, *, streamed: bool, cores: int, actors: int) -> int:
+    """Ray's object store while features are made: units on their way, at least.
+
+    A unit carries b·3·side² bytes of pixels to an actor and its rows from it, b images of a shard
+    (stored) or of a slice (streamed). Two tasks a core prepare, an actor has one unit in work and
+    one waiting, and as many leave it. Where preparing is faster than the backbone, Ray Data goes on
+    up to half of the object store before it waits.
+
+    Args:
+        shapes: of the recipe.
+        streamed: each worker has a pipeline of its own.
+        cores: that prepare, of all machines.
+        actors: with a backbone, of all machines.
+    """
+    images = shapes.slice_size if streamed else shapes.images_per_shard
+    pixels, rows = images * 3 * shapes.side**2, images * row_bytes(shapes)
+    return 2 * cores * pixels + 2 * actors * (pixels + rows)
+
+
+def total(values: Sequence[Exchange], num_workers: int) -> float:
+    """Bytes that one worker sends in all of some exchanges."""
+    return sum(value.sent(num_workers) for value in values)

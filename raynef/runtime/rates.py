@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -139,12 +140,13 @@ def score_rate(backbone: Backbone, recipe: Recipe, aspect: float) -> float:
     windows = whole_image(small.shape[:2])
     if config.protocol == "sliding":
         windows = sliding_windows(small.shape[:2], window=config.window, stride=config.stride)
-    size = photo.shape[:2] if config.protocol == "sliding" else small.shape[:2]
+    height, width = (photo if config.protocol == "sliding" else small).shape[:2]
 
     def one_image() -> int:
         parts = [segmenter.patch_logits(crop[None]) for crop in windows.cut(small)]
         logits = windows.join(torch.cat(parts))
-        rows, columns = windows.matrices(tuple(parts[0].shape[1:3]), size, cell=segmenter.cell)
+        grid = (parts[0].shape[1], parts[0].shape[2])
+        rows, columns = windows.matrices(grid, (height, width), cell=segmenter.cell)
         upsample_argmax(logits[None], rows, columns).cpu()
         return 1
 
@@ -257,7 +259,8 @@ def network_rates() -> tuple[float, float]:
     store = dist.HashStore()
 
     def rank(index: int) -> None:
-        group = dist.ProcessGroupGloo(store, index, 2, datetime.timedelta(seconds=30))
+        # Ranks that are threads need the group itself; its methods are not in torch's stubs.
+        group: Any = dist.ProcessGroupGloo(store, index, 2, datetime.timedelta(seconds=30))
         everyone, number = torch.empty(2 * rows.numel()), torch.ones(1)
 
         def gather() -> None:

@@ -204,7 +204,7 @@ def test_a_store_that_is_being_made(recipe, tmp_path, monkeypatch, every_step):
         return write(unit)
 
     monkeypatch.setattr(features, "finish_shard", finish)
-    monkeypatch.setattr(features, "_images_per_shard", lambda _recipe: 4)
+    monkeypatch.setattr(features, "images_per_shard", lambda _recipe: 4)
     with this_process(), pytest.raises(KeyboardInterrupt):
         extract_store(recipe, tmp_path / "store")
     assert seen[1]["state"] == "working"

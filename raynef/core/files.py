@@ -24,14 +24,14 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
         DiskFullError: there is no room for it, whichever library found that out.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with naming_a_full_disk(path):
-        try:
+    try:
+        with naming_a_full_disk(path):  # looks at the disk before the temporary file is removed
             path.parent.mkdir(parents=True, exist_ok=True)
             write(temporary)
             os.replace(temporary, path)
-        finally:
-            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-                temporary.unlink()
+    finally:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            temporary.unlink()
 
 
 @contextlib.contextmanager
@@ -66,7 +66,8 @@ def full_disk_reason(error: BaseException) -> str | None:
 def _full_disk(error: Exception, path: Path) -> str | None:
     found = full_disk_reason(error)
     # torch.save says "failed writing file", or that a position is unexpected, and no more.
-    if found is None and isinstance(error, RuntimeError) and "PytorchStreamWriter" in str(error):
+    of_torch = any(name in str(error) for name in ("PytorchStreamWriter", "inline_container"))
+    if found is None and isinstance(error, RuntimeError) and of_torch:
         with contextlib.suppress(OSError):
             if shutil.disk_usage(path.parent).free < 1 << 20:
                 return os.strerror(errno.ENOSPC)

@@ -21,8 +21,7 @@ from raynef.runtime.tokens import ensure_token, require_token
 logger = logging.getLogger("raynef")
 
 FEATURES, TRAIN = "raynef_features", "raynef_train"
-"""Roles of nodes: for feature actors, and for train workers."""
-_ROLE_SHARE = 0.001  # of a node's role: it says where, and does not count
+"""Roles of nodes, custom resources: how many feature actors, or train workers, each takes."""
 
 _THIS_PROCESS: ContextVar[bool] = ContextVar("this_process", default=False)
 
@@ -208,6 +207,12 @@ def feature_actors(*, workers: int = 0) -> FeatureActors:
         )
     if gpus:
         return FeatureActors(1, num_cpus=1, num_gpus=0.5, threads=1)
+    room = sum(node["Resources"].get(FEATURES, math.inf) for node in nodes_for(FEATURES))
+    if workers > room:
+        raise UserError(
+            f"{workers} train workers stream features, each with an actor of its own, but nodes "
+            f"for {FEATURES} take {room:g}; declare more, or lower train.num_workers"
+        )
     threads = max(1, int(min(_cpus_per_node(), os.cpu_count() or 1)) // max(1, workers))
     count = 1 if workers else len(nodes_for(FEATURES))
     return FeatureActors(count, num_cpus=1, num_gpus=0, threads=threads, resources=resources)
@@ -217,14 +222,15 @@ def resources_of(role: str) -> dict[str, float]:
     """What an actor or worker asks for, so that it lands on a node that is there for its role.
 
     Nodes declare a role as a custom resource, such as ``ray start --resources
-    '{"raynef_features": 1}'``. Where none does, any node will do.
+    '{"raynef_features": 8}'`` for at most eight feature actors. Where none does, any node will do.
     """
-    return {role: _ROLE_SHARE} if any(role in node["Resources"] for node in _cpu_nodes()) else {}
+    return {role: 1.0} if any(role in node["Resources"] for node in _cpu_nodes()) else {}
 
 
 def gpus_for(role: str) -> int:
-    """GPUs that Ray knows of, on the nodes for a role."""
-    return int(sum(node["Resources"].get("GPU", 0) for node in nodes_for(role)))
+    """GPUs that Ray knows of, on the nodes for a role, as far as the role may take them."""
+    resources = [node["Resources"] for node in nodes_for(role)]
+    return sum(int(min(r.get("GPU", 0), r.get(role, math.inf))) for r in resources)
 
 
 def nodes_for(role: str) -> list[dict]:

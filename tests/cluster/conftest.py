@@ -14,6 +14,7 @@ from tests.runtime import conftest as tiny
 sample, tiny_weights, recipe = tiny.sample, tiny.tiny_weights, tiny.recipe
 
 _ENV = {
+    "RAY_AUTH_MODE": "disabled",  # all of it is on this machine
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
     "RAY_worker_niceness": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -35,8 +36,12 @@ def start() -> Iterator[Start]:
             assert not ray.is_initialized(), "run these with -m cluster, apart from other tests"
             cluster = Cluster()
             stack.callback(cluster.shutdown)
+            # The head's dashboard: the State API, without which Train leaks placement groups.
+            board = {"include_dashboard": True, "dashboard_host": "127.0.0.1", "dashboard_port": 0}
             for node in nodes:
-                cluster.add_node(**{"num_cpus": 2, "object_store_memory": 200 << 20, **node})
+                usual = {"num_cpus": 2, "object_store_memory": 200 << 20}
+                cluster.add_node(**{**usual, **board, **node})
+                board = {}
             cluster.wait_for_nodes()
             stack.enter_context(ray_session(cluster.address))
             return cluster

@@ -20,7 +20,7 @@ from tests.runtime.conftest import change
 
 pytestmark = pytest.mark.cluster
 
-ONE = 0.001  # of a role: what one worker or actor asks for, so that a node holds no second
+ONE = 1  # of a role: the node takes one worker, and no second
 
 
 def losses(run):
@@ -131,7 +131,7 @@ def test_only_a_node_with_gpus_gets_work_for_one(start):
 
 
 def test_features_here_and_training_there(recipe, alone, start, tmp_path):
-    start({"resources": {FEATURES: 1}}, {"num_cpus": 3, "resources": {TRAIN: 1}})
+    start({"resources": {FEATURES: 1}}, {"num_cpus": 3, "resources": {TRAIN: 2}})
     by_role = {
         role: {node["NodeID"] for node in ray.nodes() if role in node["Resources"]}
         for role in (FEATURES, TRAIN)
@@ -191,7 +191,7 @@ def test_without_another_node_it_waits_and_says_for_what(recipe, start, tmp_path
             assert not ended, ended
             assert time.monotonic() < deadline, "nothing was said"
             time.sleep(1)
-        assert f"{TRAIN} 0.002 (there is 0.001)" in caplog.text
+        assert f"{TRAIN} 2 (there is 1)" in caplog.text
         cluster.add_node(
             num_cpus=2, object_store_memory=200 << 20, resources={TRAIN: ONE}
         )  # and then it goes on

@@ -41,6 +41,17 @@ from raynef.runtime.features import fitting, images_per_shard, view_side
 
 logger = logging.getLogger("raynef")
 
+_UNUSED: dict[str, float] = {
+    "score_images_per_second": math.inf,
+    "pairs_per_second": math.inf,
+    "step_images_per_second": math.inf,
+    "fixed_seconds": 0.0,
+    "store_gb_per_second": math.inf,
+    "write_gb_per_second": math.inf,
+    "network_gb_per_second": math.inf,
+    "message_seconds": 0.0,
+}
+"""Rates of what takes no time in a plan: it is not part of it, or within another rate."""
 _MOST_EDGES = 2**31 - 1  # of a worker's share of κ; see raynef.core.kernel.csr
 
 
@@ -116,14 +127,14 @@ def plan(
         recipe, shapes, backbone, device, encoded, aspect, known, on_gpus=gpus is not None,
         score=num_val is not None,
     )  # fmt: skip
-    rates = Rates(**{**measured, **known})
+    rates = Rates(**{**_UNUSED, **measured, **known})
     _say_what_rates_assume(rates, known, shapes, device, gpus, assumed)
     result = _estimate(recipe, shapes, rates, layout, num_val)
     result |= {
         "rates": {
             name: {"value": value, "from": "stated" if name in known else "measured"}
             for name, value in dataclasses.asdict(rates).items()
-            if value is not None and (name in known or name in measured) and math.isfinite(value)
+            if name in known or name in measured
         },
         "assumed": assumed,
         "seconds": round(time.monotonic() - started, 1),
@@ -217,10 +228,10 @@ def _measure(
     on_gpus: bool,
     score: bool,
 ) -> dict[str, float]:
-    """The rates that are not stated; infinite ones for what the plan does not need."""
+    """The rates that are needed and not stated."""
     cores = os.cpu_count() or 1
     worker_threads = cores if on_gpus else max(1, cores // shapes.num_workers)
-    found: dict[str, float] = {"score_images_per_second": math.inf}
+    found: dict[str, float] = {}
     backbone = backbone.to(device)
 
     def missing(*names: str) -> bool:
@@ -238,24 +249,18 @@ def _measure(
         if score and missing("score_images_per_second"):
             found["score_images_per_second"] = here.score_rate(backbone, recipe, aspect)
     with here.threads(worker_threads):
-        if "step_seconds" in known:
-            found |= {"pairs_per_second": math.inf, "step_images_per_second": math.inf}
-            found["fixed_seconds"] = 0.0
-        else:
-            found["pairs_per_second"] = known.get("pairs_per_second") or here.pair_rate(
-                shapes, device
-            )
-            if missing("step_images_per_second", "fixed_seconds"):
-                # Of a stated search nothing can be taken off that was measured here.
-                pairs = found["pairs_per_second"]
-                if "pairs_per_second" in known:
-                    pairs = here.pair_rate(shapes, device)
-                each, fixed = here.step_rates(recipe, shapes, device, pairs)
-                found |= {"step_images_per_second": each, "fixed_seconds": fixed}
-    if missing("store_gb_per_second", "write_gb_per_second"):
+        timed = "step_seconds" not in known
+        rest = timed and missing("step_images_per_second", "fixed_seconds")
+        if rest or (timed and missing("pairs_per_second")):
+            # Also for a stated search: what is taken off a step is what it takes here.
+            found["pairs_per_second"] = here.pair_rate(shapes, device)
+        if rest:
+            each, fixed = here.step_rates(recipe, shapes, device, found["pairs_per_second"])
+            found |= {"step_images_per_second": each, "fixed_seconds": fixed}
+    stored = recipe.train.features == "stored"
+    if stored and missing("store_gb_per_second", "write_gb_per_second"):
         written, read = here.store_rates(shapes, _folder_of_store(recipe))
         found |= {"write_gb_per_second": written, "store_gb_per_second": read}
-    found |= {"network_gb_per_second": math.inf, "message_seconds": 0.0}
     if shapes.num_workers > 1 and missing("network_gb_per_second", "message_seconds"):
         rate, message = here.network_rates()
         found |= {"network_gb_per_second": rate, "message_seconds": message}
@@ -308,7 +313,7 @@ def _say_what_rates_assume(
             "the network is as fast as the loopback of this machine: state "
             "--rates.network-gb-per-second and --rates.message-seconds"
         )
-    if "store_gb_per_second" not in known:
+    if "store_gb_per_second" not in known and math.isfinite(rates.store_gb_per_second):
         assumed.append("the store is read from memory that the system keeps, not from the disk")
     if "decode_images_per_second" not in known:
         assumed.append("a core reads a file in no time: decoding alone was measured")

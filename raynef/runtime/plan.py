@@ -41,6 +41,17 @@ from raynef.runtime.features import fitting, images_per_shard, view_side
 
 logger = logging.getLogger("raynef")
 
+_UNUSED: dict[str, float] = {
+    "score_images_per_second": math.inf,
+    "pairs_per_second": math.inf,
+    "step_images_per_second": math.inf,
+    "fixed_seconds": 0.0,
+    "store_gb_per_second": math.inf,
+    "write_gb_per_second": math.inf,
+    "network_gb_per_second": math.inf,
+    "message_seconds": 0.0,
+}
+"""Rates of what takes no time in a plan: it is not part of it, or within another rate."""
 _MOST_EDGES = 2**31 - 1  # of a worker's share of κ; see raynef.core.kernel.csr
 
 
@@ -116,14 +127,16 @@ def plan(
         recipe, shapes, backbone, device, encoded, aspect, known, on_gpus=gpus is not None,
         score=num_val is not None,
     )  # fmt: skip
-    rates = Rates(**{**measured, **known})
-    _say_what_rates_assume(rates, known, shapes, device, gpus, assumed)
+    rates = Rates(**{**_UNUSED, **measured, **known})
+    if measured:
+        _say_if_busy(assumed)
+    _say_what_rates_assume(rates, known, measured, shapes, device, gpus, assumed)
     result = _estimate(recipe, shapes, rates, layout, num_val)
     result |= {
         "rates": {
             name: {"value": value, "from": "stated" if name in known else "measured"}
             for name, value in dataclasses.asdict(rates).items()
-            if value is not None and (name in known or name in measured) and math.isfinite(value)
+            if name in known or name in measured
         },
         "assumed": assumed,
         "seconds": round(time.monotonic() - started, 1),
@@ -217,49 +230,54 @@ def _measure(
     on_gpus: bool,
     score: bool,
 ) -> dict[str, float]:
-    """The rates that are not stated; infinite ones for what the plan does not need."""
+    """The rates that are needed and not stated."""
+    wanted = _needed(recipe, shapes, known, score=score) - known.keys()
+    if not wanted:
+        return {}
+    logger.info("plan: measuring what was not stated on this machine, about a minute at most")
     cores = os.cpu_count() or 1
     worker_threads = cores if on_gpus else max(1, cores // shapes.num_workers)
-    found: dict[str, float] = {"score_images_per_second": math.inf}
+    found: dict[str, float] = {}
     backbone = backbone.to(device)
-
-    def missing(*names: str) -> bool:
-        return any(name not in known for name in names)
-
-    logger.info("plan: measuring what was not stated on this machine, about a minute at most")
-    if missing("decode_images_per_second"):
+    if "decode_images_per_second" in wanted:
         with here.threads(1):
             found["decode_images_per_second"] = here.decode_rate(recipe, encoded, shapes.side)
     with here.threads(cores):
-        if missing("extract_images_per_second"):
+        if "extract_images_per_second" in wanted:
             found["extract_images_per_second"] = here.extract_rate(
                 backbone, shapes.side, recipe.backbone.batch_size
             )
-        if score and missing("score_images_per_second"):
+        if "score_images_per_second" in wanted:
             found["score_images_per_second"] = here.score_rate(backbone, recipe, aspect)
     with here.threads(worker_threads):
-        if "step_seconds" in known:
-            found |= {"pairs_per_second": math.inf, "step_images_per_second": math.inf}
-            found["fixed_seconds"] = 0.0
-        else:
-            found["pairs_per_second"] = known.get("pairs_per_second") or here.pair_rate(
-                shapes, device
-            )
-            if missing("step_images_per_second", "fixed_seconds"):
-                # Of a stated search nothing can be taken off that was measured here.
-                pairs = found["pairs_per_second"]
-                if "pairs_per_second" in known:
-                    pairs = here.pair_rate(shapes, device)
-                each, fixed = here.step_rates(recipe, shapes, device, pairs)
-                found |= {"step_images_per_second": each, "fixed_seconds": fixed}
-    if missing("store_gb_per_second", "write_gb_per_second"):
+        rest = {"step_images_per_second", "fixed_seconds"} & wanted
+        if rest or "pairs_per_second" in wanted:
+            # Also for a stated search: what is taken off a step is what it takes here.
+            found["pairs_per_second"] = here.pair_rate(shapes, device)
+        if rest:
+            each, fixed = here.step_rates(recipe, shapes, device, found["pairs_per_second"])
+            found |= {"step_images_per_second": each, "fixed_seconds": fixed}
+    if {"store_gb_per_second", "write_gb_per_second"} & wanted:
         written, read = here.store_rates(shapes, _folder_of_store(recipe))
         found |= {"write_gb_per_second": written, "store_gb_per_second": read}
-    found |= {"network_gb_per_second": math.inf, "message_seconds": 0.0}
-    if shapes.num_workers > 1 and missing("network_gb_per_second", "message_seconds"):
+    if {"network_gb_per_second", "message_seconds"} & wanted:
         rate, message = here.network_rates()
         found |= {"network_gb_per_second": rate, "message_seconds": message}
     return found
+
+
+def _needed(recipe: Recipe, shapes: Shapes, known: dict[str, float], *, score: bool) -> set[str]:
+    """The rates that a plan rests on, by name."""
+    names = {"decode_images_per_second", "extract_images_per_second"}
+    if score:
+        names.add("score_images_per_second")
+    if "step_seconds" not in known:
+        names |= {"pairs_per_second", "step_images_per_second", "fixed_seconds"}
+    if recipe.train.features == "stored":
+        names |= {"store_gb_per_second", "write_gb_per_second"}
+    if shapes.num_workers > 1:
+        names |= {"network_gb_per_second", "message_seconds"}
+    return names
 
 
 def _folder_of_store(recipe: Recipe) -> str | None:
@@ -270,15 +288,8 @@ def _folder_of_store(recipe: Recipe) -> str | None:
     return folder or None
 
 
-def _say_what_rates_assume(
-    rates: Rates,
-    known: dict[str, float],
-    shapes: Shapes,
-    device: torch.device,
-    gpus: int | None,
-    assumed: list[str],
-) -> None:
-    """What is taken for granted about the rates; a warning where GPUs are planned without one."""
+def _say_if_busy(assumed: list[str]) -> None:
+    """Other work that has its share of the machine makes all rates too low."""
     load, cores = os.getloadavg()[0], os.cpu_count() or 1
     if load > cores + 1:  # one is this process
         logger.warning("plan: the machine is busy (load %.1f on %d cores)", load, cores)
@@ -286,6 +297,18 @@ def _say_what_rates_assume(
             f"other work had its share of this machine (load {load:.1f} on {cores} cores): what "
             "was measured is too slow for an idle one; measure again when it is"
         )
+
+
+def _say_what_rates_assume(
+    rates: Rates,
+    known: dict[str, float],
+    measured: dict[str, float],
+    shapes: Shapes,
+    device: torch.device,
+    gpus: int | None,
+    assumed: list[str],
+) -> None:
+    """What is taken for granted about the rates; a warning where GPUs are planned without one."""
     work = {"extract_images_per_second", "step_seconds", "pairs_per_second"}
     if gpus is not None and device.type != "cuda" and not work & known.keys():
         logger.warning(
@@ -294,12 +317,12 @@ def _say_what_rates_assume(
             "--rates.extract-images-per-second and --rates.step-seconds",
             gpus,
         )
-    if gpus is not None and device.type != "cuda":
+    if gpus is not None and device.type != "cuda" and measured:
         assumed.append(
             f"no GPU is here: what is not stated was measured on this processor, and {gpus} GPU(s) "
             f"are taken for {gpus} machines like this one"
         )
-    elif gpus is not None and gpus > 1:
+    elif gpus is not None and gpus > 1 and measured:
         assumed.append(f"{gpus} GPUs are {gpus} times the one that was measured")
     if rates.step_seconds is not None and shapes.num_workers > 1:
         assumed.append(f"all of --rates.step-seconds divides by {shapes.num_workers} workers")
@@ -308,7 +331,7 @@ def _say_what_rates_assume(
             "the network is as fast as the loopback of this machine: state "
             "--rates.network-gb-per-second and --rates.message-seconds"
         )
-    if "store_gb_per_second" not in known:
+    if "store_gb_per_second" not in known and math.isfinite(rates.store_gb_per_second):
         assumed.append("the store is read from memory that the system keeps, not from the disk")
     if "decode_images_per_second" not in known:
         assumed.append("a core reads a file in no time: decoding alone was measured")
@@ -320,7 +343,8 @@ def _say_what_rates_assume(
             _MOST_EDGES,
         )
     assumed.append(f"Ray and its workers start in {START_SECONDS:.0f} s, once a command")
-    assumed.append("workers that compute at the same time do not slow one another")
+    if shapes.num_workers > 1:
+        assumed.append("workers that compute at the same time do not slow one another")
 
 
 def _estimate(

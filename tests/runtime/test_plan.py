@@ -161,6 +161,11 @@ def test_stated_rates_are_not_measured_and_decide(monkeypatch):
         200 * (0.25 + found["step_seconds"]["communication"]) / 3600, rel=1e-3
     )
     assert {rate["from"] for rate in found["rates"].values()} == {"stated"}
+    assert not any(
+        word in line
+        for word in ("processor", "other work", "measured")
+        for line in found["assumed"]
+    )
     slower = dataclasses.replace(STATED, extract_images_per_second=20)
     slow = plan(SMALL, images=400, val_images=100, gpus=2, cores=4, stated=slower)
     assert slow["hours"]["features"] == pytest.approx(10 * found["hours"]["features"], rel=1e-3)
@@ -265,7 +270,7 @@ def test_a_mistake_exits_with_2(capsys):
 
 def test_backbone_of_another_width_has_another_row():
     """D and the patch come from the model itself."""
-    recipe = dataclasses.replace(SMALL, backbone=Backbone(name="vit_tiny_patch16_224"))
-    tiny = plan(recipe, images=100, stated=STATED)["bytes"]["row"]
+    recipe = dataclasses.replace(SMALL, backbone=Backbone(name="vit_small_patch16_224"))
+    small = plan(recipe, images=100, stated=STATED)["bytes"]["row"]
     own = plan(SMALL, images=100, stated=STATED)["bytes"]["row"]
-    assert tiny - own == 16 * 2 * 3 * (192 - 128)
+    assert small - own == 16 * 2 * 3 * (384 - 192)

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import platform
+from collections.abc import Mapping
 from typing import Any
 
 import ray
@@ -38,7 +39,7 @@ def cluster_findings(address: str) -> list[Finding]:
 
 
 def cluster_finding(
-    address: str, resources: dict[str, float], nodes: list[dict[str, Any]]
+    address: str, resources: Mapping[str, float], nodes: list[dict[str, Any]]
 ) -> Finding:
     """What the cluster has in all."""
     cpus, gpus = resources.get("CPU", 0), resources.get("GPU", 0)

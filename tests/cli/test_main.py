@@ -16,7 +16,18 @@ from raynef.core.errors import BadImageError, NonFiniteLossError, UserError
 from raynef.core.presets import load_preset
 from raynef.core.recipe import Data, Recipe, from_dict, to_dict
 
-COMMANDS = ["demo", "train", "evaluate", "predict", "extract", "data", "report", "distill"]
+COMMANDS = [
+    "demo",
+    "train",
+    "evaluate",
+    "predict",
+    "extract",
+    "data",
+    "report",
+    "distill",
+    "doctor",
+    "status",
+]
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess:
@@ -55,7 +66,13 @@ def test_help_is_quick():
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["train", "--help"], ["evaluate", "--help"], ["data", "check", "--help"]],
+    [
+        ["--help"],
+        ["train", "--help"],
+        ["evaluate", "--help"],
+        ["data", "check", "--help"],
+        ["doctor", "--help"],
+    ],
 )
 def test_help_imports_neither_torch_nor_ray(arguments):
     code = (

@@ -367,20 +367,17 @@ def test_devices(seen, nvidia, hidden, verdict, found, advice, monkeypatch, tmp_
 
 
 def test_a_probe_that_ends_badly(monkeypatch):
-    real = subprocess.run
+    real = subprocess.Popen
 
     def instead(code):
-        def run(_command, **options):
-            return real([sys.executable, "-c", code], **options)
-
-        return run
+        return lambda _command, **options: real([sys.executable, "-c", code], **options)
 
     for code, said in (
         ("import os; os.kill(os.getpid(), 11)", "ended by SIGSEGV"),
         ("raise ImportError('libgomp.so.1')", "ImportError: libgomp.so.1"),
         ("import time; time.sleep(60)", "no answer within 0 s"),
     ):
-        monkeypatch.setattr(subprocess, "run", instead(code))
+        monkeypatch.setattr(subprocess, "Popen", instead(code))
         with pytest.raises(libraries.ProbeError) as error:
             libraries.probe("faiss", timeout_s=0.2 if "sleep" in code else 60)
         assert str(error.value) == said

@@ -42,18 +42,25 @@ def probe(*arguments: str, timeout_s: float = _TIMEOUT_S) -> dict[str, Any]:
         ProbeError: it failed, crashed or took too long.
     """
     command = [sys.executable, "-m", "raynef.runtime.doctor.probes", *arguments]
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # so that what it forks ends with it
+    )
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=timeout_s, check=False
-        )
+        said, complaint = process.communicate(timeout=timeout_s)
     except subprocess.TimeoutExpired as error:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
         raise ProbeTimeout(f"no answer within {timeout_s:.0f} s") from error
-    if done.returncode < 0:
-        raise ProbeError(f"ended by {signal.Signals(-done.returncode).name}")
-    if done.returncode > 0:
-        lines = [line for line in done.stderr.splitlines() if line.strip()]
-        raise ProbeError(lines[-1].strip() if lines else f"exit status {done.returncode}")
-    return json.loads(done.stdout.splitlines()[-1])
+    if process.returncode < 0:
+        raise ProbeError(f"ended by {signal.Signals(-process.returncode).name}")
+    if process.returncode > 0:
+        lines = [line for line in complaint.splitlines() if line.strip()]
+        raise ProbeError(lines[-1].strip() if lines else f"exit status {process.returncode}")
+    return json.loads(said.splitlines()[-1])
 
 
 def library_findings() -> list[Finding]:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -144,7 +145,8 @@ def score_rate(backbone: Backbone, recipe: Recipe, aspect: float) -> float:
     def one_image() -> int:
         parts = [segmenter.patch_logits(crop[None]) for crop in windows.cut(small)]
         logits = windows.join(torch.cat(parts))
-        rows, columns = windows.matrices(tuple(parts[0].shape[1:3]), size, cell=segmenter.cell)
+        grid = (parts[0].shape[1], parts[0].shape[2])
+        rows, columns = windows.matrices(grid, size, cell=segmenter.cell)
         upsample_argmax(logits[None], rows, columns).cpu()
         return 1
 
@@ -257,7 +259,8 @@ def network_rates() -> tuple[float, float]:
     store = dist.HashStore()
 
     def rank(index: int) -> None:
-        group = dist.ProcessGroupGloo(store, index, 2, datetime.timedelta(seconds=30))
+        patience = datetime.timedelta(seconds=30)
+        group: Any = dist.ProcessGroupGloo(store, index, 2, patience)  # its methods have no stubs
         everyone, number = torch.empty(2 * rows.numel()), torch.ones(1)
 
         def gather() -> None:

@@ -140,13 +140,13 @@ def score_rate(backbone: Backbone, recipe: Recipe, aspect: float) -> float:
     windows = whole_image(small.shape[:2])
     if config.protocol == "sliding":
         windows = sliding_windows(small.shape[:2], window=config.window, stride=config.stride)
-    height, width = (photo if config.protocol == "sliding" else small).shape[:2]
+    size = photo.shape[:2] if config.protocol == "sliding" else small.shape[:2]
 
     def one_image() -> int:
         parts = [segmenter.patch_logits(crop[None]) for crop in windows.cut(small)]
         logits = windows.join(torch.cat(parts))
         grid = (parts[0].shape[1], parts[0].shape[2])
-        rows, columns = windows.matrices(grid, (height, width), cell=segmenter.cell)
+        rows, columns = windows.matrices(grid, size, cell=segmenter.cell)
         upsample_argmax(logits[None], rows, columns).cpu()
         return 1
 
@@ -259,8 +259,8 @@ def network_rates() -> tuple[float, float]:
     store = dist.HashStore()
 
     def rank(index: int) -> None:
-        # Ranks that are threads need the group itself; its methods are not in torch's stubs.
-        group: Any = dist.ProcessGroupGloo(store, index, 2, datetime.timedelta(seconds=30))
+        patience = datetime.timedelta(seconds=30)
+        group: Any = dist.ProcessGroupGloo(store, index, 2, patience)  # its methods have no stubs
         everyone, number = torch.empty(2 * rows.numel()), torch.ones(1)
 
         def gather() -> None:

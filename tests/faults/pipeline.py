@@ -7,7 +7,7 @@ from pathlib import Path
 
 from raynef.images.scenes import write_scenes
 
-SIDE = 128
+SIDE, BATCH = 128, 8
 ALPHAS = (0.1, 0.3, 0.5, 0.7)
 
 
@@ -17,29 +17,34 @@ class Job:
 
     Attributes:
         data: the sample.
+        num_train: its scenes to train on.
         epochs: of the training; trials of the sweep have two.
-        workers: of the training.
     """
 
     data: Path
-    epochs: int = 12
-    workers: int = 1
+    num_train: int = 160
+    epochs: int = 6
 
     @staticmethod
-    def on(folder: Path, *, num_train: int = 64, num_val: int = 16, **fields) -> "Job":
+    def on(folder: Path, *, num_train: int = 160, num_val: int = 16) -> "Job":
         """A job on a sample that is rendered where it is not there."""
         data = folder / "sample"
         if not data.is_dir():
             write_scenes(data, num_train=num_train, num_val=num_val)
-        return Job(data, **fields)
+        return Job(data, num_train=num_train)
+
+    @property
+    def num_steps(self) -> int:
+        """Of the training."""
+        return self.epochs * (self.num_train // BATCH)
 
     def flags(self) -> list[str]:
         return [
-            *("--data.root", str(self.data), "--data.num-views", "2"),
+            *("--data.root", str(self.data), "--data.num-views", "4"),
             *("--data.short-side", str(SIDE), "--data.crop", str(SIDE)),
             *("--graph.num-neighbors", "32", "--eigen.num-eigenfunctions", "24"),
             *("--evaluate.short-side", str(SIDE), "--evaluate.crop", str(SIDE)),
-            *("--train.batch-size", "8"),
+            *("--train.batch-size", str(BATCH)),
         ]
 
     def extract(self, out: Path) -> list[str]:
@@ -49,7 +54,6 @@ class Job:
         return [
             *("train", "--out", str(out / "run"), *self.flags()),
             *("--train.store", str(out / "store"), "--train.epochs", str(self.epochs)),
-            *("--train.num-workers", str(self.workers)),
         ]
 
     def evaluate(self, out: Path) -> list[str]:

@@ -93,7 +93,7 @@ def feature_actor(bench: Bench) -> Outcome:
     command.kill_one("feature actor")
     found = command.result()
     bench.same_store(out)
-    require(found["num_images"] == 64, "an image was lost or doubled")
+    require(found["num_images"] == bench.job.num_train, "an image was lost or doubled")
     took = time.monotonic() - command.started
     return Outcome(
         took, bench.seconds["extract"], "every shard as without; no image lost or doubled"
@@ -108,7 +108,9 @@ def train_worker(bench: Bench) -> Outcome:
     command.kill_one("train worker")
     command.result()
     bench.same_weights(out)
-    note = f"went on from step {resumed_at(command)} of 96; weights bit-identical"
+    note = (
+        f"went on from step {resumed_at(command)} of {bench.job.num_steps}; weights bit-identical"
+    )
     return Outcome(time.monotonic() - command.started, bench.seconds["train"], note)
 
 
@@ -145,7 +147,7 @@ def driver_of_train(bench: Bench) -> Outcome:
     out = bench.new("driver-train", stored=True)
     again, _, took = killed_and_again(bench.job.train(out), lambda: len(checkpoints(out)) >= 2)
     bench.same_weights(out)
-    note = f"went on from step {resumed_at(again)} of 96; weights bit-identical"
+    note = f"went on from step {resumed_at(again)} of {bench.job.num_steps}; weights bit-identical"
     return Outcome(took, bench.seconds["train"], note)
 
 
@@ -202,7 +204,7 @@ def sigterm(bench: Bench) -> Outcome:
     bench.same_weights(out)
     note = (
         f"checkpoint and end within {ended:.1f} s, exit 1; went on from step {resumed_at(again)} "
-        "of 96; weights bit-identical"
+        f"of {bench.job.num_steps}; weights bit-identical"
     )
     return Outcome(time.monotonic() - command.started, bench.seconds["train"], note)
 
@@ -277,7 +279,7 @@ def damaged_checkpoint(bench: Bench) -> Outcome:
     require(newest.parent.name in again.said, "the damaged one was not named")
     bench.same_weights(out)
     took = time.monotonic() - first.started
-    note = f"named; went on from step {resumed_at(again)} of 96; weights bit-identical"
+    note = f"named; went on from step {resumed_at(again)} of {bench.job.num_steps}; weights bit-identical"
     return Outcome(took, bench.seconds["train"], note)
 
 

@@ -279,7 +279,8 @@ def damaged_checkpoint(bench: Bench) -> Outcome:
     require(newest.parent.name in again.said, "the damaged one was not named")
     bench.same_weights(out)
     took = time.monotonic() - first.started
-    note = f"named; went on from step {resumed_at(again)} of {bench.job.num_steps}; weights bit-identical"
+    step = resumed_at(again)
+    note = f"named; went on from step {step} of {bench.job.num_steps}; weights bit-identical"
     return Outcome(took, bench.seconds["train"], note)
 
 
@@ -341,7 +342,8 @@ def fuzz(bench: Bench) -> Outcome:
         check=False,
     )
     require(done.returncode == 0, (done.stdout + done.stderr)[-1500:])
-    return Outcome(time.monotonic() - started, None, done.stdout.strip().splitlines()[-1])
+    told = [line for line in done.stdout.splitlines() if line.startswith(("crashed", "peak"))]
+    return Outcome(time.monotonic() - started, None, "; ".join(told))
 
 
 _TWO_NODES = "tests/cluster/test_two_nodes.py"

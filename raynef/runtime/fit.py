@@ -121,7 +121,7 @@ def _fit_on_ray(
             storage_path=str(folder.parent),
             failure_config=FailureConfig(max_failures=spread.max_failures),
             checkpoint_config=CheckpointConfig(num_to_keep=2),
-            callbacks=list(callbacks),
+            callbacks=[*callbacks, _Patience()],
         ),
     )
     logger.info("starting %d train worker(s)", spread.workers)
@@ -156,6 +156,22 @@ def _result(folder: Path) -> State:
     if state is None:
         raise RuntimeError("the training ended without a checkpoint; see the log of its workers")
     return state
+
+
+class _Patience(UserCallback):
+    """Waits before the workers are started again, longer each time.
+
+    Ray believes a dead node alive for some seconds (5 to 20), and would start them there again,
+    and again, until ``max_failures`` is used up.
+    """
+
+    def __init__(self) -> None:
+        self._failures = 0
+
+    def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
+        """Runs in Ray Train's controller, before it decides."""
+        self._failures += 1
+        time.sleep(min(30, 2 * 2**self._failures))
 
 
 class _Trainer(TorchTrainer):

@@ -7,6 +7,7 @@ did not come.
 """
 
 import argparse
+import os
 import sys
 import tempfile
 import time
@@ -18,7 +19,7 @@ from tests.faults.scenarios import SCENARIOS, Bench, Outcome
 HEAD = """# Faults, and what they cost
 
 Made by `python -m tests.faults --out docs/reliability.md` on {date}, at commit {commit},
-{machine}. A small job (160 rendered scenes at 128 pixels, four views, bundled backbone, 6 epochs of
+{machine} (load {load:.0f} when it began). A small job (160 rendered scenes at 128 pixels, four views, bundled backbone, 6 epochs of
 20 steps, a sweep of four trials) is done undisturbed, then each fault is injected into the same
 command. *Cost* is the time of all tries less that of the undisturbed command; a large part is the
 start of Ray and of torch, the same for any job.
@@ -33,7 +34,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--only", nargs="*", choices=list(SCENARIOS), default=list(SCENARIOS))
     options = parser.parse_args()
-    rows, unmet = [], 0
+    rows, unmet, load = [], 0, os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="raynef-faults-") as folder:
         bench = Bench.make(Path(folder))
         for fault in options.only:
@@ -51,6 +52,7 @@ def main() -> None:
         head = HEAD.format(
             date=time.strftime("%Y-%m-%d"),
             commit=(about["git_commit"] or "?")[:7],
+            load=load,
             machine=f"{about['machine']['cores']} cores of {about['machine']['processor']}",
         )
         options.out.write_text(head + "".join(rows))

@@ -123,7 +123,7 @@ def test_two_workers_have_the_gradient_of_one(store, small, batch_size):
         def tell(self, event):
             pass
 
-        def save(self, state, summary, trainer):
+        def save(self, state, summary, trainer, *, step):
             self.state, self.loss = state, summary["loss"]
 
     alone, kept = Keeps(Alone()), []

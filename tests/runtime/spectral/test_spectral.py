@@ -104,7 +104,7 @@ def test_the_backbone_runs_once_for_any_number_of_settings(store, whole, monkeyp
 
 
 def test_a_killed_run_goes_on(whole, monkeypatch, tmp_path):
-    from raynef.runtime.spectral import eigen as module
+    from raynef.runtime.spectral import solve as module
 
     last = open_split(whole.data, "train").files[-1].name
     read, real = [], module.fitted

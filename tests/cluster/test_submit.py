@@ -60,7 +60,8 @@ def head(tmp_path_factory) -> Iterator[Head]:
     token = secrets.token_hex(32)
     env = {name: v for name, v in os.environ.items() if not name.startswith(("RAY_", "PYTHONPATH"))}
     env |= {"HOME": str(home), "RAY_USAGE_STATS_ENABLED": "0"}
-    env["RAY_DASHBOARD_STARTUP_TIMEOUT_S"] = "300"  # of a busy machine
+    for patience in ("DASHBOARD_STARTUP_TIMEOUT_S", "raylet_start_wait_time_s"):
+        env[f"RAY_{patience}"] = "300"  # of a busy machine
     env["PATH"] = f"{Path(sys.executable).parent}:{env['PATH']}"
     running = subprocess.Popen(
         [sys.executable, "-c", HEAD, str(port), str(temp)],

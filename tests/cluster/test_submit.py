@@ -127,6 +127,11 @@ def test_a_training_with_a_recipe_of_ours(head, sample, tmp_path):
     assert "starting an embedded Ray" not in done.stderr
 
 
+def _heed_ctrl_c() -> None:
+    """What a shell starts in its background ignores it, and so would what that starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_leaves_a_job_that_can_be_stopped(head, sample, tmp_path):
     (tmp_path / "mine.yaml").write_text(RECIPE, encoding="utf-8")
     options = ["--recipe", "folder", "mine.yaml", "--data.root", str(sample)]
@@ -141,6 +146,7 @@ def test_ctrl_c_leaves_a_job_that_can_be_stopped(head, sample, tmp_path):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=_heed_ctrl_c,
     )
     assert running.stderr is not None
     for line in running.stderr:

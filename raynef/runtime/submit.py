@@ -7,6 +7,7 @@ import os
 import secrets
 import shlex
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from raynef.runtime.tokens import check_head
 logger = logging.getLogger("raynef")
 
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
+_NOT_YET = "No available agent"  # in Ray's answer, while a head starts
+_STARTING_S = 90.0
 _PATIENCE = 30  # times in a row that a log may break off without a new line
 _PAUSE_S = 2.0
 
@@ -104,13 +107,14 @@ def submit(
 
     Raises:
         UserError: no head there, or one that is not safe to talk to; see ``tokens.check_head``.
-        OSError: the head was lost while the job ran.
+        OSError: the head would not take the job, or was lost while it ran.
     """
     address = (address or _address_of_environment()).rstrip("/")
     client = _connect(connect, address)
     job_id = f"raynef-{secrets.token_hex(6)}"
     with tempfile.TemporaryDirectory(prefix="raynef-submit-") as folder:
-        client.submit_job(
+        _hand_in(
+            client,
             entrypoint=shlex.join(["python", "-m", "raynef", *parcel.command]),
             submission_id=job_id,
             runtime_env=runtime_env(parcel, ship, Path(folder)),
@@ -147,6 +151,19 @@ def _connect(connect: Callable[..., Any] | None, address: str) -> Any:
         return connect(address, headers=headers)
     except (ConnectionError, RuntimeError) as error:  # a wrong token is a RuntimeError, too
         raise UserError(f"the head at {address} does not take jobs: {error}") from error
+
+
+def _hand_in(client: Any, **job: Any) -> None:
+    """Submit; a head that has only just started is asked again for a while. Raises OSError."""
+    until = time.monotonic() + _STARTING_S
+    while True:
+        try:
+            client.submit_job(**job)
+            return
+        except RuntimeError as error:
+            if _NOT_YET not in str(error) or time.monotonic() > until:
+                raise OSError(f"the head does not take the job: {str(error).strip()}") from error
+        time.sleep(_PAUSE_S)
 
 
 async def _follow(client: Any, job_id: str, log: Log) -> Any:

@@ -36,12 +36,15 @@ class Client:
         self.submitted: dict = {}
         self.shipped: dict[str, str] = {}
         self.stopped = False
+        self.refusals: list[str] = []
 
     def __call__(self, address, *, headers):
         self.address, self.headers = address, headers
         return self
 
     def submit_job(self, **job):
+        if self.refusals:
+            raise RuntimeError(self.refusals.pop())
         self.submitted = job
         folder = job["runtime_env"].get("working_dir")
         for path in Path(folder).iterdir() if folder else ():
@@ -144,6 +147,24 @@ def test_a_head_that_is_lost_ends_it(head, capsys, monkeypatch):
     assert (status, out) == (1, "")
     assert "lost the head" in err
     assert "no route" in err
+
+
+def test_a_head_that_has_only_just_started_is_waited_for(head, capsys):
+    client = head(Client([RESULT]))
+    client.refusals = ["500: No available agent to submit job, please try again later."] * 3
+    assert run(capsys, "--", *TRAIN)[:2] == (0, RESULT + "\n")
+
+
+@pytest.mark.parametrize("reason", ["No available agent", "500: the disk is full"])
+def test_a_head_that_takes_no_job_is_one_line(head, capsys, reason, monkeypatch):
+    monkeypatch.setattr(module, "_STARTING_S", 0.0)
+    client = head(Client([RESULT]))
+    client.refusals = [reason] * 99
+    status, out, err = run(capsys, "--", *TRAIN)
+    assert (status, out) == (1, "")
+    assert f"the head does not take the job: {reason}" in err
+    assert "Traceback" not in err
+    assert client.submitted == {}
 
 
 # ----------------------------------------------------------------------------------- Ctrl-C

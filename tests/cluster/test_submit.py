@@ -60,7 +60,8 @@ def head(tmp_path_factory) -> Iterator[Head]:
     token = secrets.token_hex(32)
     env = {name: v for name, v in os.environ.items() if not name.startswith(("RAY_", "PYTHONPATH"))}
     env |= {"HOME": str(home), "RAY_USAGE_STATS_ENABLED": "0"}
-    env["RAY_DASHBOARD_STARTUP_TIMEOUT_S"] = "300"  # of a busy machine
+    for patience in ("DASHBOARD_STARTUP_TIMEOUT_S", "raylet_start_wait_time_s"):
+        env[f"RAY_{patience}"] = "300"  # of a busy machine
     env["PATH"] = f"{Path(sys.executable).parent}:{env['PATH']}"
     running = subprocess.Popen(
         [sys.executable, "-c", HEAD, str(port), str(temp)],
@@ -126,6 +127,11 @@ def test_a_training_with_a_recipe_of_ours(head, sample, tmp_path):
     assert "starting an embedded Ray" not in done.stderr
 
 
+def _heed_ctrl_c() -> None:
+    """What a shell starts in its background ignores it, and so would what that starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_leaves_a_job_that_can_be_stopped(head, sample, tmp_path):
     (tmp_path / "mine.yaml").write_text(RECIPE, encoding="utf-8")
     options = ["--recipe", "folder", "mine.yaml", "--data.root", str(sample)]
@@ -140,6 +146,7 @@ def test_ctrl_c_leaves_a_job_that_can_be_stopped(head, sample, tmp_path):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=_heed_ctrl_c,
     )
     assert running.stderr is not None
     for line in running.stderr:

@@ -13,7 +13,6 @@ import hashlib
 import io
 import json
 import logging
-import pickle
 import re
 from pathlib import Path
 from typing import Any
@@ -70,7 +69,7 @@ def read_checkpoint(path: Path) -> State:
         raise DamagedCheckpointError(f"{path} is truncated or changed: its checksum differs")
     try:
         return torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
+    except Exception as error:  # torch raises pickle's own, and others
         raise DamagedCheckpointError(f"{path} holds more than tensors and plain values") from error
 
 

@@ -21,8 +21,8 @@ HEAD = """# Faults, and what they cost
 Made by `python -m tests.faults --out docs/reliability.md` on {date}, at commit {commit},
 {machine} (load {load:.0f} when it began).
 
-A small job (160 rendered scenes at 128 pixels, four views, bundled backbone, 6 epochs of 20 steps,
-a sweep of four trials) is done undisturbed, then each fault is injected into the same command.
+A small job (120 rendered scenes at 128 pixels, four views, bundled backbone, 4 epochs of 15 steps,
+a sweep of three trials) is done undisturbed, then each fault is injected into the same command.
 *Cost* is the time of all tries less that of the undisturbed command; a large part is the start of
 Ray and of torch, the same for any job.
 

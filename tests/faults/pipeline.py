@@ -8,7 +8,7 @@ from pathlib import Path
 from raynef.images.scenes import write_scenes
 
 SIDE, BATCH = 128, 8
-ALPHAS = (0.1, 0.3, 0.5, 0.7)
+ALPHAS = (0.1, 0.3, 0.5)
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,11 @@ class Job:
     """
 
     data: Path
-    num_train: int = 160
-    epochs: int = 6
+    num_train: int = 120
+    epochs: int = 4
 
     @staticmethod
-    def on(folder: Path, *, num_train: int = 160, num_val: int = 16) -> "Job":
+    def on(folder: Path, *, num_train: int = 120, num_val: int = 16) -> "Job":
         """A job on a sample that is rendered where it is not there."""
         data = folder / "sample"
         if not data.is_dir():

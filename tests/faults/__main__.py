@@ -49,16 +49,20 @@ def main() -> None:
                 unmet += 1
             rows.append(row(fault, required, word, outcome))
             sys.stderr.write(rows[-1])
-    if options.out is not None:
-        about = environment()
-        head = HEAD.format(
-            date=time.strftime("%Y-%m-%d"),
-            commit=(about["git_commit"] or "?")[:7],
-            load=load,
-            machine=f"{about['machine']['cores']} cores of {about['machine']['processor']}",
-        )
-        options.out.write_text(head + "".join(rows))
+            if options.out is not None:  # after each, for it takes long
+                options.out.write_text(head(load) + "".join(rows))
     sys.exit(1 if unmet else 0)
+
+
+def head(load: float) -> str:
+    """What made the table."""
+    about = environment()
+    return HEAD.format(
+        date=time.strftime("%Y-%m-%d"),
+        commit=(about["git_commit"] or "?")[:7],
+        load=load,
+        machine=f"{about['machine']['cores']} cores of {about['machine']['processor']}",
+    )
 
 
 def row(fault: str, required: str, word: str, outcome: Outcome) -> str:

@@ -353,13 +353,6 @@ SCENARIOS: dict[str, tuple[str, Callable[[Bench], Outcome]]] = {
         "restart from the last checkpoint, final metrics as without",
         train_worker,
     ),
-    "node killed": (
-        "work moves, or waits and says for what",
-        by_pytest(
-            f"{_TWO_NODES}::test_a_node_is_killed_and_the_work_moves",
-            f"{_TWO_NODES}::test_without_another_node_it_waits_and_says_for_what",
-        ),
-    ),
     "driver of extract killed": ("no finished shard is made again", driver_of_extract),
     "driver of train killed": ("no finished epoch is done again", driver_of_train),
     "driver of tune killed": ("no finished trial is run again", driver_of_tune),
@@ -371,4 +364,11 @@ SCENARIOS: dict[str, tuple[str, Callable[[Bench], Outcome]]] = {
     "1,000 mutated files": ("handled, or skipped and named; memory bounded", fuzz),
     "two runs, one folder": ("the second refuses", one_folder),
     "object store smaller than the work": ("finishes, or says what to raise", small_object_store),
+    "node killed": (
+        "work moves, or waits and says for what",
+        by_pytest(
+            f"{_TWO_NODES}::test_a_node_is_killed_and_the_work_moves",
+            f"{_TWO_NODES}::test_without_another_node_it_waits_and_says_for_what",
+        ),
+    ),
 }

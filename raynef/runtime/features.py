@@ -234,7 +234,12 @@ def fill_shards(
     Raises:
         UserError: more files are bad than ``data.max_bad_fraction`` allows.
     """
-    todo = [unit for unit in units if unit["file"] not in journal.shards]
+    todo = [
+        unit
+        for unit in units
+        if unit["file"] not in journal.shards
+        and not journal.adopt(unit["file"], view=unit.get("view", 0), images=unit["images"])
+    ]
     done = len(units) - len(todo)
     if done:
         logger.info("%s: going on, %d of %d shards are there", what, done, len(units))

@@ -116,12 +116,33 @@ class StoreProgress:
         self.folder, self.key = folder, key
         self.shards: dict[str, Shard] = {}
         self.skipped: dict[str, str] = {}
+        self._went_on = False
+        self._damaged: set[str] = set()
         self._open()
 
     def add(self, shard: Shard | None, skipped: dict[str, str]) -> None:
         """Note a finished shard (None where not one of its images could be read)."""
         append_line(self.folder / JOURNAL, _entry(shard, skipped))
         self._note(shard, skipped)
+
+    def adopt(self, file: str, *, view: int, images: list[int]) -> bool:
+        """Note a shard that lies here unnoted: its driver was killed before it heard of it.
+
+        A shard takes its name when it is whole, and the journal says whose folder this is. One that
+        lacks an image is made again, for why it lacks it is not known.
+        """
+        path = self.folder / file
+        if not self._went_on or file in self._damaged or not path.is_file():
+            return False
+        try:
+            table = pq.ParquetFile(path, page_checksum_verification=True).read()
+            found = table["image"].to_pylist()
+        except (OSError, KeyError, ValueError, pa.ArrowException):
+            return False
+        if found != images:
+            return False
+        self.add(Shard(file, view, tuple(images), path.stat().st_size, digest_of(path)), {})
+        return True
 
     def complete(self) -> None:
         """Write the manifest: from now on the store is whole. The journal stays beside it."""
@@ -155,12 +176,14 @@ class StoreProgress:
             return
         key, entries = found
         require_same_key(self.folder, key, self.key)
+        self._went_on = True
         append_line(journal, "")  # so that a cut line does not swallow the next
         for shard, skipped in entries:
             self._note(shard, skipped)
         for file, fault in find_faults(self.folder, self.shards.values()).items():
             logger.warning("%s %s; it is made again", self.folder / file, fault)
             del self.shards[file]
+            self._damaged.add(file)
 
 
 def _entry(shard: Shard | None, skipped: dict[str, str]) -> str:

@@ -6,6 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from raynef.core.errors import UserError
@@ -192,6 +193,7 @@ def test_a_spoilt_line_of_the_journal_is_no_shard(line, store, made, remake):
     (store / "manifest.json").unlink()
     lines = (store / "shards.jsonl").read_text().splitlines()
     lines[2] = line  # the second shard's, which is then not known
+    (store / "shard-000001.parquet").unlink()  # else it would be found
     (store / "progress.jsonl").write_text("\n".join(lines))
     assert remake(store) == ["shard-000001.parquet"]
     assert content(store) == content(made)
@@ -224,3 +226,35 @@ def test_whole_features_are_made_again_too(recipe, tmp_path, monkeypatch):
         delete_first.unlink()
         ensure_features(recipe, images, tmp_path, stride=16)
     assert content(tmp_path) == before
+
+
+def unfinished(folder: Path, *, told: int) -> dict[str, int]:
+    """As a killed driver leaves a store: every shard is there, and some of them are noted."""
+    lines = (folder / "shards.jsonl").read_text().splitlines()
+    (folder / "progress.jsonl").write_text("\n".join(lines[: 1 + told]) + "\n")
+    for name in ("shards.jsonl", "manifest.json", "verified.json"):
+        (folder / name).unlink()
+    return {path.name: path.stat().st_mtime_ns for path in folder.glob("*.parquet")}
+
+
+def test_a_shard_that_the_driver_did_not_hear_of_is_kept(store, made, remake):
+    before = unfinished(store, told=2)
+    assert remake(store) == []
+    assert content(store) == content(made)
+    assert {path.name: path.stat().st_mtime_ns for path in store.glob("*.parquet")} == before
+
+
+def test_of_those_one_that_is_damaged_or_lacks_an_image_is_made_again(store, made, remake):
+    unfinished(store, told=1)
+    flip(store)
+    fewer, whole = store / "shard-000005.parquet", store / "shard-000004.parquet"
+    pq.write_table(pq.read_table(whole).slice(0, 1), fewer)
+    assert set(remake(store)) == {"shard-000002.parquet", fewer.name}
+    assert content(store) == content(made)
+
+
+def test_without_a_journal_no_shard_is_believed(store, made, remake):
+    unfinished(store, told=2)
+    (store / "progress.jsonl").unlink()
+    assert len(remake(store)) == 6
+    assert content(store) == content(made)

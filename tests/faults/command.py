@@ -101,11 +101,11 @@ class Command:
             time.sleep(0.02)
 
     def kill(self) -> None:
-        """SIGKILL for the driver; its Ray notices, and goes too."""
+        """SIGKILL for the driver; most of its Ray goes within seconds."""
         tree = list(descendants(self.pid))
         os.kill(self.pid, signal.SIGKILL)
         self._process.wait()
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 5
         while time.monotonic() < deadline and any(_alive(pid) for pid in tree):
             time.sleep(0.1)
 

@@ -64,3 +64,31 @@ def test_sigkill_and_the_same_command_end_with_the_same_weights(recipe, tmp_path
     assert weights[0].read_bytes() == weights[1].read_bytes()
     steps = [(run / "steps.jsonl").read_text() for run in (whole, killed)]
     assert steps[0] == steps[1]
+
+
+def test_sigterm_leaves_a_checkpoint_within_ten_seconds(recipe, tmp_path):
+    whole, ended = tmp_path / "whole", tmp_path / "ended"
+    finish(command(recipe, whole, "stored"))
+    process = subprocess.Popen(
+        command(recipe, ended, "stored"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while not list((ended / "checkpoints").glob("checkpoint_*/state.ckpt")):
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.02)
+    told = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "a checkpoint is safe" in said
+    assert "Traceback" not in said
+    assert time.monotonic() - told < 20  # Ray's own end takes most of it
+    done = subprocess.run(
+        command(recipe, ended, "stored"), capture_output=True, text=True, check=True
+    )
+    assert "going on from step" in done.stderr
+    weights = [run / "segmenter" / "model.safetensors" for run in (whole, ended)]
+    assert weights[0].read_bytes() == weights[1].read_bytes()

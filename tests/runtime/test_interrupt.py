@@ -21,8 +21,7 @@ def handlers():
 def test_sigterm_ends_a_command_as_ctrl_c_does():
     terminable()
     with pytest.raises(Terminated) as ended:
-        os.kill(os.getpid(), signal.SIGTERM)
-        signal.pause()
+        signal.raise_signal(signal.SIGTERM)
     assert isinstance(ended.value, KeyboardInterrupt)
 
 
@@ -30,8 +29,7 @@ def test_sigterm_ends_a_command_as_ctrl_c_does():
 def test_what_is_under_way_is_made_safe_first(number, handlers):
     done = []
     with pytest.raises(KeyboardInterrupt), on_interrupt(lambda: done.append("safe")):
-        os.kill(os.getpid(), number)
-        done.append("went on")
+        signal.raise_signal(number)
     assert done == ["safe"]
     assert {n: signal.getsignal(n) for n in handlers} == handlers
 

@@ -15,6 +15,7 @@ from ray.exceptions import RayError
 from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig, UserCallback
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.util.queue import Empty, Queue
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raynef.core.errors import NonFiniteLossError, UserError
 from raynef.runtime.checkpoints import State, forget_broken_record, newest_checkpoint
@@ -102,8 +103,10 @@ def _fit_on_ray(
         resources["GPU"] = spread.gpu_share
     folder = path.absolute() / "checkpoints"
     forget_broken_record(folder)
-    # The driver's, so that they are there as long as it is.
-    events, orders = (Queue(actor_options={"num_cpus": 0}) for _ in range(2))
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    # On the driver's node, so that they are there as long as it is.
+    kept = {"num_cpus": 0, "scheduling_strategy": here}
+    events, orders = (Queue(actor_options=kept) for _ in range(2))
     trainer = _Trainer(
         ray_worker(loop),
         train_loop_config={

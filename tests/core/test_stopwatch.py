@@ -1,53 +1,68 @@
-"""Each second counts for one part."""
+"""Each second counts for one part. The clock of these tests goes on when it is told to."""
 
-import time
-
+import pytest
 import torch
 
 from raynef.core.collectives import Alone
 from raynef.core.stopwatch import PARTS, Stopwatch, Timed
 
 
-def test_the_inner_part_counts_where_one_interrupts_another():
+@pytest.fixture
+def passes(monkeypatch):
+    """passes(seconds): so many have passed."""
+    now = 100.0
+
+    def passed(seconds):
+        nonlocal now
+        now += seconds
+
+    monkeypatch.setattr("raynef.core.stopwatch.time.perf_counter", lambda: now)
+    return passed
+
+
+def test_the_inner_part_counts_where_one_interrupts_another(passes):
     watch = Stopwatch()
+    passes(1.0)  # before anything: counts for nothing
     with watch.running("psi"):
-        time.sleep(0.02)
+        passes(2.0)
         with watch.running("graph"):
-            time.sleep(0.05)
-        time.sleep(0.02)
+            passes(5.0)
+        passes(2.5)
+    passes(1.0)
     spent = watch.lap()
     assert set(spent) == set(PARTS)
-    assert 0.05 <= spent["graph"] < 0.2
-    assert 0.04 <= spent["psi"] < 0.2
-    assert spent["features"] == spent["communication"] == 0
+    assert spent == {"features": 0, "graph": 5.0, "communication": 0, "psi": 4.5}
     assert not any(watch.lap().values())
 
 
-def test_a_part_ends_with_an_error_too():
+def test_a_part_ends_with_an_error_too(passes):
     watch = Stopwatch()
-    try:
+
+    def fails():
         with watch.running("graph"):
-            raise ValueError
-    except ValueError:
-        time.sleep(0.05)
-    assert watch.lap()["graph"] < 0.04
+            passes(3.0)
+            raise ValueError("in the graph")
+
+    with pytest.raises(ValueError, match="in the graph"):
+        fails()
+    passes(5.0)
+    assert watch.lap()["graph"] == 3.0
 
 
-class Slow(Alone):
-    def all_reduce_sum(self, value):
-        time.sleep(0.03)
-        return value
+def test_collectives_count_as_communication_and_stay_what_they_are(passes):
+    class Slow(Alone):
+        def all_reduce_sum(self, value):
+            passes(3.0)
+            return value
 
-
-def test_collectives_count_as_communication_and_stay_what_they_are():
     watch = Stopwatch()
     timed = Timed(Slow(), watch)
     with watch.running("graph"):
+        passes(1.0)
         assert timed.all_reduce_sum(torch.ones(1)).item() == 1
     assert (timed.rank, timed.world_size) == (0, 1)
     rows = torch.ones(2, 3)
     assert timed.all_gather_rows(rows) is rows
     assert timed.reduce_scatter_rows(rows, [2]) is rows
     spent = watch.lap()
-    assert spent["communication"] >= 0.03
-    assert spent["graph"] < 0.03
+    assert (spent["graph"], spent["communication"]) == (1.0, 3.0)

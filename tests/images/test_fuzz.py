@@ -62,17 +62,17 @@ def test_the_same_seed_makes_the_same_files():
 
 
 _SPARSE = """
-import json, resource, sys
+import json, sys
+from tests.fuzz import peak_megabytes
 from raynef.images.decode import read_image, read_label, read_mask
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak_megabytes()
 said = []
 for read in (read_image, read_label, read_mask):
     try:
         read(sys.argv[1])
     except ValueError as error:
         said.append([type(error).__name__, str(error)])
-grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-print(json.dumps([said, grown / 1024]))
+print(json.dumps([said, peak_megabytes() - before]))
 """
 
 

@@ -57,7 +57,7 @@ class Soak:
 
     def _strike(self, step: str, command: Command, usual: float) -> None:
         victim = self._random.choice(VICTIMS_OF[step])
-        when = time.monotonic() + self._random.uniform(0.2, 1.0) * usual
+        when = time.monotonic() + self._random.uniform(0.1, 0.7) * usual
         while command.running() and time.monotonic() < when:
             time.sleep(0.05)
         if victim == "driver" and command.running():

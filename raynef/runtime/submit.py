@@ -149,7 +149,7 @@ def _connect(connect: Callable[..., Any] | None, address: str) -> Any:
         from ray.job_submission import JobSubmissionClient as connect
     try:
         return connect(address, headers=headers)
-    except (ConnectionError, RuntimeError) as error:  # a wrong token is a RuntimeError, too
+    except (ConnectionError, RuntimeError) as error:  # such as a Ray of another age
         raise UserError(f"the head at {address} does not take jobs: {error}") from error
 
 

@@ -106,7 +106,8 @@ def check_head(address: str) -> dict[str, str]:
         address: of the dashboard, ``http://HOST:8265`` or ``https://…``.
 
     Raises:
-        UserError: no http address, no head there, an open head on another machine, or no token.
+        UserError: no http address, no head there, an open head on another machine, or no token
+            that it accepts.
     """
     if urlsplit(address).scheme not in ("http", "https"):
         raise UserError(
@@ -116,7 +117,7 @@ def check_head(address: str) -> dict[str, str]:
     token, local = find_token(), is_loopback(address)
     if token is None and not local:
         raise UserError(f"{address} is another machine, and there is no token for it: {_GET_ONE}")
-    if not _asks_for_token(address):
+    if _status(address) == 200:
         if not local:
             raise UserError(
                 f"the head at {address} takes jobs from anyone: whoever reaches it can run code on "
@@ -126,9 +127,12 @@ def check_head(address: str) -> dict[str, str]:
         return {}
     if token is None:
         raise UserError(f"the head at {address} asks for a token, and there is none: {_GET_ONE}")
+    headers = {"Authorization": f"Bearer {token}"}
     if not local and address.startswith("http:"):
         logger.warning("the token travels to %s unencrypted; prefer a tunnel or https", address)
-    return {"Authorization": f"Bearer {token}"}
+    if _status(address, headers) != 200:
+        raise UserError(f"the head at {address} does not accept the token at hand: {_GET_ONE}")
+    return headers
 
 
 _GET_ONE = (
@@ -141,22 +145,21 @@ def _opted_out() -> bool:
     return os.environ.get("RAY_AUTH_MODE", "").lower() == _OPTED_OUT
 
 
-def _asks_for_token(address: str) -> bool:
-    """Whether the Jobs API turns away who comes without a token."""
+def _status(address: str, headers: dict[str, str] | None = None) -> int:
+    """What the Jobs API answers: 200, or 401 or 403 where it asks for another token or for one."""
     import requests  # Ray's own client speaks through it: the same proxies and certificates
 
+    url = f"{address.rstrip('/')}/api/jobs/"
     try:
-        answer = requests.get(f"{address.rstrip('/')}/api/jobs/", timeout=10, allow_redirects=False)
+        status = requests.get(url, headers=headers, timeout=30, allow_redirects=False).status_code
     except requests.RequestException as error:
         raise UserError(f"no Ray head answers at {address}: {type(error).__name__}") from error
-    if answer.status_code in (401, 403):
-        return True
-    if answer.status_code == 200:
-        return False
-    raise UserError(
-        f"what answers at {address} is no Jobs API of Ray (status {answer.status_code}); is it the "
-        "dashboard's address?"
-    )
+    if status not in (200, 401, 403):
+        raise UserError(
+            f"what answers at {address} is no Jobs API of Ray (status {status}); is it the "
+            "dashboard's address?"
+        )
+    return status
 
 
 def _text(path: Path) -> str:

@@ -204,14 +204,15 @@ def test_an_embedded_ray_has_its_token_first_and_listens_on_loopback(
 
 @pytest.fixture
 def serve():
-    """A server on loopback that answers each request with one status, and keeps their headers."""
+    """A server on loopback that answers with a status, or 200 to the token; it keeps headers."""
     servers = []
 
-    def start(status: int):
+    def start(status: int, token: str = "t"):
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self):
                 seen.append(dict(self.headers))
-                self.send_response(status)
+                knows = self.headers.get("Authorization") == f"Bearer {token}"
+                self.send_response(200 if knows else status)
                 self.end_headers()
 
             def log_message(self, *_):
@@ -235,13 +236,21 @@ def test_a_head_that_asks_is_given_the_token(serve, monkeypatch):
         tokens.check_head(address)
     monkeypatch.setenv("RAY_AUTH_TOKEN", "t")
     assert tokens.check_head(address) == {"Authorization": "Bearer t"}
-    assert not any("Authorization" in headers for headers in seen)
+    assert [headers.get("Authorization") for headers in seen] == [None, None, "Bearer t"]
+
+
+def test_a_token_of_another_head_is_named(serve, monkeypatch):
+    address, _ = serve(403)
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "of another")
+    with pytest.raises(UserError, match="does not accept the token"):
+        tokens.check_head(address)
 
 
 def test_an_open_head_is_refused_unless_it_is_here(serve, monkeypatch, caplog):
-    address, _ = serve(200)
+    address, seen = serve(200)
     monkeypatch.setenv("RAY_AUTH_TOKEN", "t")
     assert tokens.check_head(address) == {}
+    assert not any("Authorization" in headers for headers in seen)
     assert "takes jobs from anyone" in caplog.text
     monkeypatch.setattr(tokens, "is_loopback", lambda address: False)
     with pytest.raises(UserError, match="CVE-2023-48022"):

@@ -22,9 +22,10 @@ from raynef.core.recipe import Recipe, fingerprint, to_dict
 from raynef.core.storage import name_of
 from raynef.images.datasets import open_split
 from raynef.report.table import Cell, TableRow, markdown
+from raynef.runtime.holds import holds
 from raynef.runtime.log import logged
 from raynef.runtime.methods import make, run_of, score, score_file
-from raynef.runtime.run import environment, holds
+from raynef.runtime.run import environment
 from raynef.runtime.session import ray_session
 from raynef.runtime.store import store_key
 from raynef.runtime.train import cpus_needed

@@ -8,9 +8,9 @@ from typing import Any
 from raynef.core.recipe import Recipe
 from raynef.images.scenes import write_scenes
 from raynef.runtime.evaluate import evaluate
+from raynef.runtime.holds import holds
 from raynef.runtime.predict import predict
 from raynef.runtime.report import write_report
-from raynef.runtime.run import holds
 from raynef.runtime.session import ray_session
 from raynef.runtime.train import train
 

@@ -16,8 +16,8 @@ from raynef.images.decode import read_image
 from raynef.images.folder import open_folder
 from raynef.images.imageset import ImageFile
 from raynef.runtime.features import describe_skipped
+from raynef.runtime.holds import holds
 from raynef.runtime.progress import Progress
-from raynef.runtime.run import holds
 from raynef.runtime.session import feature_actors, ray_session
 from raynef.runtime.stream import Unit, stream
 from raynef.segmenter import Segmenter, segmenter_folder

@@ -11,6 +11,8 @@ from raynef.runtime.standing import Standing
 logger = logging.getLogger("raynef")
 
 _EVERY_S = 2.0
+_IMAGES = {"images", "views"}
+"""Units whose rate is one of images; a view is an image as it enters the network."""
 
 
 class Progress:
@@ -41,7 +43,8 @@ class Progress:
             self._first = (now, self.done)
         if now - self._said >= _EVERY_S or self.done >= self.total:
             self._said = now
-            record("raynef_images_per_second", self.rate(), stage=self.what)
+            if self.unit in _IMAGES:
+                record("raynef_images_per_second", self.rate(), stage=self.what)
             logger.info("%s: %s%s", self.what, self._line(now), f"  {note}" if note else "")
             self._standing.note(self.done, self.rate(), facts)
 

@@ -18,7 +18,8 @@ from raynef.images.geometry import centre_crop, resize, resize_label, short_side
 from raynef.images.imageset import ImageFile, LabelCodes
 from raynef.report.page import render
 from raynef.report.records import ClusterCard, GalleryItem, Report
-from raynef.runtime.run import RunFolder, holds
+from raynef.runtime.holds import holds
+from raynef.runtime.run import RunFolder
 from raynef.segmenter import Segmenter
 
 logger = logging.getLogger("raynef")

@@ -12,28 +12,23 @@ RUN/evaluate.json, RUN/report.html
 """
 
 import contextlib
-import functools
 import importlib.metadata
-import inspect
 import os
 import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
-
-from filelock import FileLock, Timeout
+from typing import Any
 
 from raynef.core.errors import UserError
 from raynef.core.files import read_json, write_json
 from raynef.core.recipe import Recipe, from_dict, to_dict
+from raynef.runtime.holds import locked
 from raynef.runtime.log import logged
 
-P = ParamSpec("P")
-T = TypeVar("T")
 SEEDS = "seeds.json"
 """In a folder of several runs that differ in their seed alone: which seeds there are."""
 COMMIT_OF_SENDER = "RAYNEF_GIT_COMMIT"
@@ -127,87 +122,11 @@ def hold(
         raise UserError(f"--out {path} is a file, not a folder")
     elif run.path.is_dir() and any(run.path.iterdir()) and not _is_ours(run):
         raise UserError(f"--out {path} is not empty and no run of raynef; give another folder")
-    try:
-        run.path.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(run.path / ".lock")
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise UserError(
-            f"another live run holds {path}; wait for it, or give another --out"
-        ) from error
-    except OSError as error:
-        raise UserError(f"cannot write to {path}: {error.strerror or error}") from error
-    try:
+    with locked(run.path, f"another live run holds {path}; wait for it, or give another --out"):
         if recipe is not None:
             _require_same_recipe(run, recipe, kind)
         with logged(run.path):
             yield run
-    finally:
-        lock.release()
-
-
-@contextlib.contextmanager
-def hold_folder(path: str | Path, *, make: bool = True) -> Iterator[None]:
-    """Hold a folder that a command writes to, so that no other process may write there.
-
-    Args:
-        path: the folder.
-        make: it; else one that is not there is left to the command, which says so.
-
-    Raises:
-        UserError: another live process holds it, or it is no folder that can be written to.
-    """
-    path = Path(path).absolute()
-    if not make and not path.is_dir():
-        yield
-        return
-    if path.exists() and not path.is_dir():
-        raise UserError(f"{path} is a file, not a folder")
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path / ".lock")
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise UserError(
-            f"another live command writes to {path}; wait for it, or give another folder"
-        ) from error
-    except OSError as error:
-        raise UserError(f"cannot write to {path}: {error.strerror or error}") from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def holds(*names: str, made: Sequence[str] = ()) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """Have a function hold the folders that are given as some of its parameters, if they are.
-
-    See ``hold_folder``. What the function calls must hold other folders.
-
-    Args:
-        names: parameters whose folders must be there; the function says where one is not.
-        made: parameters whose folders are made.
-    """
-
-    def decorate(function: Callable[P, T]) -> Callable[P, T]:
-        signature = inspect.signature(function)
-
-        @functools.wraps(function)
-        def held(*args: P.args, **kwargs: P.kwargs) -> T:
-            given = signature.bind(*args, **kwargs).arguments
-            make = {
-                Path(given[name]).resolve(): name in made
-                for name in (*names, *made)
-                if given.get(name) is not None
-            }
-            with contextlib.ExitStack() as stack:
-                for folder in sorted(make):
-                    stack.enter_context(hold_folder(folder, make=make[folder]))
-                return function(*args, **kwargs)
-
-        return held
-
-    return decorate
 
 
 def _is_ours(run: RunFolder) -> bool:

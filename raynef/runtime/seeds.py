@@ -16,7 +16,8 @@ from raynef.core.errors import UserError
 from raynef.core.files import read_json, write_json
 from raynef.core.recipe import Recipe
 from raynef.report.table import mean_sd, percent
-from raynef.runtime.run import SEEDS, hold_folder, holds, runs_of
+from raynef.runtime.holds import hold_folder, holds
+from raynef.runtime.run import SEEDS, runs_of
 from raynef.runtime.session import ray_session
 from raynef.runtime.train import cpus_needed
 

@@ -13,7 +13,8 @@ from raynef.core.methods import METHODS, METRICS_OF, SPECTRAL
 from raynef.report.ablation import Grid
 from raynef.report.sweep_page import SweepReport, render_sweep
 from raynef.report.sweep_records import Curve, TrialEntry, TrialScore
-from raynef.runtime.run import RunFolder, holds
+from raynef.runtime.holds import holds
+from raynef.runtime.run import RunFolder
 from raynef.runtime.sweep_folder import SweepFolder, open_sweep
 from raynef.runtime.sweep_folder import is_sweep as is_sweep
 from raynef.runtime.sweep_images import Shown, sweep_images

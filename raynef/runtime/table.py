@@ -21,7 +21,7 @@ from raynef.report.ablation import (
     long_csv,
     markdown,
 )
-from raynef.runtime.run import holds
+from raynef.runtime.holds import holds
 from raynef.runtime.sweep_folder import SweepFolder, open_sweep
 
 logger = logging.getLogger("raynef")

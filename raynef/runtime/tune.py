@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from filelock import FileLock, Timeout
 from ray import tune
 from ray.tune.logger import TBXLoggerCallback
 from ray.tune.schedulers import ASHAScheduler
@@ -36,6 +35,7 @@ from raynef.images.datasets import open_split
 from raynef.runtime.board import Board
 from raynef.runtime.draws import Listed, Suggested, Trials, drawn_points, state_of
 from raynef.runtime.features import ensure_store, fitting_backbone
+from raynef.runtime.holds import locked
 from raynef.runtime.log import logged
 from raynef.runtime.run import environment
 from raynef.runtime.session import (
@@ -186,19 +186,8 @@ def _held(out: Path) -> Iterator[None]:
         and {p.name for p in out.iterdir()} - known
     ):
         raise UserError(f"--out {out} is not empty and no sweep of raynef; give another folder")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(out / ".lock")
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise UserError(f"another live sweep holds {out}; wait for it") from error
-    except OSError as error:
-        raise UserError(f"cannot write to {out}: {error.strerror or error}") from error
-    try:
-        with logged(out):
-            yield
-    finally:
-        lock.release()
+    with locked(out, f"another live sweep holds {out}; wait for it"), logged(out):
+        yield
 
 
 def _say_start(space: Space, trials: Trials) -> None:

@@ -1,6 +1,5 @@
 """The two places that the training loop runs in: a worker of Ray Train, and this process."""
 
-import logging
 import shutil
 import tempfile
 import time
@@ -26,8 +25,6 @@ from raynef.runtime.checkpoints import (
 )
 from raynef.runtime.collectives import current_collectives
 from raynef.runtime.metrics import record_step
-
-logger = logging.getLogger("raynef")
 
 INTERIM_S = 180.0
 """Seconds between checkpoints within an epoch: the most that a crash costs."""
@@ -92,7 +89,8 @@ class _RayWorker:
         with tempfile.TemporaryDirectory() as folder:
             write_checkpoint(Path(folder) / CHECKPOINT, state, step=step)
             ray.train.report(summary, checkpoint=Checkpoint.from_directory(folder))
-        self._obey(step)
+        if not self._orders.empty():
+            self._obey(step)
 
     def keep(self, state: Callable[[], State], *, step: int) -> None:
         """The first writes it, without the others: they hold the same."""
@@ -102,13 +100,13 @@ class _RayWorker:
         if ordered or self._clock.due():
             write_checkpoint(self._folder / INTERIM, state(), step=step)
             self._clock.restart()
-        self._obey(step)
+        if ordered:
+            self._obey(step)
 
     def _obey(self, step: int) -> None:
-        """Once the state is safe: say so to a driver that was told to end, and wait for the end."""
-        if not self._orders.empty():
-            self.tell({"safe": step})
-            time.sleep(_PATIENCE_S)
+        """The state of this step is safe: say so to a driver that was told to end, and wait."""
+        self.tell({"safe": step})
+        time.sleep(_PATIENCE_S)
 
 
 class ProcessWorker:

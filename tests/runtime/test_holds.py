@@ -17,9 +17,9 @@ from raynef.runtime.compare import compare
 from raynef.runtime.demo import demo
 from raynef.runtime.evaluate import evaluate
 from raynef.runtime.features import ensure_shards
+from raynef.runtime.holds import hold_folder, holds
 from raynef.runtime.predict import output_names, predict
 from raynef.runtime.report import write_report
-from raynef.runtime.run import hold_folder, holds
 from raynef.runtime.seeds import over_seeds
 from raynef.runtime.session import this_process
 from raynef.runtime.spectral.eigen import eigen

@@ -24,6 +24,7 @@ def test_progress_tells_its_rate(monkeypatch):
     )
     progress = Progress("features", 2, "images")
     progress.advance(2)
+    Progress("checksums", 2, "shards").advance(2)  # shards are no images
     assert told == [("raynef_images_per_second", {"stage": "features"})]
 
 

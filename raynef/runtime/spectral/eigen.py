@@ -25,8 +25,8 @@ from raynef.images.datasets import open_split
 from raynef.images.fitted import Frame
 from raynef.images.imageset import ImageSet
 from raynef.runtime.features import ensure_shards, fill_shards
+from raynef.runtime.holds import holds
 from raynef.runtime.log import logged
-from raynef.runtime.run import holds
 from raynef.runtime.session import (
     FEATURES,
     feature_actors,

@@ -20,7 +20,7 @@ from raynef.graph.sampled import sampled_affinity
 from raynef.images.decode import read_image
 from raynef.images.fitted import fit, to_whole_image
 from raynef.report.spectral_page import Picture, SpectralRow, painted_vector, render_spectral
-from raynef.runtime.run import holds
+from raynef.runtime.holds import holds
 from raynef.runtime.spectral.features import normalized
 from raynef.segment.matte import rgba_layer, soft_layers
 

@@ -23,10 +23,10 @@ from raynef.report.spectral_page import (
     render_spectral,
 )
 from raynef.report.words import percent
+from raynef.runtime.holds import holds
 from raynef.runtime.predict import output_names
 from raynef.runtime.progress import Progress
 from raynef.runtime.report import spread
-from raynef.runtime.run import holds
 from raynef.runtime.session import ray_session
 from raynef.runtime.spectral.eigen import EigenStore, Solved, open_solved
 from raynef.runtime.spectral.localize import fiedler_foreground

@@ -38,10 +38,10 @@ from raynef.images.imageset import require_labels
 from raynef.network import SegmentationNetwork
 from raynef.runtime.checkpoints import State
 from raynef.runtime.fit import Spread, Teller, fit
+from raynef.runtime.holds import holds
 from raynef.runtime.loop import Worker
 from raynef.runtime.predict import output_names
 from raynef.runtime.progress import Progress
-from raynef.runtime.run import holds
 from raynef.runtime.session import feature_actors, ray_session
 from raynef.runtime.spectral.eigen import Solved, open_solved, units_among
 from raynef.runtime.spectral.semantic import count_pixels, scores_of, table_for, write_labels

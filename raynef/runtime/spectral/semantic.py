@@ -27,11 +27,11 @@ from raynef.images.decode import read_image, read_label
 from raynef.images.fitted import Frame, to_whole_image
 from raynef.images.imageset import ImageFile, require_labels
 from raynef.report.spectral_page import Picture, SpectralRow, render_spectral
+from raynef.runtime.holds import holds
 from raynef.runtime.predict import output_names
 from raynef.runtime.progress import Progress
 from raynef.runtime.report import spread
 from raynef.runtime.results import class_names, name_and_score
-from raynef.runtime.run import holds
 from raynef.runtime.session import ray_session
 from raynef.runtime.spectral.eigen import EigenStore, Solved, open_solved, units_among
 from raynef.runtime.spectral.features import WholeFeatures

@@ -1,0 +1,42 @@
+"""What a worker tells a driver that was told to end: a step only once that step is on disk."""
+
+import queue
+
+import pytest
+import torch
+
+from raynef.core.collectives import Alone
+from raynef.runtime import workers
+from raynef.runtime.checkpoints import INTERIM, newest_checkpoint
+
+
+class LateOrders:
+    """An order that comes just after the first look."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    def empty(self) -> bool:
+        self.looks += 1
+        return self.looks == 1
+
+
+@pytest.fixture
+def worker(monkeypatch, tmp_path):
+    monkeypatch.setattr("ray.train.torch.get_device", lambda: torch.device("cpu"))
+    monkeypatch.setattr(workers, "current_collectives", Alone)
+    monkeypatch.setattr(workers, "_PATIENCE_S", 0.0)
+    return workers._RayWorker(queue.SimpleQueue(), LateOrders(), tmp_path)
+
+
+def test_an_order_in_between_waits_for_a_step_on_disk(worker, tmp_path):
+    state = {"weights": torch.arange(3.0), "step": 4}
+    worker.keep(lambda: state, step=4)
+    assert worker._events.empty()
+    assert not (tmp_path / INTERIM).exists()
+    worker.keep(lambda: state, step=5)
+    assert worker._events.get_nowait() == {"safe": 5}
+    found, damaged = newest_checkpoint(tmp_path)
+    assert found is not None
+    assert torch.equal(found["weights"], state["weights"])
+    assert not damaged

@@ -12,13 +12,21 @@ import torch
 
 from raynef.core.recipe import Backbone, Data, Eigen, Evaluate, Graph, Recipe, Train
 from raynef.images.scenes import write_scenes
-from raynef.runtime.session import ray_session
+from raynef.runtime.session import ray_session, this_process
+from raynef.runtime.train import train
 
 
 @pytest.fixture(scope="session")
 def local_ray() -> Iterator[None]:
     """Commands join the Ray that runs already, so that the session starts one only."""
     with ray_session(min_cpus=8):
+        yield
+
+
+@pytest.fixture
+def without_ray(one_thread) -> Iterator[None]:
+    """Work in this process: for what is the same on Ray, which takes seconds more to start."""
+    with this_process():
         yield
 
 
@@ -68,6 +76,13 @@ def change(recipe: Recipe, **sections) -> Recipe:
         for name, fields in sections.items()
     }
     return dataclasses.replace(recipe, **parts)
+
+
+@pytest.fixture(scope="session")
+def run_on_ray(recipe, local_ray, tmp_path_factory) -> tuple[Path, dict]:
+    """A run of one worker with stored features, and its result."""
+    out = tmp_path_factory.mktemp("runs") / "one"
+    return out, train(recipe, out)
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from raynef.runtime.evaluate import evaluate
 from raynef.runtime.patches import Source, sample_patches
 from raynef.runtime.predict import predict
 from raynef.runtime.report import write_report
+from raynef.runtime.session import this_process
 from raynef.runtime.store import FeatureStore
 from raynef.runtime.train import train
 from tests.runtime.conftest import change
@@ -29,10 +30,9 @@ pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
 
 
 @pytest.fixture(scope="module")
-def trained(recipe, local_ray, tmp_path_factory):
-    out = tmp_path_factory.mktemp("baseline") / "ours"
-    train(recipe, out)
-    return out
+def trained(run_on_ray, tmp_path_factory):
+    """A copy, to which baselines may be written."""
+    return Path(shutil.copytree(run_on_ray[0], tmp_path_factory.mktemp("baseline") / "ours"))
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +117,7 @@ def test_ours_star_is_kmeans_on_psis_features(trained, tmp_path):
     assert evaluate(tmp_path / "star")["num_images"] == 4
 
 
+@pytest.mark.usefixtures("without_ray")
 def test_sampling_is_bounded_and_follows_from_the_seed(trained):
     source = Source(FeatureStore(trained / "store"))
     draws = [sample_patches(source, max_points=100, seed=seed, job="sample") for seed in (0, 0, 1)]
@@ -126,6 +127,7 @@ def test_sampling_is_bounded_and_follows_from_the_seed(trained):
     assert draws[0].rows.shape != draws[2].rows.shape or (draws[0].rows != draws[2].rows).any()
 
 
+@pytest.mark.usefixtures("without_ray")
 def test_bfloat16_makes_nearly_the_same_features_of_psi(trained):
     store = FeatureStore(trained / "store")
     exact, half = (
@@ -141,6 +143,7 @@ def test_bfloat16_makes_nearly_the_same_features_of_psi(trained):
     assert 1e-4 < difference < 0.03  # bfloat16 has 8 bits; auto on a CPU has them all
 
 
+@pytest.mark.usefixtures("without_ray")
 def test_cosine(trained, recipe, tmp_path):
     stored = change(recipe, train={"store": str(trained / "store")}, kmeans={"cosine": True})
     kmeans(stored, tmp_path / "cosine")
@@ -166,6 +169,7 @@ def test_no_label_reaches_what_is_label_free(trained, clustered, recipe, copy_of
     assert weights(tmp_path / "star2") == weights(tmp_path / "star")
 
 
+@pytest.mark.usefixtures("without_ray")
 def test_probes_are_supervised_and_say_so(trained, recipe, sample, tmp_path):
     stored = change(
         recipe,
@@ -188,6 +192,7 @@ def test_probes_are_supervised_and_say_so(trained, recipe, sample, tmp_path):
     assert seen > evaluate(tmp_path / "kmeans", recipe=own)["accuracy"]
 
 
+@pytest.mark.usefixtures("without_ray")
 def test_probe_needs_labels(trained, recipe, copy_of_sample, tmp_path):
     shutil.rmtree(copy_of_sample / "labels")
     moved = change(
@@ -198,10 +203,11 @@ def test_probe_needs_labels(trained, recipe, copy_of_sample, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def leaked(trained, recipe, tmp_path_factory):
+def leaked(trained, one_thread, recipe, tmp_path_factory):
     """A run with train.leak_labels, and its result."""
     out = tmp_path_factory.mktemp("baseline") / "leaked"
-    return out, train(leaking(recipe, trained), out)
+    with this_process():
+        return out, train(leaking(recipe, trained), out)
 
 
 def leaking(recipe, trained, **options):
@@ -214,6 +220,7 @@ def cross_entropies(run):
     return [json.loads(step)["cross_entropy"] for step in steps]
 
 
+@pytest.mark.usefixtures("without_ray")
 def test_leaked_labels_are_recorded_wherever_the_run_is_shown(leaked, trained):
     out, result = leaked
     assert result["labels_leaked"]
@@ -226,6 +233,7 @@ def test_leaked_labels_are_recorded_wherever_the_run_is_shown(leaked, trained):
     assert min(cross_entropies(out)) > 0
 
 
+@pytest.mark.usefixtures("without_ray")
 def test_leaked_labels_are_loud_and_felt(leaked, trained, recipe, copy_of_sample, tmp_path, caplog):
     """Other labels, other weights: they do go in."""
     scramble(copy_of_sample)
@@ -238,16 +246,19 @@ def test_leaked_labels_are_loud_and_felt(leaked, trained, recipe, copy_of_sample
     assert weights(tmp_path / "scrambled") != weights(leaked[0])
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"features": "streamed", "store": None},
-        pytest.param({"num_workers": 2}, marks=pytest.mark.slow),
-    ],
-)
-def test_leaked_labels_have_one_curve(leaked, trained, recipe, tmp_path, options):
-    """In both modes, on any number of workers."""
-    train(leaking(recipe, trained, **options), tmp_path / "other")
+@pytest.mark.usefixtures("without_ray")
+def test_leaked_labels_have_one_curve_where_features_are_streamed(
+    leaked, trained, recipe, tmp_path
+):
+    train(leaking(recipe, trained, features="streamed", store=None), tmp_path / "other")
+    np.testing.assert_allclose(
+        cross_entropies(tmp_path / "other"), cross_entropies(leaked[0]), rtol=1e-3
+    )
+
+
+@pytest.mark.slow
+def test_leaked_labels_have_one_curve_on_two_workers(leaked, trained, recipe, tmp_path):
+    train(leaking(recipe, trained, num_workers=2), tmp_path / "other")
     np.testing.assert_allclose(
         cross_entropies(tmp_path / "other"), cross_entropies(leaked[0]), rtol=1e-3
     )
@@ -281,12 +292,14 @@ def test_flags_go_over_the_recipe_or_over_the_runs_own(trained, tmp_path):
         parse(["baseline", "probe-psi", str(tmp_path)])
 
 
+@pytest.mark.usefixtures("without_ray")
 def test_settings_of_ours_star(trained, tmp_path):
     result = kmeans_psi(trained, tmp_path / "few", settings=KMeans(max_points=50, iterations=2))
     assert result["points"] <= 50
     assert result["iterations"] == 2
 
 
+@pytest.mark.usefixtures("without_ray")
 def test_a_label_that_cannot_be_used_is_said_before_training(
     trained, recipe, copy_of_sample, tmp_path
 ):

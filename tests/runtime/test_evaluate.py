@@ -1,4 +1,4 @@
-"""Whole evaluations through Ray: which labels name the clusters, what is kept where."""
+"""Whole evaluations, most through Ray: which labels name the clusters, what is kept where."""
 
 import json
 import logging
@@ -111,6 +111,7 @@ def test_clusters_named_by_the_training_images_and_scored_after_a_crf(
     assert abs(result["crf"]["accuracy"] - result["accuracy"]) < 0.2
 
 
+@pytest.mark.usefixtures("without_ray")
 def test_other_data_have_a_file_of_their_own(a_run, recipe, copy_of_sample):
     out = a_run()
     other = change(recipe, data={"root": str(copy_of_sample)})
@@ -135,6 +136,7 @@ def test_other_data_have_a_file_of_their_own(a_run, recipe, copy_of_sample):
     assert len(list(out.glob("evaluate-*.json"))) == 1
 
 
+@pytest.mark.usefixtures("without_ray")
 def test_a_supervised_head_is_never_matched(a_run, recipe, copy_of_sample, caplog):
     names = tuple(Path(recipe.data.root, "classes.txt").read_text().split())
     backbone = load_backbone(recipe.backbone)
@@ -158,6 +160,7 @@ def test_a_supervised_head_is_never_matched(a_run, recipe, copy_of_sample, caplo
         evaluate(out, recipe=change(recipe, data={"root": str(copy_of_sample)}))
 
 
+@pytest.mark.usefixtures("without_ray")
 def test_training_images_without_labels_cannot_name_clusters(a_run, recipe, copy_of_sample):
     for path in (copy_of_sample / "labels").glob("train_*"):
         path.unlink()
@@ -166,6 +169,7 @@ def test_training_images_without_labels_cannot_name_clusters(a_run, recipe, copy
         evaluate(a_run(), recipe=recipe)
 
 
+@pytest.mark.usefixtures("without_ray")
 def test_classes_without_names_are_numbered(a_run, recipe, copy_of_sample):
     (copy_of_sample / "classes.txt").unlink()
     result = evaluate(a_run(), recipe=change(recipe, data={"root": str(copy_of_sample)}))

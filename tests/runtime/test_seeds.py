@@ -10,15 +10,17 @@ from raynef.core.errors import UserError
 from raynef.core.files import read_json
 from raynef.runtime.run import runs_of
 from raynef.runtime.seeds import over_seeds, summarize
+from raynef.runtime.session import this_process
 from raynef.runtime.train import train
 
-pytestmark = pytest.mark.ray
+pytestmark = pytest.mark.usefixtures("without_ray")
 
 
 @pytest.fixture(scope="module")
-def seeds(recipe, local_ray, tmp_path_factory):
+def seeds(recipe, one_thread, tmp_path_factory):
     out = tmp_path_factory.mktemp("seeds") / "runs"
-    return out, over_seeds(train, recipe, out, (0, 3))
+    with this_process():
+        return out, over_seeds(train, recipe, out, (0, 3))
 
 
 def test_one_run_for_each_seed_on_one_store(seeds):

@@ -45,10 +45,9 @@ def test_no_ray_is_started(monkeypatch):
 
 
 @pytest.mark.ray
-def test_the_same_curve_as_on_ray_train(here, recipe, local_ray, tmp_path):
+def test_the_same_curve_as_on_ray_train(here, run_on_ray):
     run, _ = here
-    train(recipe, tmp_path / "ray")
-    assert_same_curve(run, tmp_path / "ray")
+    assert_same_curve(run, run_on_ray[0])
 
 
 @pytest.mark.ray

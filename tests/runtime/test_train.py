@@ -14,17 +14,11 @@ from raynef.images.decode import read_image
 from raynef.runtime.evaluate import evaluate
 from raynef.runtime.predict import predict
 from raynef.runtime.report import write_report
+from raynef.runtime.session import this_process
 from raynef.runtime.train import train
 from tests.runtime.conftest import change
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
-
-
-@pytest.fixture(scope="module")
-def finished(recipe, local_ray, tmp_path_factory):
-    """A run of one worker with stored features, and its result."""
-    out = tmp_path_factory.mktemp("runs") / "one"
-    return out, train(recipe, out)
 
 
 def losses(run):
@@ -35,8 +29,8 @@ def weights(run):
     return (run / "segmenter" / "model.safetensors").read_bytes()
 
 
-def test_a_run_leaves_its_record_its_steps_and_its_segmenter(finished, recipe):
-    out, result = finished
+def test_a_run_leaves_its_record_its_steps_and_its_segmenter(run_on_ray, recipe):
+    out, result = run_on_ray
     record = json.loads((out / "run.json").read_text())
     assert record["recipe"]["train"]["batch_size"] == 5
     assert {"python", "torch", "ray", "timm"} <= record["environment"]["versions"].keys()
@@ -53,15 +47,15 @@ def test_a_run_leaves_its_record_its_steps_and_its_segmenter(finished, recipe):
     assert segments.classes is None
 
 
-def test_a_finished_run_returns_its_result_and_refuses_another_recipe(finished, recipe):
-    out, result = finished
+def test_a_finished_run_returns_its_result_and_refuses_another_recipe(run_on_ray, recipe):
+    out, result = run_on_ray
     assert train(recipe, out) == result
     with pytest.raises(UserError, match=r"graph.alpha is 0.3, not 0.9"):
         train(change(recipe, graph={"alpha": 0.9}), out)
 
 
-def test_a_run_that_is_held_is_refused(finished, recipe):
-    out, _ = finished
+def test_a_run_that_is_held_is_refused(run_on_ray, recipe):
+    out, _ = run_on_ray
     with FileLock(out / ".lock"), pytest.raises(UserError, match="another live run holds"):
         train(recipe, out)
 
@@ -72,24 +66,26 @@ def test_a_folder_of_something_else_is_refused(recipe, tmp_path):
         train(recipe, tmp_path)
 
 
-def test_two_workers_give_the_curve_of_one(finished, recipe, tmp_path):
+def test_two_workers_give_the_curve_of_one(run_on_ray, recipe, tmp_path):
     two = tmp_path / "two"
-    store = str(finished[0] / "store")
+    store = str(run_on_ray[0] / "store")
     train(change(recipe, train={"num_workers": 2, "store": store}), two)
-    np.testing.assert_allclose(losses(two), losses(finished[0]), rtol=1e-3)
+    np.testing.assert_allclose(losses(two), losses(run_on_ray[0]), rtol=1e-3)
 
 
 @pytest.mark.parametrize("num_workers", [1, pytest.param(2, marks=pytest.mark.slow)])
-def test_streamed_features_make_the_batches_of_stored_ones(finished, recipe, tmp_path, num_workers):
+def test_streamed_features_make_the_batches_of_stored_ones(
+    run_on_ray, recipe, tmp_path, num_workers
+):
     """With two views and two epochs, both modes train on the same views in the same order."""
     streamed = tmp_path / "streamed"
     train(change(recipe, train={"features": "streamed", "num_workers": num_workers}), streamed)
-    np.testing.assert_allclose(losses(streamed), losses(finished[0]), rtol=1e-3)
+    np.testing.assert_allclose(losses(streamed), losses(run_on_ray[0]), rtol=1e-3)
     assert not (streamed / "store").exists()
 
 
 def test_scrambled_labels_leave_the_weights_bit_identical(
-    finished, recipe, copy_of_sample, tmp_path
+    run_on_ray, recipe, copy_of_sample, tmp_path
 ):
     draws = np.random.default_rng(0)
     for path in (copy_of_sample / "labels").iterdir():
@@ -99,11 +95,11 @@ def test_scrambled_labels_leave_the_weights_bit_identical(
         Image.fromarray(noise).save(path)
     out = tmp_path / "scrambled"
     train(change(recipe, data={"root": str(copy_of_sample)}), out)
-    assert weights(out) == weights(finished[0])
+    assert weights(out) == weights(run_on_ray[0])
 
 
-def test_evaluation_prediction_and_report(finished, recipe, tmp_path):
-    out, _ = finished
+def test_evaluation_prediction_and_report(run_on_ray, recipe, tmp_path):
+    out, _ = run_on_ray
     scores = evaluate(out)
     classes = Path(recipe.data.root, "classes.txt").read_text().split()
     assert list(scores["per_class_iou"]) == classes
@@ -132,18 +128,18 @@ def test_evaluation_prediction_and_report(finished, recipe, tmp_path):
     assert "data:image" not in Path(write_report(out, images=False)["report"]).read_text()
 
 
-def test_evaluation_names_what_is_wrong_with_a_label(finished, recipe, copy_of_sample):
-    out, _ = finished
+def test_evaluation_names_what_is_wrong_with_a_label(run_on_ray, recipe, copy_of_sample):
+    out, _ = run_on_ray
     wrong = copy_of_sample / "labels" / "val_00002.png"
     Image.fromarray(np.zeros((5, 7), np.uint8)).save(wrong)
     spoiled = change(recipe, data={"root": str(copy_of_sample)})
     with pytest.raises(UserError, match=r"label of val_00002.jpg is 7x5 .* image is 128x96"):
         evaluate(out, recipe=spoiled)
     Image.fromarray(np.full((96, 128), 77, np.uint8)).save(wrong)
-    with pytest.raises(UserError, match=r"label of val_00002.jpg holds 77"):
+    with this_process(), pytest.raises(UserError, match=r"label of val_00002.jpg holds 77"):
         evaluate(out, recipe=spoiled)
     wrong.unlink()
-    with pytest.raises(UserError, match=r"1 of 4 images .* val_00002.jpg"):
+    with this_process(), pytest.raises(UserError, match=r"1 of 4 images .* val_00002.jpg"):
         evaluate(out, recipe=spoiled)
 
 

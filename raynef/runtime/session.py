@@ -5,11 +5,13 @@ import logging
 import math
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import ray
 import torch
@@ -23,6 +25,7 @@ logger = logging.getLogger("raynef")
 FEATURES, TRAIN = "raynef_features", "raynef_train"
 """Roles of nodes, custom resources: how many feature actors, or train workers, each takes."""
 
+_ANSWER_S = 10.0
 _THIS_PROCESS: ContextVar[bool] = ContextVar("this_process", default=False)
 
 
@@ -103,6 +106,7 @@ def ray_session(address: str | None = None, *, min_cpus: int = 2) -> Iterator[No
     address = address or _address_of_environment()
     if address is not None:
         require_token(address)
+        _require_answer(address)
         try:
             ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
         except (ConnectionError, RuntimeError, ValueError) as error:
@@ -125,6 +129,22 @@ def ray_session(address: str | None = None, *, min_cpus: int = 2) -> Iterator[No
     finally:
         ray.shutdown()
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _require_answer(address: str) -> None:
+    """Ray itself would wait for minutes where nothing listens."""
+    try:
+        url = urlsplit(address if "://" in address else f"//{address}")
+        host, port = url.hostname, url.port
+    except ValueError as error:
+        raise UserError(f"{address!r} is no address of a Ray cluster: {error}") from error
+    if host is None or port is None:  # 'auto', or a cluster by its name
+        return
+    try:
+        socket.create_connection((host, port), timeout=_ANSWER_S).close()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UserError(f"no Ray cluster answers at {address!r}: {reason}") from error
 
 
 def _start_ray(num_cpus: int, scratch: Path) -> None:

@@ -163,7 +163,23 @@ def no_ray(monkeypatch):
 
     monkeypatch.setattr("ray.is_initialized", lambda: False)
     monkeypatch.setattr("ray.init", init)
+    monkeypatch.setattr("raynef.runtime.session._require_answer", lambda address: None)
     return calls
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("127.0.0.1:1", "no Ray cluster answers at '127.0.0.1:1': Connection refused"),
+        ("ray://127.0.0.1:1", "no Ray cluster answers at 'ray://127.0.0.1:1': Connection refused"),
+        ("127.0.0.1:hello", "is no address of a Ray cluster: .*hello"),
+    ],
+)
+def test_where_nothing_listens_ray_is_not_asked(monkeypatch, address, message):
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    monkeypatch.setattr("ray.init", lambda **_: pytest.fail("Ray was asked"))
+    with pytest.raises(UserError, match=message), ray_session(address):
+        pass
 
 
 def test_a_session_joins_the_cluster_of_its_job(no_ray, monkeypatch):

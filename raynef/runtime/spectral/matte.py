@@ -58,16 +58,16 @@ def matte(
     if num_layers < 2:
         raise UserError(f"parameter num_layers must be >= 2, got {num_layers}")
     out, spectral = Path(out).absolute(), recipe.spectral
-    backbone = load_block_features(recipe.backbone, spectral)
-    if max_side < backbone.stride:
-        raise UserError(f"parameter max_side must be >= {backbone.stride}, got {max_side}")
+    if math.isinf(spectral.color_weight):
+        raise UserError("spectral.color_weight must be finite for a matte")
     try:
-        photograph = read_image(absolute(image))
+        photograph = read_image(absolute(image))  # before weights are fetched
+        backbone = load_block_features(recipe.backbone, spectral)
+        if max_side < backbone.stride:
+            raise UserError(f"parameter max_side must be >= {backbone.stride}, got {max_side}")
         pixels, frame = fit(photograph, stride=backbone.stride, max_side=max_side)
     except BadImageError as error:
         raise UserError(f"{image}: {error}") from error
-    if math.isinf(spectral.color_weight):
-        raise UserError("spectral.color_weight must be finite for a matte")
     features = backbone(normalized(backbone, pixels[None]))[0]
     affinity = sampled_affinity(
         features,

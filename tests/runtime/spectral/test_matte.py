@@ -11,6 +11,7 @@ from raynef.cli.main import main
 from raynef.core.errors import UserError
 from raynef.core.recipe import Spectral
 from raynef.runtime.spectral.matte import matte
+from tests.runtime.conftest import change
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -55,8 +56,9 @@ def test_mistakes_are_named(small, photograph, tmp_path, capsys):
         matte(photograph, small, tmp_path / "out", num_layers=1)
     with pytest.raises(UserError, match="max_side must be >= 16, got 8"):
         matte(photograph, small, tmp_path / "out", max_side=8)
+    unread = change(small, backbone={"weights": "/nowhere"})  # nothing is fetched in vain
     with pytest.raises(UserError, match=r"nothing\.png: cannot be read"):
-        matte(tmp_path / "nothing.png", small, tmp_path / "out")
+        matte(tmp_path / "nothing.png", unread, tmp_path / "out")
 
 
 def test_the_command(small, photograph, tmp_path, capsys):

@@ -6,7 +6,6 @@ import logging
 import math
 import sys
 import warnings
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -43,6 +42,7 @@ from raynef.core.files import disk_full_message, full_disk_reason, json_text
 from raynef.core.presets import load_presets, with_presets
 from raynef.core.recipe import Data, Recipe, check
 from raynef.core.storage import absolute
+from raynef.runtime.causes import cause_within, causes
 from raynef.runtime.interrupt import Terminated, terminable
 from raynef.runtime.log import warnings_once
 
@@ -85,7 +85,7 @@ def _run(argv: list[str]) -> int:
             logger.error("raynef: %s", full)
             return 1
         for kind, status in _STATUS.items():  # Ray wraps what its workers raise
-            cause = _cause_within(error, kind)
+            cause = cause_within(error, kind)
             if cause is not None:
                 logger.error("raynef: %s", cause)
                 return status
@@ -252,39 +252,16 @@ def _evaluate(args: Evaluate) -> dict[str, Any]:
     return results[0] if runs == [args.run] else summarize(args.run, results)
 
 
-def _cause_within(error: BaseException, kind: type[Exception]) -> Exception | None:
-    """What Ray wrapped in its own exceptions: the first cause of a kind, if there is one."""
-    for found in _causes(error):
-        # Ray's wrapper is an instance of its cause's class too; its text is a traceback.
-        if isinstance(found, kind) and not type(found).__module__.startswith("ray."):
-            return found
-    return None
-
-
 def _full_disk_within(error: BaseException) -> str | None:
     """One line, if a full disk is at the bottom of it, whichever library met it."""
     said = None
-    for found in _causes(error):
+    for found in causes(error):
         if isinstance(found, DiskFullError) and not type(found).__module__.startswith("ray."):
             return str(found)
         reason = full_disk_reason(found)
         if reason is not None and said is None:
             said = disk_full_message(getattr(found, "filename", None), reason)
     return said
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """An exception and what caused it, also within those of Ray."""
-    seen: set[int] = set()
-    queue: list[Any] = [error]
-    while queue:
-        found = queue.pop()
-        if id(found) in seen or not isinstance(found, BaseException):
-            continue
-        seen.add(id(found))
-        yield found
-        queue += [found.__cause__, getattr(found, "cause", None)]
-        queue += list(getattr(found, "worker_failures", {}).values())
 
 
 def _plain(value: Any) -> Any:

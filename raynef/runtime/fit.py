@@ -12,13 +12,21 @@ from typing import Any
 import ray
 import torch
 from ray.exceptions import RayError
-from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig, UserCallback
+from ray.train import (
+    CheckpointConfig,
+    FailureConfig,
+    Result,
+    RunConfig,
+    ScalingConfig,
+    UserCallback,
+)
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.util.queue import Empty, Queue
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raynef.core.errors import NonFiniteLossError, UserError
 from raynef.runtime.checkpoints import State, forget_broken_record, newest_checkpoint
+from raynef.runtime.failures import Patience, Policy
 from raynef.runtime.interrupt import on_interrupt
 from raynef.runtime.loop import Worker
 from raynef.runtime.progress import Progress
@@ -124,7 +132,7 @@ def _fit_on_ray(
             storage_path=str(folder.parent),
             failure_config=FailureConfig(max_failures=spread.max_failures),
             checkpoint_config=CheckpointConfig(num_to_keep=2),
-            callbacks=[*callbacks, _Patience()],
+            callbacks=[*callbacks, Patience()],
         ),
     )
     logger.info("starting %d train worker(s)", spread.workers)
@@ -161,26 +169,17 @@ def _result(folder: Path) -> State:
     return state
 
 
-class _Patience(UserCallback):
-    """Waits before the workers are started again, longer each time.
+class _Trainer(TorchTrainer):
+    """Ray Train's, with our policy of failures, and signals left to us.
 
-    Ray believes a dead node alive for some seconds (5 to 20), and would start them there again,
-    and again, until ``max_failures`` is used up.
+    Its own handler of signals ends the process with status 0.
     """
 
-    def __init__(self) -> None:
-        self._failures = 0
-
-    def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
-        """Runs in Ray Train's controller, before it decides."""
-        self._failures += 1
-        time.sleep(min(30, 2 * 2**self._failures))
-
-
-class _Trainer(TorchTrainer):
-    """Ray Train's, which leaves signals to us: its own handler ends the process with status 0."""
-
     _controller: Any = None
+
+    def _initialize_and_run_controller(self, **arguments: Any) -> Result:
+        arguments["failure_policy"] = Policy(arguments["failure_policy"].failure_config)
+        return super()._initialize_and_run_controller(**arguments)
 
     def _register_sigint_handler(self, controller: Any) -> None:
         self._controller = controller

@@ -11,10 +11,11 @@ import pytest
 from PIL import Image
 
 from raynef.cli.arguments import Evaluate, Predict, Train
-from raynef.cli.main import _cause_within, _plain, main, parse
+from raynef.cli.main import _plain, main, parse
 from raynef.core.errors import BadImageError, NonFiniteLossError, UserError
 from raynef.core.presets import load_preset
 from raynef.core.recipe import Data, Recipe, from_dict, to_dict
+from raynef.runtime.causes import cause_within
 
 COMMANDS = [
     "demo",
@@ -366,7 +367,7 @@ MISTAKE = UserError("data.root is wrong")
     ],
 )
 def test_the_cause_within(error, found):
-    assert _cause_within(error, UserError) is found
+    assert cause_within(error, UserError) is found
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from raynef.images.datasets import open_split
 from raynef.images.decode import read_image
 from raynef.images.geometry import resize_bicubic
 from raynef.images.imageset import ImageSet
+from raynef.runtime.holds import GLANCE_S
 from raynef.runtime.progress import Progress
 from raynef.runtime.session import feature_actors, in_this_process, ray_session
 from raynef.runtime.standing import standing_in
@@ -179,7 +180,7 @@ def ensure_shards(folder: Path, key: dict[str, Any], fill: Callable[[StoreProgre
     """
     if _is_sound(folder, key):  # a finished store changes no more: no lock to read it
         return False
-    patience = -1 if in_this_process() else 0
+    patience = -1 if in_this_process() else GLANCE_S
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".lock").acquire(timeout=patience):

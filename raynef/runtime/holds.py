@@ -11,6 +11,9 @@ from filelock import FileLock, Timeout
 
 from raynef.core.errors import UserError
 
+GLANCE_S = 0.5
+"""To wait for a lock before it counts as taken: ``raynef status`` has it for an instant."""
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -21,7 +24,7 @@ def locked(folder: Path, taken: str) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / ".lock")
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=GLANCE_S)
     except Timeout as error:
         raise UserError(taken) from error
     except OSError as error:

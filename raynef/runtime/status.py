@@ -298,7 +298,8 @@ def _tail(log: Path) -> list[str]:
 def is_held(path: Path) -> bool:
     """Whether a live process holds a folder.
 
-    The lock is tried, and let go at once; where no one ever locked the folder none is made.
+    The lock is tried, and let go at once (see ``holds.GLANCE_S``); where no one ever locked the
+    folder none is made.
     """
     lock = path / _LOCK
     if not lock.is_file():

@@ -4,10 +4,12 @@ import contextlib
 import inspect
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from raynef.cli.main import main
 from raynef.core.errors import UserError
@@ -101,6 +103,15 @@ def test_the_second_evaluation_refuses(recipe, tmp_path):
 def test_the_second_extraction_refuses(tmp_path):
     with held_by_another(tmp_path), pytest.raises(UserError, match="another run is making"):
         ensure_shards(tmp_path, {"a": 1}, lambda journal: None)
+
+
+def test_a_glance_at_the_lock_is_passed_over(tmp_path):
+    """As raynef status takes it, at the very moment when a command starts."""
+    glance = FileLock(tmp_path / ".lock", thread_local=False)
+    glance.acquire()
+    threading.Timer(0.1, glance.release).start()
+    with hold_folder(tmp_path):
+        pass
 
 
 def test_a_command_says_it_and_exits_with_2(tmp_path, capsys):

@@ -147,6 +147,8 @@ def _connect(connect: Callable[..., Any] | None, address: str) -> Any:
     if connect is None:
         os.environ["RAY_API_SERVER_ADDRESS"] = address  # Ray lets it override what it is given
         from ray.job_submission import JobSubmissionClient as connect
+
+        logging.getLogger(connect.__module__).setLevel(logging.WARNING)  # "WebSocket closed"
     try:
         return connect(address, headers=headers)
     except (ConnectionError, RuntimeError) as error:  # such as a Ray of another age

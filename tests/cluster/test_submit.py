@@ -117,6 +117,7 @@ def test_status_and_json_line_come_back(head, sample):
     (line,) = done.stdout.splitlines()
     assert json.loads(line)["ok"] is True
     assert "Traceback" not in done.stderr
+    assert "WebSocket" not in done.stderr
     assert line not in done.stderr
 
 

@@ -74,7 +74,8 @@ def _run(argv: list[str]) -> int:
         args = parse(argv)
         if isinstance(args, Job):
             return run_submit(args, Command)
-        result = _dispatch(args)
+        with contextlib.redirect_stdout(sys.stderr):  # Ray prints warnings; stdout is for results
+            result = _dispatch(args)
     except KeyboardInterrupt as error:
         how = "terminated" if isinstance(error, Terminated) else "interrupted"
         logger.error("raynef: %s; the same command goes on from here", how)

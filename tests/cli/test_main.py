@@ -399,6 +399,21 @@ def test_exit_status_and_message(raised, status, message, traceback, capsys, mon
     assert ("Traceback" in said.err) == traceback
 
 
+def test_what_others_print_is_no_result(capsys, monkeypatch):
+    """As Ray does, which prints its warnings to stdout."""
+
+    def work(args):
+        sys.stdout.write("(raylet) WARNING: 8 PYTHON worker processes have been started\n")
+        return {"run": "x"}
+
+    monkeypatch.setattr("raynef.cli.main._dispatch", work)
+    with pytest.raises(SystemExit):
+        main(["report", "x"])
+    out, err = capsys.readouterr()
+    assert json.loads(out) == {"run": "x"}
+    assert "(raylet) WARNING" in err
+
+
 def test_the_result_is_one_line_of_json(capsys, monkeypatch):
     result = {"miou": float("nan"), "iou": {"straße": 0.5, "x": float("inf")}, "run": Path("a/b")}
     monkeypatch.setattr("raynef.cli.main._dispatch", lambda args: {**result, "sizes": (1, 2.5)})

@@ -24,7 +24,7 @@ from raynef.images.datasets import open_split
 from raynef.images.decode import read_image
 from raynef.images.geometry import resize_bicubic
 from raynef.images.imageset import ImageSet
-from raynef.runtime.holds import GLANCE_S
+from raynef.runtime.holds import GLANCE_S, LOCK
 from raynef.runtime.progress import Progress
 from raynef.runtime.session import feature_actors, in_this_process, ray_session
 from raynef.runtime.standing import standing_in
@@ -183,7 +183,7 @@ def ensure_shards(folder: Path, key: dict[str, Any], fill: Callable[[StoreProgre
     patience = -1 if in_this_process() else GLANCE_S
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / ".lock").acquire(timeout=patience):
+        with FileLock(folder / LOCK).acquire(timeout=patience):
             if not _is_sound(folder, key):
                 if (folder / MANIFEST).is_file():
                     reopen(folder, key)

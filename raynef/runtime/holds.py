@@ -11,6 +11,7 @@ from filelock import FileLock, Timeout
 
 from raynef.core.errors import UserError
 
+LOCK = ".lock"
 GLANCE_S = 0.5
 """To wait for a lock before it counts as taken: ``raynef status`` has it for an instant."""
 
@@ -23,7 +24,7 @@ def locked(folder: Path, taken: str) -> Iterator[None]:
     """Make a folder and hold its lock; UserError where it is ``taken``, or cannot be written to."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock")
+        lock = FileLock(folder / LOCK)
         lock.acquire(timeout=GLANCE_S)
     except Timeout as error:
         raise UserError(taken) from error
@@ -86,3 +87,21 @@ def holds(*names: str, made: Sequence[str] = ()) -> Callable[[Callable[P, T]], C
         return held
 
     return decorate
+
+
+def is_held(path: Path) -> bool:
+    """Whether a live process holds a folder.
+
+    The lock is tried, and let go at once (see ``GLANCE_S``); where no one ever locked the
+    folder none is made.
+    """
+    lock = path / LOCK
+    if not lock.is_file():
+        return False
+    try:
+        with FileLock(lock).acquire(timeout=0):
+            return False
+    except Timeout:
+        return True
+    except OSError:  # a folder that may only be read: no one can hold it from here
+        return False

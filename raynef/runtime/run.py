@@ -26,7 +26,7 @@ from typing import Any
 from raynef.core.errors import UserError
 from raynef.core.files import read_json, write_json
 from raynef.core.recipe import Recipe, from_dict, to_dict
-from raynef.runtime.holds import locked
+from raynef.runtime.holds import LOCK, locked
 from raynef.runtime.log import logged
 
 SEEDS = "seeds.json"
@@ -131,7 +131,7 @@ def hold(
 
 def _is_ours(run: RunFolder) -> bool:
     """A run, or what a run leaves that was killed in its first moments."""
-    return run.record_file.is_file() or {p.name for p in run.path.iterdir()} <= {".lock", "log.txt"}
+    return run.record_file.is_file() or {p.name for p in run.path.iterdir()} <= {LOCK, "log.txt"}
 
 
 def bind(run: RunFolder, recipe: Recipe, *, kind: str = "ours") -> None:

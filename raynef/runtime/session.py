@@ -25,7 +25,7 @@ logger = logging.getLogger("raynef")
 FEATURES, TRAIN = "raynef_features", "raynef_train"
 """Roles of nodes, custom resources: how many feature actors, or train workers, each takes."""
 
-_ANSWER_S = 10.0
+_ANSWER_S = 10.0  # that a cluster has to take a connection
 _THIS_PROCESS: ContextVar[bool] = ContextVar("this_process", default=False)
 
 

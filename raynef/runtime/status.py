@@ -11,12 +11,11 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from raynef.core.comparison import PLAN
 from raynef.core.errors import UserError
 from raynef.core.files import read_json
 from raynef.core.objective import share_of_bound
+from raynef.runtime.holds import LOCK, is_held
 from raynef.runtime.journal import JOURNAL, MANIFEST, read_journal
 from raynef.runtime.log import LOG
 from raynef.runtime.run import SEEDS, RunFolder, runs_of
@@ -26,7 +25,6 @@ from raynef.runtime.sweep_folder import open_sweep
 
 Facts = dict[str, Any]
 
-_LOCK = ".lock"
 _SCORES = ("miou", "miou_majority", "accuracy", "corloc", "corloc_lost")
 _JOBS = ("localize", "object", "semantic", "selftrain")
 """Of a STORE; each leaves JOB.json."""
@@ -70,7 +68,7 @@ def status(path: str | Path) -> Facts:
                     raise
                 raise UserError(f"{path / file} is damaged: {error!r}") from error
     names = {entry.name for entry in path.iterdir()}
-    if LOG in names and names <= {_LOCK, LOG}:
+    if LOG in names and names <= {LOCK, LOG}:
         state = "working" if is_held(path) else "unfinished"
         return {"kind": "beginning", "path": str(path), "state": state, "log": log_facts(path)}
     raise UserError(
@@ -293,24 +291,6 @@ def _tail(log: Path) -> list[str]:
     with log.open("rb") as handle:
         handle.seek(max(0, log.stat().st_size - _TAIL))
         return [line for line in handle.read().decode("utf-8", "replace").splitlines() if line]
-
-
-def is_held(path: Path) -> bool:
-    """Whether a live process holds a folder.
-
-    The lock is tried, and let go at once (see ``holds.GLANCE_S``); where no one ever locked the
-    folder none is made.
-    """
-    lock = path / _LOCK
-    if not lock.is_file():
-        return False
-    try:
-        with FileLock(lock).acquire(timeout=0):
-            return False
-    except Timeout:
-        return True
-    except OSError:  # a folder that may only be read: no one can hold it from here
-        return False
 
 
 def _state(held: bool, finished: bool, path: Path) -> str:

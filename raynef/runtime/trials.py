@@ -35,6 +35,7 @@ from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.images.datasets import open_split
 from raynef.runtime.counting import count
 from raynef.runtime.features import view_side
+from raynef.runtime.holds import LOCK
 from raynef.runtime.methods import make, score
 from raynef.runtime.results import class_names, name_and_score
 from raynef.runtime.run import RunFolder, git_commit
@@ -85,7 +86,7 @@ def run_trial(config: dict[str, Any], job: Job) -> None:
         tune.report(_last_report(trial, known))
         return
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / ".lock").acquire(timeout=_HELD_S):
+    with FileLock(folder / LOCK).acquire(timeout=_HELD_S):
         _note_trial(trial, folder)
         (folder / "error.json").unlink(missing_ok=True)  # of an earlier try
         started = time.monotonic()

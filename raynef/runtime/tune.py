@@ -35,7 +35,7 @@ from raynef.images.datasets import open_split
 from raynef.runtime.board import Board
 from raynef.runtime.draws import Listed, Suggested, Trials, drawn_points, state_of
 from raynef.runtime.features import ensure_store, fitting_backbone
-from raynef.runtime.holds import locked
+from raynef.runtime.holds import LOCK, locked
 from raynef.runtime.log import logged
 from raynef.runtime.run import environment
 from raynef.runtime.session import (
@@ -55,7 +55,7 @@ logger = logging.getLogger("raynef")
 _RETRIES = 2  # of a trial that a lost worker, or a bug, ended
 _OF_BACKBONE = {BACKBONE, "spectral.feature", "spectral.block", "spectral.stage"}
 """Axes along which some backbones or blocks may not do: each trial says so for itself."""
-_LEAVES = {".lock", "log.txt"}  # what a sweep leaves that was killed in its first moments
+_LEAVES = {LOCK, "log.txt"}  # what a sweep leaves that was killed in its first moments
 _QUIET = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C ends the command, as any other of raynef
@@ -179,7 +179,7 @@ def _held(out: Path) -> Iterator[None]:
     """Hold the sweep's folder, so that no other process may."""
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out} is a file, not a folder")
-    known = {".lock", "log.txt", "sweep.json", "features", "scored", "spectral", "trials", "tune"}
+    known = {LOCK, "log.txt", "sweep.json", "features", "scored", "spectral", "trials", "tune"}
     if (
         out.is_dir()
         and not (out / "sweep.json").is_file()

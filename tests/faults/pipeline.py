@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from raynef.images.scenes import write_scenes
+from tests.faults.command import Command
 
 SIDE, BATCH = 128, 8
 ALPHAS = (0.1, 0.3, 0.5)
@@ -78,6 +80,16 @@ class Job:
             "evaluate": self.evaluate(out),
             "tune": self.tune(out),
         }
+
+
+def undisturbed(job: Job, out: Path) -> dict[str, float]:
+    """Do the job once; the seconds of each command."""
+    seconds = {}
+    for name, command in job.steps(out).items():
+        started = time.monotonic()
+        Command(command).result()
+        seconds[name] = time.monotonic() - started
+    return seconds
 
 
 def digests(store: Path) -> dict[str, str]:

@@ -10,7 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.faults.command import Command
-from tests.faults.pipeline import Job, digests, scores, times, trial_scores, weights
+from tests.faults.pipeline import (
+    Job,
+    digests,
+    scores,
+    times,
+    trial_scores,
+    undisturbed,
+    weights,
+)
 
 
 @dataclass(frozen=True)
@@ -51,12 +59,7 @@ class Bench:
     def make(folder: Path) -> "Bench":
         """Do the job once, undisturbed."""
         job, whole = Job.on(folder), folder / "whole"
-        seconds = {}
-        for name, command in job.steps(whole).items():
-            started = time.monotonic()
-            Command(command).result()
-            seconds[name] = time.monotonic() - started
-        return Bench(job, folder, whole, seconds)
+        return Bench(job, folder, whole, undisturbed(job, whole))
 
     def new(self, name: str, *, stored: bool = False) -> Path:
         """A folder for a scenario; with the features made before, by hard links, if wanted."""

@@ -18,7 +18,7 @@ from collections import Counter
 from pathlib import Path
 
 from tests.faults.command import VICTIMS, Command
-from tests.faults.pipeline import Job, digests, scores, weights
+from tests.faults.pipeline import Job, digests, scores, undisturbed, weights
 
 VICTIMS_OF = {
     "extract": ["driver", "feature actor", "raylet", "control store"],
@@ -74,11 +74,7 @@ class Soak:
 def soak(folder: Path, *, kills: int, seed: int) -> dict:
     """Rounds of the job until there were enough kills; what happened."""
     job, whole = Job.on(folder), folder / "whole"
-    usual = {}
-    for name, command in job.steps(whole).items():
-        started = time.monotonic()
-        Command(command).result()
-        usual[name] = time.monotonic() - started
+    usual = undisturbed(job, whole)
     wanted, started, rounds, worst = scores(whole), time.monotonic(), 0, 0.0
     state = Soak(kills, seed)
     while state.left:

@@ -18,6 +18,7 @@ from raynef.runtime import features, progress
 from raynef.runtime.compare import compare
 from raynef.runtime.evaluate import evaluate
 from raynef.runtime.features import ensure_store, extract_store
+from raynef.runtime.holds import is_held
 from raynef.runtime.log import logged, warnings_once
 from raynef.runtime.loop import share_of_bound
 from raynef.runtime.progress import Progress
@@ -25,7 +26,7 @@ from raynef.runtime.run import bind, hold
 from raynef.runtime.session import this_process
 from raynef.runtime.spectral.eigen import eigen
 from raynef.runtime.standing import Standing, read_standing, standing_in
-from raynef.runtime.status import is_held, status
+from raynef.runtime.status import status
 from raynef.runtime.status_words import ago, in_words
 from raynef.runtime.train import train
 from tests.runtime.conftest import change

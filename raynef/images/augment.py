@@ -14,6 +14,10 @@ from raynef.core.draws import generator
 from raynef.core.recipe import Data
 from raynef.images.geometry import pad_to, resized_part, short_side_size
 
+HUE_STEPS = 18
+"""Largest shift of the hue, of the ``HUE_CIRCLE`` steps of OpenCV's circle: 36°."""
+HUE_CIRCLE = 180
+
 
 @dataclass(frozen=True)
 class View:
@@ -74,23 +78,24 @@ def draws_of_view(seed: int, view: int, index: int) -> np.random.Generator:
 
 
 def photometric_distortion(pixels: np.ndarray, draws: np.random.Generator) -> np.ndarray:
-    """Brightness ±32, contrast and saturation 0.5 to 1.5, hue ±18°, each with probability ½.
+    """Brightness ±32, contrast and saturation 0.5 to 1.5, hue ±36°, each with probability ½.
 
     The ranges and the order (contrast before or after the colours, by a draw) are those of
-    Segmenter's pipeline, which the paper follows. uint8 [H, W, 3] -> uint8 [H, W, 3].
+    Segmenter's pipeline, which the paper follows; it shifts OpenCV's hue, which counts 180 steps
+    around the circle, by at most 18. uint8 [H, W, 3] -> uint8 [H, W, 3].
     """
     levels = np.arange(256, dtype=np.float32)
     brightness = draws.uniform(-32, 32) if draws.random() < 0.5 else 0.0
     contrast_first = draws.random() < 0.5
     contrast = draws.uniform(0.5, 1.5) if draws.random() < 0.5 else 1.0
     saturation = draws.uniform(0.5, 1.5) if draws.random() < 0.5 else 1.0
-    hue = int(draws.integers(-18, 19)) if draws.random() < 0.5 else 0
+    hue = int(draws.integers(-HUE_STEPS, HUE_STEPS + 1)) if draws.random() < 0.5 else 0
 
     image = Image.fromarray(pixels)
     before = np.array(_table(levels + brightness), dtype=np.float32)
     image = image.point(3 * _table(before * (contrast if contrast_first else 1.0)))
     if saturation != 1.0 or hue:
-        turned = [int(level) for level in (levels + round(hue * 256 / 360)) % 256]
+        turned = [int(level) for level in (levels + round(hue * 256 / HUE_CIRCLE)) % 256]
         tables = turned + _table(levels * saturation) + _table(levels)
         image = image.convert("HSV").point(tables).convert("RGB")
     if not contrast_first:

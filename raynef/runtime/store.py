@@ -31,6 +31,7 @@ from raynef.core.recipe import Recipe, fingerprint
 from raynef.core.storage import file_sizes
 from raynef.features.extract import Features
 from raynef.features.weights import weights_identity
+from raynef.images.augment import HUE_CIRCLE, HUE_STEPS
 from raynef.images.imageset import ImageSet
 from raynef.runtime.journal import JOURNAL, MANIFEST, read_journal
 from raynef.runtime.verify import Shard, digest_of, find_faults, forget, remember
@@ -62,6 +63,7 @@ def store_key(recipe: Recipe, images: ImageSet) -> dict[str, Any]:
         "num_views": data.num_views,
         "seed": data.view_seed,
         **({"input_size": resized} if resized else {}),
+        **({"hue_degrees": 360 * HUE_STEPS // HUE_CIRCLE} if data.photometric else {}),
     }
 
 

@@ -156,17 +156,32 @@ def test_brightness_and_contrast_against_floats(brightness, contrast, first):
 @pytest.mark.parametrize("saturation", [None, 0.5, 0.8, 1.5])
 @pytest.mark.parametrize("hue", [None, -18, 7, 18])
 def test_saturation_and_hue_against_floats(saturation, hue):
-    """Through 8 bits of hue (1.4 degrees) and saturation; so the mean is held, not each level."""
+    """Through 8 bits of hue (1.4 degrees) and saturation; so the mean is held, not each level.
+
+    OpenCV's hue counts 180 steps around the circle, Pillow's 256, in whole ones.
+    """
     pixels = noise(12, 12)
     draws = Scripted(saturation=saturation, hue=hue)
     expected = np.empty(pixels.shape)
     for at in np.ndindex(12, 12):
         h, s, v = colorsys.rgb_to_hsv(*(pixels[at] / 255))
-        turned = (h + (hue or 0) / 360) % 1
+        turned = (h + round((hue or 0) * 256 / 180) / 256) % 1
         expected[at] = colorsys.hsv_to_rgb(turned, min(1, s * (saturation or 1)), v)
     difference = np.abs(photometric_distortion(pixels, draws) - expected * 255)
     assert difference.mean() < 2
     assert difference.max() < 8
+
+
+def test_hues_are_shifted_by_up_to_36_degrees():
+    """Pure red through the largest shift: 18 of OpenCV's 180 steps, a tenth of the circle."""
+    red = np.full((4, 4, 3), (255, 0, 0), dtype=np.uint8)
+    shifts = []
+    for seed in range(400):
+        pixels = photometric_distortion(red, np.random.default_rng(seed))[0, 0] / 255
+        hue = colorsys.rgb_to_hsv(*pixels)[0] * 360
+        shifts.append(hue - 360 if hue > 180 else hue)
+    assert 34 < max(shifts) < 38
+    assert -38 < min(shifts) < -34
 
 
 def test_contrast_comes_before_or_after_the_colours():

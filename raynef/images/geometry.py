@@ -10,15 +10,27 @@ from raynef.core.errors import UserError
 _LONGEST = 16
 
 
-def short_side_size(shape: Sequence[int], short_side: int) -> tuple[int, int]:
+def short_side_size(
+    shape: Sequence[int], short_side: int, *, truncated: bool = False
+) -> tuple[int, int]:
     """(H, W) of [H, W, …] with the short side at ``short_side`` and the aspect kept.
 
     A strip stays smaller: its long side is at most ``_LONGEST`` times ``short_side``, or one pixel
     line of 5,000 would become a gigabyte.
+
+    Args:
+        shape: of what is resized.
+        short_side: in pixels.
+        truncated: the long side is cut to an integer, as in ReCo's protocol (500x375 to 426x320);
+            rounded without (427x320), as in the sliding one and in training.
     """
     height, width = shape[0], shape[1]
-    scale = min(short_side / min(height, width), _LONGEST * short_side / max(height, width))
-    return max(1, round(height * scale)), max(1, round(width * scale))
+    short, long = min(height, width), max(height, width)
+    if long > _LONGEST * short:
+        scale = _LONGEST * short_side / long
+        return max(1, round(height * scale)), max(1, round(width * scale))
+    scaled = long * short_side // short if truncated else round(long * (short_side / short))
+    return (short_side, scaled) if height <= width else (scaled, short_side)
 
 
 def resize(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -91,7 +103,7 @@ def for_scoring(
             f"the label of {name} is {label.shape[1]}x{label.shape[0]} pixels, "
             f"but its image is {image.shape[1]}x{image.shape[0]}"
         )
-    size = short_side_size(label.shape, short_side)
+    size = short_side_size(label.shape, short_side, truncated=crop is not None)
     small = resize(image, size)
     if crop is None:
         return small, label

@@ -111,8 +111,9 @@ def read_images(
             image = read_image(file.path)
         except BadImageError:
             continue
-        size = short_side_size(image.shape, config.short_side)
-        crop = config.crop if config.protocol == "reco" else max(size)
+        reco = config.protocol == "reco"
+        size = short_side_size(image.shape, config.short_side, truncated=reco)
+        crop = config.crop if reco else max(size)
         label = None
         if file.label and is_file(file.label):
             label = centre_crop(resize_label(read_label(file.label, codes), size), crop)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -36,6 +36,42 @@ def noise(height, width, seed=0):
 )
 def test_short_side_size(shape, short_side, expected):
     assert short_side_size(shape, short_side) == expected
+
+
+@pytest.mark.parametrize(
+    ("shape", "short_side", "expected"),
+    [
+        ((375, 500, 3), 320, (320, 426)),  # 426.67
+        ((500, 375, 3), 320, (426, 320)),
+        ((480, 640), 320, (320, 426)),
+        ((240, 320), 320, (320, 426)),
+        ((213, 320), 320, (320, 480)),  # 480.75
+        ((320, 320), 320, (320, 320)),
+        ((100, 100_000), 10, (1, 160)),
+    ],
+)
+def test_the_long_side_truncated(shape, short_side, expected):
+    """As torchvision's Resize, on which ReCo's protocol rests."""
+    assert short_side_size(shape, short_side, truncated=True) == expected
+
+
+@given(st.integers(1, 4000), st.integers(1, 4000), st.integers(1, 600))
+def test_truncated_is_torchvisions(height, width, short_side):
+    from torchvision.transforms.functional import _compute_resized_output_size
+
+    assume(max(height, width) <= 16 * min(height, width))
+    expected = _compute_resized_output_size((height, width), size=[short_side])
+    assert short_side_size((height, width), short_side, truncated=True) == tuple(expected)
+
+
+def test_only_a_crop_of_recos_protocol_truncates():
+    """A column of the label tells how wide the resized image was."""
+    image = noise(375, 500)
+    label = np.broadcast_to(np.arange(500), (375, 500)).astype(np.int32)
+    scored, labels = for_scoring(image, label, short_side=320, crop=1000, name="x")
+    assert (scored.shape, labels.shape) == ((320, 426, 3), (320, 426))
+    scored, labels = for_scoring(image, label, short_side=320, crop=None, name="x")
+    assert (scored.shape, labels.shape) == ((320, 427, 3), (375, 500))
 
 
 @given(st.integers(200, 3000), st.integers(200, 3000), st.integers(1, 600))

@@ -96,6 +96,9 @@ class Trainer:
         Raises:
             NonFiniteLossError: with step and rank, before any weight is touched.
 
+        A global batch without one valid patch (crops of images smaller than a patch) has no graph:
+        the step changes no weight, and its terms are 0, as is ``patches``.
+
         Collectives: those of kernel and loss, one sum of the gradient, one of K + 2 statistics
         (two more of a number each where labels leak).
         """
@@ -125,6 +128,8 @@ class Trainer:
                 valid=valid,
                 collectives=self.collectives,
             )
+        if not kernel.num_patches:  # the same on every worker
+            return self._without_patches(epoch, tau=tau, lr=lr)
 
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
             hidden = self.psi.features(taps, rows)
@@ -173,6 +178,22 @@ class Trainer:
             "lr": lr,
             "patches": kernel.num_patches,
             **self._cluster_health(logits.detach()[rows]),
+            **leaked,
+        }
+        self.step_index += 1
+        return metrics
+
+    def _without_patches(self, epoch: int, *, tau: float, lr: float) -> dict[str, float]:
+        """The metrics of a step on a global batch without a valid patch, which it skips."""
+        terms = ("loss", "trace", "penalty", "columns_below_1", "clusters_in_use", "entropy")
+        leaked = {} if self.leak is None else {"cross_entropy": 0.0}
+        metrics = {
+            "step": self.step_index,
+            "epoch": epoch,
+            "tau": tau,
+            "lr": lr,
+            "patches": 0,
+            **dict.fromkeys(terms, 0.0),
             **leaked,
         }
         self.step_index += 1

@@ -64,6 +64,26 @@ def test_bfloat16_stays_near_float32_and_its_weights_are_float32():
     assert np.allclose(losses["bfloat16"], losses["float32"], rtol=0.05, atol=0.02)
 
 
+@pytest.mark.parametrize("leak", [False, True])
+def test_a_batch_without_a_valid_patch_changes_nothing_but_the_schedule(leak):
+    """Crops of images smaller than a patch: there is no graph, and nothing to learn from it."""
+    batch, _ = planted(8)
+    empty = Features(batch.taps, batch.thumbnails, torch.zeros_like(batch.valid))
+    classes = 3 if leak else 0
+    trainer = Trainer(small_recipe(), in_dim=36, num_steps=6, num_classes=classes)
+    labels = torch.full((8, 36, 3), 1 / 3) if leak else None
+    first = trainer.step(batch, range(8), epoch=0, labels=labels)
+    before = {name: value.clone() for name, value in trainer.psi.state_dict().items()}
+    skipped = trainer.step(empty, range(8), epoch=1, labels=labels)
+    for name, value in trainer.psi.state_dict().items():
+        torch.testing.assert_close(value, before[name], rtol=0, atol=0)
+    assert skipped.keys() == first.keys()
+    assert (skipped["patches"], skipped["loss"], skipped["step"]) == (0, 0.0, 1)
+    assert skipped["lr"] < first["lr"]
+    after = trainer.step(batch, range(8), epoch=2, labels=labels)
+    assert (after["step"], after["patches"]) == (2, 288)
+
+
 def test_state_goes_on_where_it_was():
     batch, _ = planted(8)
     whole = Trainer(small_recipe(), in_dim=36, num_steps=6)

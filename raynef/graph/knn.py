@@ -21,14 +21,14 @@ def nearest_neighbors(
     Args:
         queries: unit rows of this worker, [n, D]; they are rows first_row… of ``keys``.
         keys: unit rows of the global batch, [N, D].
-        num_neighbors: k, capped at N - 1.
+        num_neighbors: k, capped at N - 1, and 0 where N is 0.
         first_row: index in ``keys`` of the first query, so that no patch is its own neighbour.
 
     Returns:
         Columns [n, k] (int64) and cosine similarities [n, k], negatives clamped to 0.
     """
     num_rows, num_keys = queries.shape[0], keys.shape[0]
-    k = min(num_neighbors, num_keys - 1)
+    k = min(num_neighbors, max(0, num_keys - 1))
     columns = torch.empty((num_rows, k), dtype=torch.int64, device=keys.device)
     values = torch.empty((num_rows, k), dtype=keys.dtype, device=keys.device)
     width = -(-num_keys // _GROUP) * _GROUP

@@ -103,9 +103,13 @@ def train_loop(config: dict[str, Any], worker: Worker) -> None:
 
 
 def epoch_summary(recipe: Recipe, history: list[dict[str, Any]]) -> dict[str, float]:
-    """Means over the steps of the last epoch, and the objective as ``share_of_bound``."""
+    """Means over the steps of the last epoch, and the objective as ``share_of_bound``.
+
+    Steps whose global batch had no valid patch count only where an epoch has no others.
+    """
     last = [step for step in history if step["epoch"] == history[-1]["epoch"]]
-    means = {name: sum(step[name] for step in last) / len(last) for name in TERMS}
+    counted = [step for step in last if step["patches"]] or last
+    means = {name: sum(step[name] for step in counted) / len(counted) for name in TERMS}
     objective = share_of_bound(recipe, means["loss"])
     return {"epoch": last[0]["epoch"] + 1, **means, "objective": objective}
 

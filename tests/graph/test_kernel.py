@@ -142,3 +142,13 @@ def test_largest_is_topk(rows, width, k):
     assert torch.equal(values.gather(1, columns), found)
     assert torch.equal(found.sort(dim=1, descending=True).values, expected.values)
     assert torch.equal(columns.sort(dim=1).values, expected.indices.sort(dim=1).values)
+
+
+@pytest.mark.parametrize("num_patches", [0, 1])
+def test_of_no_patch_or_one_the_kernel_is_zero(num_patches):
+    valid = torch.zeros((2, 3, 3), dtype=torch.bool)
+    valid.view(-1)[:num_patches] = True
+    features, thumbnails = torch.rand(num_patches, 5), torch.rand(2, 3, 3, 3)
+    kernel = build_kernel(features, thumbnails, num_neighbors=4, alpha=0.3, valid=valid)
+    assert (kernel.num_patches, kernel.num_rows) == (num_patches, num_patches)
+    assert not kernel.to_csr().toarray().any()

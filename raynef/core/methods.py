@@ -16,7 +16,9 @@ SPECTRAL = {
 LOST's boxes, masks after the CRF, and labels of three kinds."""
 METHODS = {**COLUMNS, **SPECTRAL}
 """All methods by key, with their titles in a table."""
-METRICS = ("accuracy", "miou", "miou_majority", "corloc")
+CRF = "_crf"
+"""Ends the name of a metric after the CRF, which stands beside the one before it."""
+METRICS = ("accuracy", "miou", "miou_majority", "corloc", f"accuracy{CRF}", f"miou{CRF}")
 """``miou_majority`` names clusters by majority where ``miou`` of labels matches them one to one."""
 _LABELS = ("accuracy", "miou", "miou_majority")
 METRICS_OF = {
@@ -28,7 +30,7 @@ METRICS_OF = {
     "cluster_seg": _LABELS,
     "cluster_patch": _LABELS,
 }
-"""What each method is scored by."""
+"""What each method is scored by, without a CRF."""
 SECTIONS = ("data", "backbone", "spectral", "kmeans")
 """Sections of the recipe that spectral methods see; of ``kmeans`` the number of points alone."""
 
@@ -36,3 +38,9 @@ SECTIONS = ("data", "backbone", "spectral", "kmeans")
 def metrics_of_all(methods: Sequence[str]) -> tuple[str, ...]:
     """The metrics that every one of some methods gives."""
     return tuple(m for m in METRICS if all(m in METRICS_OF[method] for method in methods))
+
+
+def with_crf(metrics: Sequence[str]) -> tuple[str, ...]:
+    """Metrics, each followed by itself after the CRF where there is such a one."""
+    both = ((metric, f"{metric}{CRF}") for metric in metrics)
+    return tuple(metric for pair in both for metric in pair if metric in METRICS)

@@ -43,10 +43,19 @@ _DRAWN = {
     "randn": 2,
 }
 """Tune's words for distributions, and how many numbers each takes; None for a list of values."""
+INCOMPARABLE = (
+    "eigen.num_eigenfunctions",
+    "graph.alpha",
+    "graph.num_neighbors",
+    "graph.pixel_neighbors",
+)
+"""Axes across which the objective compares no runs: it is larger for fewer eigenfunctions, and for
+a graph that falls apart more easily, however good the segments are."""
 _KEYS = {
     "title",
     "paper",
     "paper_leaked",
+    "paper_crf",
     "set",
     "axes",
     "clusters",
@@ -114,6 +123,7 @@ class Space:
         title: of the table.
         paper: where the values are from; None where the paper has no such table.
         paper_leaked: whether labels had leaked into the paper's Ours and Ours*.
+        paper_crf: whether the paper's values are scored after a CRF.
         fields: recipe fields of every trial, under the axes and under the user's flags.
         axes: in order.
         clusters: ``classes`` where K is the data set's number of classes.
@@ -121,7 +131,8 @@ class Space:
         presets: of a data set's preset, another one to lay over it.
         targets: presets of the data sets that a trained run is scored on instead of its own.
         methods: keys of ``METHODS``, all spectral or none.
-        metrics: of METRICS, each given by every method.
+        metrics: of METRICS, each given by every method; where ``evaluate.crf`` is on, each stands
+            beside itself after the CRF.
         rows: what tells the rows apart: axes, ``data``, ``target``, ``method`` or ``metric``.
         columns: what tells the columns apart: an axis or one of these.
         seeds: of the trials, unless the user gives others.
@@ -133,6 +144,7 @@ class Space:
     title: str
     paper: str | None = None
     paper_leaked: bool = False
+    paper_crf: bool = False
     fields: Mapping[str, Any] = field(default_factory=dict)
     axes: tuple[Axis, ...] = ()
     clusters: str | None = None
@@ -184,6 +196,7 @@ def read_space(name: str) -> Space:
         title=_text(values.get("title"), "title", source),
         paper=_text(values["paper"], "paper", source) if "paper" in values else None,
         paper_leaked=values.get("paper_leaked") is True,
+        paper_crf=values.get("paper_crf") is True,
         fields=fields,
         axes=axes,
         clusters=values.get("clusters"),

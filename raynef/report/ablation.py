@@ -8,8 +8,10 @@ from typing import Any
 
 from raynef.report.table import mean_sd, percent
 
-LEAKED, ELSEWHERE = "†", "‡"
-"""Marks of a score that labels had leaked into, and of one on other data than the paper's."""
+LEAKED, ELSEWHERE, AFTER_CRF = "†", "‡", "§"
+"""Marks of a score that labels had leaked into, of one on other data than the paper's, and of the
+paper's where it alone is scored after a CRF."""
+_LATEX_MARKS = {LEAKED: "$^\\dagger$", ELSEWHERE: "$^\\ddagger$", AFTER_CRF: "$^\\S$"}
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class PaperValue:
     value: float
     leaked: bool
     elsewhere: bool
+    after_crf: bool = False
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,8 @@ def long_csv(scores: Sequence[Score], papers: Mapping[str, Sequence[PaperValue |
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     paper_columns = [f"paper_{metric}" for metric in metrics]
-    extra = ["num_images", "labels_leaked", "paper_labels_leaked", "paper_other_data", "run"]
+    extra = ["num_images", "labels_leaked", "paper_labels_leaked", "paper_other_data"]
+    extra += ["paper_after_crf", "run"]
     writer.writerow([*axes, "seed", *metrics, *paper_columns, *extra])
     for index, score in enumerate(scores):
         found = [papers[metric][index] for metric in metrics]
@@ -126,16 +130,22 @@ def long_csv(scores: Sequence[Score], papers: Mapping[str, Sequence[PaperValue |
             [
                 *(score.where.get(axis, "") for axis in axes),
                 score.seed,
-                *(f"{100 * score.values[metric]:.4f}" for metric in metrics),
+                *(_percent_of(score, metric) for metric in metrics),
                 *("" if paper is None else paper.value for paper in found),
                 score.num_images,
                 score.leaked,
                 "" if known is None else known.leaked,
                 "" if known is None else known.elsewhere,
+                "" if known is None else known.after_crf,
                 score.run,
             ]
         )
     return text.getvalue()
+
+
+def _percent_of(score: Score, metric: str) -> str:
+    """A score in percent; empty where the protocol does not give it."""
+    return f"{100 * score.values[metric]:.4f}" if metric in score.values else ""
 
 
 def best_of(entries: Sequence[Entry]) -> float | None:
@@ -159,8 +169,8 @@ def shown(entry: Entry) -> str:
 
 def paper_shown(paper: PaperValue) -> str:
     """The paper's value as text, with its marks."""
-    marks = (LEAKED if paper.leaked else "") + (ELSEWHERE if paper.elsewhere else "")
-    return f"{paper.value:.1f}{marks}"
+    marks = ((LEAKED, paper.leaked), (ELSEWHERE, paper.elsewhere), (AFTER_CRF, paper.after_crf))
+    return f"{paper.value:.1f}" + "".join(mark for mark, is_set in marks if is_set)
 
 
 def _markdown_entry(entry: Entry) -> str:
@@ -174,13 +184,17 @@ def _markdown_entry(entry: Entry) -> str:
 
 
 def _latex_entry(entry: Entry) -> str:
-    text = shown(entry).replace("±", "$\\pm$").replace(LEAKED, "$^\\dagger$").replace("–", "--")
+    text = _with_latex_marks(shown(entry).replace("±", "$\\pm$").replace("–", "--"))
     text = f"\\textbf{{{text}}}" if entry.best else text
     if entry.paper is None:
         return text
-    paper = paper_shown(entry.paper).replace(LEAKED, "$^\\dagger$")
-    paper = paper.replace(ELSEWHERE, "$^\\ddagger$")
-    return f"{text} ({paper})"
+    return f"{text} ({_with_latex_marks(paper_shown(entry.paper))})"
+
+
+def _with_latex_marks(text: str) -> str:
+    for mark, written in _LATEX_MARKS.items():
+        text = text.replace(mark, written)
+    return text
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 
 from raynef.core.comparison import COLUMNS, PLAN, SUPERVISED, Row, read_comparison
 from raynef.core.files import write_json, write_text
+from raynef.core.methods import CRF
 from raynef.core.recipe import Recipe, fingerprint, to_dict
 from raynef.core.storage import name_of
 from raynef.images.datasets import open_split
@@ -53,7 +54,8 @@ def compare(path: str | Path, out: str | Path, *, address: str | None = None) ->
                 cells[column] = [_score(row, column, seed, out) for seed in row.seeds]
                 shown = [f"{100 * score['miou']:.1f}" for score in cells[column]]
                 logger.info("%s: %s: mIoU %s %%", row.name, COLUMNS[column], ", ".join(shown))
-            done.append({"name": row.name, "seeds": list(row.seeds), "cells": cells})
+            about = {"name": row.name, "seeds": list(row.seeds), "crf": row.evaluate.crf}
+            done.append({**about, "cells": cells})
             _write(out, Path(path), done)
     return {"table": str(out / "table.md"), "rows": done}
 
@@ -84,7 +86,9 @@ def _score(row: Row, column: str, seed: int, out: Path) -> dict[str, Any]:
     recipe = replace(recipe, train=replace(recipe.train, store=str(store)))
     run = make(column, recipe, _base(row, column, seed, out))
     found = score(run, replace(recipe, evaluate=row.evaluate))
-    return {**found, "run": str(run.relative_to(out))}
+    after = CRF if row.evaluate.crf else ""
+    shown = {name: found[f"{name}{after}"] for name in ("miou", "accuracy")}
+    return {**found, **shown, "run": str(run.relative_to(out))}
 
 
 def _base(row: Row, column: str, seed: int, out: Path) -> Path:
@@ -124,7 +128,7 @@ def _write(out: Path, source: Path, done: list[dict[str, Any]]) -> None:
     titles = {key: title for key, title in COLUMNS.items() if key in present}
     rows = [
         TableRow(
-            name=row["name"],
+            name=row["name"] + (", after a CRF" if row["crf"] and "CRF" not in row["name"] else ""),
             num_images=next(iter(row["cells"].values()))[0]["num_images"],
             cells={
                 key: Cell(

@@ -4,12 +4,15 @@ from pathlib import Path
 from typing import Any
 
 from raynef.core.files import read_json, write_json
+from raynef.core.methods import CRF
 from raynef.core.recipe import Recipe, to_dict
 from raynef.core.sweep import score_key
 from raynef.runtime.baseline import kmeans, kmeans_psi, probe, probe_psi
 from raynef.runtime.evaluate import evaluate
 from raynef.runtime.run import RunFolder
 from raynef.runtime.train import train
+
+_SCORES = ("miou", "accuracy")
 
 
 def make(method: str, recipe: Recipe, folder: Path, **training: Any) -> Path:
@@ -47,7 +50,7 @@ def score_file(run: Path, recipe: Recipe) -> Path:
 
 
 def score(run: Path, recipe: Recipe, *, kept: Path | None = None) -> dict[str, Any]:
-    """The score of a run by a protocol, found in its folder or made; after the CRF if it has one.
+    """The score of a run by a protocol, found in its folder or made; after a CRF too if it has one.
 
     Args:
         run: finished.
@@ -55,15 +58,16 @@ def score(run: Path, recipe: Recipe, *, kept: Path | None = None) -> dict[str, A
         kept: folder where the backbone's outputs are kept for other runs.
     """
     file = score_file(run, recipe)
-    if not file.is_file():
+    found = read_json(file) if file.is_file() else None
+    if found is None or (recipe.evaluate.crf and f"miou{CRF}" not in found):
         result = evaluate(run, recipe=recipe, kept=kept)
-        scored = result["crf"] if recipe.evaluate.crf else result
+        after = {f"{name}{CRF}": result["crf"][name] for name in _SCORES if recipe.evaluate.crf}
         values = to_dict(recipe)
         write_json(
             file,
             {
-                "miou": scored["miou"],
-                "accuracy": scored["accuracy"],
+                **{name: result[name] for name in _SCORES},
+                **after,
                 "num_images": result["num_images"],
                 "commit": RunFolder(run).record()["environment"].get("git_commit"),
                 "data": values["data"],

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from raynef.core.files import write_text
-from raynef.core.methods import METHODS
+from raynef.core.methods import CRF, METHODS
 from raynef.report.ablation import (
+    AFTER_CRF,
     ELSEWHERE,
     LEAKED,
     Entry,
@@ -28,7 +29,9 @@ logger = logging.getLogger("raynef")
 
 _METRICS = {
     "accuracy": "Acc. (%)",
+    f"accuracy{CRF}": "Acc., CRF (%)",
     "miou": "mIoU (%)",
+    f"miou{CRF}": "mIoU, CRF (%)",
     "miou_majority": "mIoU, majority (%)",
     "corloc": "CorLoc (%)",
     "objective": "objective (%)",
@@ -133,9 +136,10 @@ def _entry(sweep: SweepFolder, cells: Sequence[Mapping[str, Any]]) -> Entry:
     """The cells of one place in the table, which differ in their seed."""
     if not cells:
         return Entry("miou", (), None, None)
-    scores = [score for cell in cells if (score := sweep.score(cell)) is not None]
-    reasons = [reason for cell in cells if (reason := sweep.missing(cell["trial"]))]
     metric = cells[0]["metric"]
+    found = [score for cell in cells if (score := sweep.score(cell)) is not None]
+    scores = [score for score in found if metric in score.values]
+    reasons = [reason for cell in cells if (reason := sweep.missing(cell["trial"]))]
     return Entry(
         metric,
         tuple(scores),
@@ -168,8 +172,16 @@ def _column_name(key: str, value: Any) -> str:
 
 
 def _paper(sweep: SweepFolder, where: Mapping[str, Any], metric: str) -> PaperValue | None:
-    """The paper's number of a place, of its first data set where this one is none of its own."""
+    """The paper's number of a place, of its first data set where this one is none of its own.
+
+    One that was scored after a CRF stands beside ours after the CRF; where there is none, beside
+    ours without, marked.
+    """
     space = sweep.space
+    of_crf, metric = metric.endswith(CRF), metric.removesuffix(CRF)
+    paper_crf = space.get("paper_crf", False)
+    if of_crf != paper_crf and f"{metric}{CRF}" in space["metrics"]:
+        return None
     own, others = [], []
     for entry in space["values"]:
         axes = {key: value for key, value in entry.items() if key not in _METRICS}
@@ -191,7 +203,9 @@ def _paper(sweep: SweepFolder, where: Mapping[str, Any], metric: str) -> PaperVa
         if value is None:
             return None
     leaked = space["paper_leaked"] and where["method"] in _OURS
-    return PaperValue(float(value), leaked=leaked, elsewhere=not own)
+    return PaperValue(
+        float(value), leaked=leaked, elsewhere=not own, after_crf=paper_crf and not of_crf
+    )
 
 
 def _same_data(sweep: SweepFolder, key: str, name: Any, preset: str) -> bool:
@@ -213,6 +227,8 @@ def _notes(sweep: SweepFolder, entries: Sequence[Entry]) -> tuple[str, ...]:
         notes.append(f"{LEAKED} Labels reached what was trained.")
     if any(paper.elsewhere for paper in papers):
         notes.append(f"{ELSEWHERE} On other data than here: the two numbers do not compare.")
+    if any(paper.after_crf for paper in papers):
+        notes.append(f"{AFTER_CRF} The paper's number is scored after a CRF, ours is not.")
     return tuple(notes)
 
 

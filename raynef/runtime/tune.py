@@ -28,7 +28,8 @@ from ray.tune.schedulers import ASHAScheduler
 
 from raynef.core.errors import UserError
 from raynef.core.files import read_json, without_infinity, write_json
-from raynef.core.space import BACKBONE, Search, Space
+from raynef.core.methods import with_crf
+from raynef.core.space import BACKBONE, INCOMPARABLE, Search, Space
 from raynef.core.sweep import TRAINED, DataSet, Plan, Target, Trial, plan
 from raynef.features.blocks import load_block_features
 from raynef.images.datasets import open_split
@@ -109,6 +110,7 @@ def sweep(
     """
     options, out, seeds = options or Options(), Path(out).absolute(), tuple(seeds) or space.seeds
     data = [_opened(space, dataset) for dataset in data]
+    space = _with_crf_columns(space, data, targets)
     for target in targets:
         open_split(target.data, target.data.val_split)
     _check_request(space, data, targets, seeds)
@@ -151,6 +153,15 @@ def _opened(space: Space, dataset: DataSet) -> DataSet:
     else:
         fitting_backbone(recipe)
     return replace(dataset, num_classes=len(images.class_names) or None)
+
+
+def _with_crf_columns(space: Space, data: Sequence[DataSet], targets: Sequence[Target]) -> Space:
+    """The space with its metrics after the CRF beside them, where any score has one."""
+    scored = [target.evaluate for target in targets] or [d.recipe.evaluate for d in data]
+    on_axis = any(axis.key == "evaluate.crf" for axis in space.axes)
+    if space.is_spectral or not (on_axis or any(evaluate.crf for evaluate in scored)):
+        return space
+    return replace(space, metrics=with_crf(space.metrics))
 
 
 def _check_request(
@@ -203,6 +214,13 @@ def _say_start(space: Space, trials: Trials) -> None:
         space.search.scheduler,
         "the objective, which sees no label" if what == "objective" else "validation mIoU",
     )
+    misleading = [axis.key for axis in space.axes if axis.key in INCOMPARABLE]
+    if what == "objective" and misleading:
+        logger.warning(
+            "the objective does not compare runs across %s: it is larger for the easier problem, "
+            "such as a smaller K; set these in the recipe, or read the table by mIoU",
+            ", ".join(misleading),
+        )
     if what == "miou":
         logger.warning(
             "search.metric is miou: the LABELS of the validation split steer this search. What it "

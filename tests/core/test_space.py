@@ -5,7 +5,7 @@ import yaml
 
 from raynef.core.errors import UserError
 from raynef.core.recipe import Recipe
-from raynef.core.space import Axis, Search, read_space, space_names, with_point
+from raynef.core.space import INCOMPARABLE, Axis, Search, read_space, space_names, with_point
 
 SHIPPED = (
     "ade20k",
@@ -52,6 +52,21 @@ def test_shipped_spaces_are_whole(name):
     assert space.is_spectral == name.startswith("dsm_")
     free = name == "zero_shot" or space.is_spectral
     assert space.paper_leaked == (bool(space.values) and not free)
+
+
+@pytest.mark.parametrize("name", [name for name in SHIPPED if not name.startswith("dsm_")])
+def test_shipped_spaces_say_whether_a_crf_comes_before_the_score(name):
+    """The published evaluation of arXiv:2304.02841 scores after one."""
+    space = read_space(name)
+    assert space.fields["evaluate.crf"] in (True, False)
+    assert space.paper_crf == bool(space.values)
+
+
+def test_the_shipped_search_compares_what_the_objective_can_compare():
+    space = read_space("search")
+    assert space.search is not None
+    assert space.search.metric == "objective"
+    assert not {axis.key for axis in space.axes} & set(INCOMPARABLE)
 
 
 def test_values_of_table_6():

@@ -48,7 +48,8 @@ class Spread:
 
     Attributes:
         workers: that share the global batch.
-        gpu_share: of a GPU, for each worker where there are GPUs.
+        gpu_share: of a GPU, for each worker where there are GPUs; above one half, so that no two
+            ranks share one.
         max_failures: times that it goes on from its last checkpoint after a lost worker.
         field: of the recipe that says how many workers, for errors.
     """
@@ -106,9 +107,7 @@ def _fit_on_ray(
             f"{spread.field} = {spread.workers}, but Ray knows of {gpus} GPU(s) for workers, and "
             "each needs one of its own"
         )
-    resources: dict[str, float] = {"CPU": 1, **resources_of(TRAIN)}
-    if on_gpu:
-        resources["GPU"] = spread.gpu_share
+    resources = worker_resources(spread, on_gpu=on_gpu)
     folder = path.absolute() / "checkpoints"
     forget_broken_record(folder)
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
@@ -158,6 +157,20 @@ def _fit_on_ray(
     return _result(folder)
 
 
+def worker_resources(spread: Spread, *, on_gpu: bool) -> dict[str, float]:
+    """What each worker reserves of Ray's resources.
+
+    Raises:
+        ValueError: a share that would let two ranks onto one GPU.
+    """
+    resources: dict[str, float] = {"CPU": 1, **resources_of(TRAIN)}
+    if on_gpu:
+        if not 0.5 < spread.gpu_share <= 1:
+            raise ValueError(f"gpu_share must be in (0.5, 1], got {spread.gpu_share}")
+        resources["GPU"] = spread.gpu_share
+    return resources
+
+
 def _result(folder: Path) -> State:
     """What the last checkpoint holds."""
     state, damaged = newest_checkpoint(folder)
@@ -195,7 +208,7 @@ class Teller:
     """Says on the driver how a training goes."""
 
     def __init__(self, what: str, num_steps: int, batch_size: int) -> None:
-        self._what, self._batch_size = what, batch_size
+        self._what, self._batch_size, self._num_empty = what, batch_size, 0
         self._progress = Progress(
             what, num_steps * batch_size, "images", {"steps": num_steps, "batch_size": batch_size}
         )
@@ -210,7 +223,20 @@ class Teller:
             self._progress.restart_at(event["resumed"] * self._batch_size)
         else:
             step = event["step"]
+            if step.get("patches") == 0:
+                self._skipped(step)
             self._progress.advance(self._batch_size, _in_words(step), step)
+
+    def _skipped(self, step: dict[str, Any]) -> None:
+        """A global batch had no patch to train on: said once."""
+        self._num_empty += 1
+        if self._num_empty == 1:
+            logger.warning(
+                "%s: step %d is skipped, for no crop of its global batch holds a whole patch: the "
+                "images are smaller than one. Further such steps are skipped and counted",
+                self._what,
+                step["step"],
+            )
 
 
 def _in_words(step: dict[str, Any]) -> str:

@@ -24,6 +24,10 @@ logger = logging.getLogger("raynef")
 
 FEATURES, TRAIN = "raynef_features", "raynef_train"
 """Roles of nodes, custom resources: how many feature actors, or train workers, each takes."""
+WORKER_SHARE, ACTOR_SHARE = 0.6, 0.4
+"""Of a GPU that a streaming train worker shares with a feature actor. A whole GPU holds one of
+each, and never two workers, whatever a placement group makes of the shares: NCCL refuses two ranks
+on one GPU."""
 
 _ANSWER_S = 10.0  # that a cluster has to take a connection
 _THIS_PROCESS: ContextVar[bool] = ContextVar("this_process", default=False)
@@ -226,7 +230,7 @@ def feature_actors(*, workers: int = 0) -> FeatureActors:
             max(1, each), num_cpus=1, num_gpus=share, threads=1, resources=resources
         )
     if gpus:
-        return FeatureActors(1, num_cpus=1, num_gpus=0.5, threads=1)
+        return FeatureActors(1, num_cpus=1, num_gpus=ACTOR_SHARE, threads=1)
     room = sum(node["Resources"].get(FEATURES, math.inf) for node in nodes_for(FEATURES))
     if workers > room:
         raise UserError(
@@ -236,6 +240,16 @@ def feature_actors(*, workers: int = 0) -> FeatureActors:
     threads = max(1, int(min(_cpus_per_node(), os.cpu_count() or 1)) // max(1, workers))
     count = 1 if workers else len(nodes_for(FEATURES))
     return FeatureActors(count, num_cpus=1, num_gpus=0, threads=threads, resources=resources)
+
+
+def worker_gpu_share(*, streams: bool) -> float:
+    """Of a GPU, what each train worker reserves where there are GPUs.
+
+    Args:
+        streams: the workers run feature actors of their own while they train. These share the
+            workers' GPUs, unless nodes declare themselves for features.
+    """
+    return WORKER_SHARE if streams and not resources_of(FEATURES) else 1.0
 
 
 def resources_of(role: str) -> dict[str, float]:

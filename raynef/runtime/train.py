@@ -26,7 +26,7 @@ from raynef.runtime.features import (
 from raynef.runtime.fit import Spread, Teller, fit
 from raynef.runtime.loop import TERMS, epoch_summary, train_loop
 from raynef.runtime.run import RunFolder, bind, hold
-from raynef.runtime.session import FEATURES, ray_session, resources_of
+from raynef.runtime.session import ray_session, worker_gpu_share
 from raynef.runtime.workers import EpochHook
 from raynef.segmenter import Segmenter
 from raynef.training import build_psi
@@ -154,7 +154,7 @@ def _train(
         tell=Teller("train", config["num_steps"], config["batch_size"]).hear,
         spread=Spread(
             workers=train.num_workers,
-            gpu_share=1 if train.features == "stored" or resources_of(FEATURES) else 0.5,
+            gpu_share=worker_gpu_share(streams=train.features == "streamed"),
             max_failures=train.max_failures,
             field="train.num_workers",
         ),
@@ -171,7 +171,17 @@ def _finish(
     state: dict[str, Any],
     skipped: dict[str, str],
 ) -> dict[str, Any]:
-    """Save the segmenter, the steps and the result."""
+    """Save the segmenter, the steps and the result.
+
+    Raises:
+        UserError: no step had a patch to train on.
+    """
+    history: list[dict[str, Any]] = state["history"]
+    if not any(step["patches"] for step in history):
+        raise UserError(
+            f"not one training crop holds a whole patch: the images under {images.root} are "
+            "smaller than a patch of the backbone; raise data.short_side or data.scale"
+        )
     psi = build_psi(recipe, state["in_dim"])
     psi.load_state_dict(state["trainer"]["psi"])
     Segmenter(
@@ -182,7 +192,6 @@ def _finish(
         zoom=view_side(recipe) / recipe.data.crop,
         labels_leaked=recipe.train.leak_labels,
     ).save(run.path / "segmenter")
-    history: list[dict[str, Any]] = state["history"]
     write_text(run.steps_file, "".join(json.dumps(step) + "\n" for step in history))
     if skipped:
         logger.warning("%s", describe_skipped(skipped))
@@ -192,6 +201,7 @@ def _finish(
         "images_per_second": round(state["images_done"] / max(state["seconds"], 1e-9), 2),
         "epochs": recipe.train.epochs,
         "steps": len(history),
+        "empty_steps": sum(1 for step in history if not step["patches"]),
         "num_images": len(images.files) - len(skipped),
         "num_workers": recipe.train.num_workers,
         "seconds": round(state["seconds"], 2),

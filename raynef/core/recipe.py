@@ -41,7 +41,7 @@ class Data:
     flip: float = 0.5
     """Probability of a horizontal flip."""
     photometric: bool = True
-    """Random brightness, contrast, saturation and hue."""
+    """Random brightness (±32), contrast, saturation (0.5 to 1.5) and hue (±36°)."""
     num_views: int = 4
     """Augmented views per image in the feature store; epoch e trains on view e mod num_views."""
     view_seed: int = 0

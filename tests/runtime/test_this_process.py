@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import raynef
-from raynef.core.errors import NonFiniteLossError
+from raynef.core.errors import NonFiniteLossError, UserError
 from raynef.core.files import read_json
 from raynef.runtime.baseline import kmeans
 from raynef.runtime.evaluate import evaluate
@@ -102,3 +102,30 @@ def test_a_loss_that_is_not_finite_is_named(here, recipe, tmp_path):
     wild = change(recipe, train={"store": str(run / "store"), "lr": 1e30, "lr_end": 1e30})
     with this_process(), pytest.raises(NonFiniteLossError, match=r"at step \d+ .* on rank 0"):
         train(wild, tmp_path / "wild")
+
+
+def test_crops_without_a_whole_patch_are_counted_and_said_once(
+    recipe, without_ray, tmp_path, caplog
+):
+    """Batches of one image each, half of which are smaller than a patch of 16 pixels."""
+    small = change(
+        recipe,
+        data={"short_side": 16, "scale": (0.7, 1.4)},
+        train={"batch_size": 1, "epochs": 2},
+    )
+    with caplog.at_level("WARNING", logger="raynef"):
+        result = train(small, tmp_path / "run")
+    steps = [json.loads(line) for line in (tmp_path / "run/steps.jsonl").read_text().splitlines()]
+    empty = sum(step["patches"] == 0 for step in steps)
+    assert 0 < empty < len(steps) == result["steps"]
+    assert result["empty_steps"] == empty
+    assert sum("is skipped" in record.message for record in caplog.records) == 1
+    last = [step for step in steps if step["epoch"] == 1 and step["patches"]]
+    mean = sum(step["loss"] for step in last) / len(last)
+    assert result["objective"]["loss"] == pytest.approx(mean)
+
+
+def test_images_smaller_than_a_patch_are_named(recipe, without_ray, tmp_path):
+    tiny = change(recipe, data={"short_side": 10, "scale": (1.0, 1.0)})
+    with pytest.raises(UserError, match="not one training crop holds a whole patch"):
+        train(tiny, tmp_path / "run")

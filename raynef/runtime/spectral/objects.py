@@ -42,8 +42,10 @@ POTENTIALS = Potentials(
     iterations=5,
 )
 """The defaults of the published CRF."""
-_CERTAINTY = 1 - 1e-5
-"""Probability of the label that the eigenvector gives: the published CRF takes it as certain."""
+_CERTAINTY = 0.99
+"""Probability of the label that the eigenvector gives: the published CRF library clips a hard
+mask's probabilities to [0.01, 0.99]. Nearer to 1, the unary term outweighs both kernels and no
+pixel changes."""
 _BATCH = 8  # images of a unit: a CRF takes half a second
 _SHOWN = 12  # images of the gallery
 

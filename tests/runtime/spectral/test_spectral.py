@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -193,12 +194,23 @@ def test_masks(whole, tmp_path):
     )
     with this_process():
         eigen(recipe, tmp_path / "store")
-        found = segment_objects(tmp_path / "store", out=tmp_path / "masks")
+        found = segment_objects(tmp_path / "store")
+        other = segment_objects(tmp_path / "store", out=tmp_path / "masks")
     assert found["miou_without_crf"] > 0.99
     assert found["miou"] > 0.95
-    written = np.asarray(Image.open(tmp_path / "masks" / "0.png"))
-    assert sorted(np.unique(written)) == [0, 255]
-    assert 32 * 48 * 0.9 < (written == 255).sum() < 32 * 48 * 1.1
+    assert found["masks"] == str(tmp_path / "store" / "object")
+    assert other["masks"] == str(tmp_path / "masks")
+    overlaps = []
+    for number in range(3):
+        written, same, truth = (
+            np.asarray(Image.open(folder / f"{number}.png"))
+            for folder in (Path(found["masks"]), tmp_path / "masks", root / "ground_truth_mask")
+        )
+        assert sorted(np.unique(written)) == [0, 255]
+        np.testing.assert_array_equal(written, same)
+        both, either = (written & truth) > 0, (written | truth) > 0
+        overlaps.append(both.sum() / either.sum())
+    assert np.mean(overlaps) == pytest.approx(found["miou"], abs=1e-12)
 
 
 @pytest.mark.parametrize("method", ["spectral", "cluster-seg", "cluster-patch"])

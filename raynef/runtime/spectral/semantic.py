@@ -17,6 +17,7 @@ from PIL import Image
 
 from raynef.assign.contingency import contingency
 from raynef.assign.kmeans import find_centroids
+from raynef.assign.matching import Criterion
 from raynef.assign.segments import nearest_centroids
 from raynef.core.draws import generator
 from raynef.core.errors import UserError
@@ -33,14 +34,14 @@ from raynef.runtime.progress import Progress
 from raynef.runtime.report import spread
 from raynef.runtime.results import class_names, name_and_score
 from raynef.runtime.session import ray_session
-from raynef.runtime.spectral.eigen import EigenStore, Solved, open_solved, units_among
+from raynef.runtime.spectral.eigen import LATER, EigenStore, Solved, open_solved, units_among
 from raynef.runtime.spectral.features import WholeFeatures
 from raynef.runtime.spectral.segments import NO_BACKGROUND, SegmentStore, ensure_segments
 from raynef.runtime.stream import Unit, stream
 
 Method = Literal["spectral", "cluster-seg", "cluster-patch"]
 _ITERATIONS, _STARTS = 100, 10
-OWN = ("num_eigenvectors", "num_segments", "num_clusters", "background", "expand")
+OWN = ("num_eigenvectors", *LATER)
 """Fields that may differ from those of the STORE."""
 _CLASSES = 256  # counted where a data set names none
 _SHOWN = 12  # images of the gallery
@@ -120,8 +121,9 @@ def semantic(
         "num_images": len(shown.pairs.images()),
         "num_points": len(points),
         "num_clusters": recipe.spectral.num_clusters,
+        "hungarian": recipe.spectral.hungarian,
         "seed": seed,
-        **(scores_of(shown, table) if labelled else {"miou": None}),
+        **(scores_of(shown, table, recipe.spectral.hungarian) if labelled else {"miou": None}),
         "seconds": round(time.monotonic() - started, 2),
     }
     write_json(shown.folder / "semantic.json", result)
@@ -310,11 +312,14 @@ def table_for(solved: Solved, num_labels: int) -> np.ndarray:
     return np.zeros((num_labels, len(solved.images.class_names) or _CLASSES), dtype=np.int64)
 
 
-def scores_of(solved: Solved, table: np.ndarray) -> dict[str, Any]:
-    """mIoU and accuracy with labels matched one to one, and by majority: table [L, C]."""
+def scores_of(solved: Solved, table: np.ndarray, criterion: Criterion) -> dict[str, Any]:
+    """mIoU and accuracy with labels matched one to one, and by majority: table [L, C].
+
+    The matching of paper and code (arXiv:2205.07839) maximises IoU: ``criterion``.
+    """
     names = class_names(solved.images, table[None])
     table = table[:, : len(names)]
-    hungarian = name_and_score(table, table, names, "hungarian").scores
+    hungarian = name_and_score(table, table, names, "hungarian", criterion=criterion).scores
     majority = name_and_score(table, table, names, "iou").scores
     return {
         "miou": hungarian["miou"],

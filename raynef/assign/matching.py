@@ -7,6 +7,8 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 UNMATCHED = -1
+Criterion = Literal["iou", "count"]
+"""What a one-to-one matching maximises: the sum of IoU, or of pixels."""
 
 
 @dataclass(frozen=True)
@@ -24,29 +26,40 @@ class Scores:
     iou: np.ndarray
 
 
-def match(table: np.ndarray, method: Literal["iou", "count", "hungarian"]) -> np.ndarray:
+def match(
+    table: np.ndarray,
+    method: Literal["iou", "count", "hungarian"],
+    *,
+    criterion: Criterion = "count",
+) -> np.ndarray:
     """The class of each cluster, int64 [K]; ``UNMATCHED`` for a cluster without one.
 
     ``iou``: the class with the largest IoU with the cluster (majority vote, as published);
-    ``count``: the class with the most pixels; ``hungarian``: one cluster a class, most pixels in
-    all. A cluster without a scored pixel is unmatched.
+    ``count``: the class with the most pixels; ``hungarian``: one cluster a class, the best of the
+    ``criterion`` in all. A cluster without a scored pixel is unmatched.
 
     Args:
         table: pixels of cluster against class, [K, C].
         method: see above.
+        criterion: of ``hungarian``: ``count`` as in ReCo's protocol (arXiv:2304.02841), ``iou`` as
+            in the code of Deep Spectral Methods (arXiv:2205.07839).
     """
     table = np.asarray(table, dtype=np.int64)
     classes = np.full(table.shape[0], UNMATCHED, dtype=np.int64)
     if method == "hungarian":
-        rows, columns = linear_sum_assignment(table, maximize=True)
+        values = _iou(table) if criterion == "iou" else table
+        rows, columns = linear_sum_assignment(values, maximize=True)
         classes[rows] = columns
-    elif method == "count":
-        classes = table.argmax(axis=1)
     else:
-        union = table.sum(axis=1, keepdims=True) + table.sum(axis=0, keepdims=True) - table
-        classes = (table / np.maximum(union, 1)).argmax(axis=1)
+        classes = (_iou(table) if method == "iou" else table).argmax(axis=1)
     classes[table.sum(axis=1) == 0] = UNMATCHED
     return classes
+
+
+def _iou(table: np.ndarray) -> np.ndarray:
+    """IoU of each cluster with each class, [K, C], of their pixels in common."""
+    union = table.sum(axis=1, keepdims=True) + table.sum(axis=0, keepdims=True) - table
+    return table / np.maximum(union, 1)
 
 
 def score(table: np.ndarray, classes: np.ndarray) -> Scores:

@@ -39,6 +39,12 @@ def cluster_nodes(values: np.ndarray, num_segments: int, *, seed: int) -> np.nda
     return np.unique(best, return_inverse=True)[1].astype(np.int32).reshape(height, width)
 
 
+def unit_length(points: np.ndarray) -> np.ndarray:
+    """Points [M, D] at unit length; one at 0 stays there."""
+    lengths = np.linalg.norm(points, axis=1, keepdims=True)
+    return points / np.where(lengths > 0, lengths, 1)
+
+
 def nearest_centroids(points: np.ndarray, centroids: np.ndarray) -> np.ndarray:
     """The nearest of K centres for each point, int64 [M]: [M, D] and [K, D]."""
     distances = np.square(centroids).sum(axis=1) - 2 * points @ centroids.T  # less ‖h‖²

@@ -62,7 +62,7 @@ class Objects:
     store: Positional[Path]
     """Folder that raynef spectral eigen made."""
     out: Path | None = None
-    """Folder for the masks (PNG); none are written if not given."""
+    """Folder for the masks, PNGs of 0 and 255; STORE/object if not given."""
     crf: bool = True
     """Refine the masks to the edges of the image."""
     root: Root = None

@@ -177,7 +177,7 @@ class Evaluate:
     stride: int = 320
     """Step between windows, in pixels (sliding)."""
     match: Literal["iou", "count", "hungarian"] = "iou"
-    """Cluster to class: majority vote by IoU or by pixel count, or Hungarian."""
+    """Cluster to class: majority vote by IoU or by pixel count, or Hungarian (by pixel count)."""
     match_on: Literal["val", "train"] = "val"
     """Split whose labels name the clusters: val as in the papers, train as in a deployment."""
     crf: bool = False
@@ -219,6 +219,9 @@ class Spectral:
     """Segment of an image that is its background: most border pixels, or the largest."""
     expand: int = 2
     """Patches by which the box around a segment grows before it is cropped (semantic)."""
+    hungarian: Literal["iou", "count"] = "iou"
+    """What one-to-one matching of clusters and classes maximises: the sum of IoU, as published, or
+    of pixels (semantic)."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from raynef.assign.kmeans import Members, members
-from raynef.core.draws import generator
+from raynef.core.draws import generator, lowest
 from raynef.core.errors import UserError
 from raynef.eigen.psi import Psi
 from raynef.heads import LinearHead, trunk_of
@@ -86,7 +86,7 @@ def sample_patches(
     work = Sampling(seed, share=min(1.0, max_points / num_cells))
     parts = list(_results(source, work, job, labels))
     numbers = np.concatenate([part["numbers"] for part in parts])
-    kept = np.sort(np.argsort(numbers, kind="stable")[:max_points])
+    kept = lowest(numbers, max_points)
     shares = None
     if labels is not None:
         shares = np.concatenate([part["shares"] for part in parts])[kept]

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from raynef.assign.matching import UNMATCHED, match, score
+from raynef.assign.matching import UNMATCHED, Criterion, match, score
 from raynef.core.recipe import Evaluate
 from raynef.images.imageset import ImageSet
 
@@ -36,6 +36,8 @@ def name_and_score(
     table: np.ndarray,
     names: tuple[str, ...],
     method: Literal["iou", "count", "hungarian"] | None,
+    *,
+    criterion: Criterion = "count",
 ) -> Named:
     """Name the clusters by one table and score them on another, or on the same.
 
@@ -44,8 +46,10 @@ def name_and_score(
         table: likewise.
         names: of the classes, C long.
         method: of ``match``; None where cluster k is class k.
+        criterion: of ``match``.
     """
-    classes = np.arange(len(table)) if method is None else match(naming, method)
+    identity = np.arange(len(table))
+    classes = identity if method is None else match(naming, method, criterion=criterion)
     result = score(table, classes)
     per_class = zip(names, result.iou, strict=True)
     sizes = table.sum(axis=1)

@@ -27,11 +27,23 @@ def slow_majority(table, method):
     return classes
 
 
-def best_total(table):
-    """The most pixels that any one-to-one matching gets right."""
-    tall = table if table.shape[0] >= table.shape[1] else table.T
-    rows = itertools.permutations(range(tall.shape[0]), tall.shape[1])
-    return max(sum(tall[row, column] for column, row in enumerate(order)) for order in rows)
+def one_to_one(num_clusters, num_classes):
+    """Every matching that leaves as few clusters and classes over as it can: the class of each."""
+    if num_clusters <= num_classes:
+        yield from itertools.permutations(range(num_classes), num_clusters)
+        return
+    for rows in itertools.permutations(range(num_clusters), num_classes):
+        yield tuple(rows.index(k) if k in rows else UNMATCHED for k in range(num_clusters))
+
+
+def best_total(table, criterion):
+    """The most pixels, or the largest sum of IoU, of any one-to-one matching."""
+    totals = []
+    for classes in one_to_one(*table.shape):
+        _, iou = slow_scores(table, classes)
+        pixels = sum(table[k, c] for k, c in enumerate(classes) if c != UNMATCHED)
+        totals.append(np.nansum(iou) if criterion == "iou" else pixels)
+    return max(totals)
 
 
 def slow_scores(table, classes):
@@ -63,13 +75,27 @@ def test_majority_equals_brute_force(table, method):
     np.testing.assert_array_equal(match(table, method), slow_majority(table, method))
 
 
-@given(table=tables())
-def test_hungarian_is_one_to_one_and_best(table):
-    classes = match(table, "hungarian")
+@given(table=tables(max_clusters=5, max_classes=4), criterion=st.sampled_from(["iou", "count"]))
+def test_hungarian_is_one_to_one_and_best(table, criterion):
+    classes = match(table, "hungarian", criterion=criterion)
     matched = classes != UNMATCHED
     assert len(set(classes[matched])) == matched.sum()
-    assert table[matched, classes[matched]].sum() == best_total(table)
     assert not matched[table.sum(axis=1) == 0].any()
+    total = table[matched, classes[matched]].sum()
+    if criterion == "iou":
+        total = np.nansum(score(table, classes).iou)
+    np.testing.assert_allclose(total, best_total(table, criterion), atol=1e-12)
+
+
+def test_the_criteria_of_hungarian_differ_where_classes_differ_in_size():
+    """Class 0 is large: cluster 0 has more of it, and of class 1 nearly all."""
+    table = np.array([[40, 7], [30, 1]])
+    count, iou = (match(table, "hungarian", criterion=name) for name in ("count", "iou"))
+    assert count.tolist() == match(table, "hungarian").tolist() == [0, 1]
+    assert iou.tolist() == [1, 0]
+    assert score(table, iou).miou == pytest.approx((30 / 71 + 7 / 48) / 2)
+    assert score(table, iou).miou > score(table, count).miou
+    assert score(table, iou).accuracy < score(table, count).accuracy
 
 
 @given(table=tables(), method=st.sampled_from(METHODS))

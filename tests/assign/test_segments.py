@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
-from raynef.assign.segments import background_segment, cluster_nodes, nearest_centroids
+from raynef.assign.segments import (
+    background_segment,
+    cluster_nodes,
+    nearest_centroids,
+    unit_length,
+)
 
 
 def planted():
@@ -47,3 +52,9 @@ def test_the_background():
 def test_the_nearest_centre():
     points = np.array([[0.0, 0.1], [3.0, 3.0]])
     assert nearest_centroids(points, np.array([[3.0, 2.0], [0.0, 0.0]])).tolist() == [1, 0]
+
+
+def test_unit_length():
+    points = np.array([[3.0, 4.0], [0.0, 0.0], [0.0, -2.0]], dtype=np.float32)
+    np.testing.assert_allclose(unit_length(points), [[0.6, 0.8], [0, 0], [0, -1]])
+    assert unit_length(points).dtype == np.float32

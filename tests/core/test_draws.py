@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from raynef.core.draws import generator, seed_of
+from raynef.core.draws import generator, lowest, seed_of
 
 
 def test_seeds_are_fixed_for_good():
@@ -24,3 +24,10 @@ def test_generators_are_independent_of_global_state():
     np.random.seed(0)  # noqa: NPY002
     np.testing.assert_array_equal(generator("x", 1).random(5), first)
     assert not np.array_equal(generator("x", 2).random(5), first)
+
+
+def test_the_lowest_numbers_wherever_they_are():
+    numbers = np.array([0.5, 0.1, 0.9, 0.3, 0.1])
+    assert lowest(numbers, 3).tolist() == [1, 3, 4]
+    assert lowest(numbers, 1).tolist() == [1]  # of equal ones the first
+    assert lowest(numbers, 9).tolist() == [0, 1, 2, 3, 4]

@@ -85,6 +85,30 @@ def test_values_of_deep_spectral_methods():
     assert read_space("dsm_semantic").seeds == (0, 1, 2, 3)
 
 
+def test_what_the_captions_of_deep_spectral_methods_leave_open():
+    """The notes on Tables 1, 7 and 11 follow from the numbers of the paper's other tables."""
+    spaces = ("dsm_localization", "dsm_architecture", "dsm_color", "dsm_clusters")
+    boxes, models, color, clusters = (read_space(name) for name in spaces)
+
+    def corloc(space, **where):
+        (entry,) = (e for e in space.values if where.items() <= e.items())
+        return entry["corloc"]
+
+    ours = corloc(boxes, data="voc2007_boxes", method="localize")
+    assert ours == corloc(models, backbone="dino_b8", method="localize")
+    assert ours != corloc(models, backbone="dino_b16", method="localize")
+    assert "62.7 is ViT-B/8's" in (boxes.paper or "")
+
+    largest = max(color.values[0]["corloc"])
+    assert largest <= ours < corloc(boxes, data="voc2012_boxes", method="localize")
+    assert "VOC 2012 by its caption" in (color.paper or "")
+
+    eigenvectors = read_space("dsm_eigenvectors")
+    by_number = dict(zip(eigenvectors.axes[0].values, eigenvectors.values[0]["miou"], strict=True))
+    assert clusters.values[0]["miou"][0] == by_number[5] != by_number[15]
+    assert "Table 10's at m = 5" in (clusters.paper or "")
+
+
 def test_metrics_are_by_default_what_all_methods_give(tmp_path):
     assert read_space(written(tmp_path)).metrics == ("accuracy", "miou")
     found = {

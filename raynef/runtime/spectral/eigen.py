@@ -51,6 +51,8 @@ from raynef.runtime.stream import Unit, stream
 logger = logging.getLogger("raynef")
 
 _FORMAT = 1
+LATER = ("num_segments", "num_clusters", "background", "expand", "hungarian")
+"""Fields of ``spectral`` that no eigenpair depends on."""
 _RESIDUAL = 1e-4  # above it, an image's pairs have not converged
 
 
@@ -97,21 +99,23 @@ def eigen(
 def claim(recipe: Recipe, out: Path, *, features: Path, pairs: Path) -> None:
     """Bind the folder to the recipe, and note where its features and eigenpairs lie.
 
+    Fields that no eigenpair depends on may change: what is made of the pairs takes the new ones.
+
     Raises UserError where it holds another recipe's.
     """
     record = {"recipe": to_dict(recipe), "features": str(features), "eigen": str(pairs)}
     if (out / RECORD).is_file():
-        there = read_json(out / RECORD)["recipe"]
+        there = to_dict(recipe_of(out))  # a field that came later has its default
         for section in ("data", "backbone", "spectral"):
             for name, value in record["recipe"][section].items():
-                if there.get(section, {}).get(name) != value:
+                if name not in LATER and there[section][name] != value:
                     raise UserError(
                         f"{out} holds eigenpairs of another recipe: {section}.{name} is "
-                        f"{there.get(section, {}).get(name)!r} there, {value!r} here. Give "
-                        "another --out, or delete this one"
+                        f"{there[section][name]!r} there, {value!r} here. Give another --out, or "
+                        "delete this one"
                     )
-    else:
-        write_json(out / RECORD, record)
+        record = {**read_json(out / RECORD), "recipe": record["recipe"]}
+    write_json(out / RECORD, record)
 
 
 def ensure_eigenpairs(

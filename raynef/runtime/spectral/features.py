@@ -183,6 +183,11 @@ class WholeFeatures(ShardStore):
     def __init__(self, folder: str | Path) -> None:
         super().__init__(folder, made_by="raynef spectral eigen")
 
+    def grid(self, image: int) -> tuple[int, int]:
+        """Patches of one image, (h, w). Raises UserError naming a damaged file."""
+        height, width, _ = self.row(image, ["shape"])["shape"][0].as_py()
+        return height, width
+
     def read(self, image: int) -> torch.Tensor:
         """Features of one image, float32 [h, w, D]. Raises UserError naming a damaged file."""
         columns = self.row(image, ["shape", "features"])

@@ -1,4 +1,8 @@
-"""``raynef spectral object``: the foreground of each image, and mean IoU where there are masks."""
+"""``raynef spectral object``: the foreground of each image, and mean IoU where there are masks.
+
+STORE/object.json, STORE/object.html
+STORE/object/*.png      the mask of each image: 255 the foreground, 0 the rest
+"""
 
 import time
 from dataclasses import dataclass
@@ -42,8 +46,10 @@ POTENTIALS = Potentials(
     iterations=5,
 )
 """The defaults of the published CRF."""
-_CERTAINTY = 1 - 1e-5
-"""Probability of the label that the eigenvector gives: the published CRF takes it as certain."""
+_CERTAINTY = 0.99
+"""Probability of the label that the eigenvector gives: the published CRF library clips a hard
+mask's probabilities to [0.01, 0.99]. Nearer to 1, the unary term outweighs both kernels and no
+pixel changes."""
 _BATCH = 8  # images of a unit: a CRF takes half a second
 _SHOWN = 12  # images of the gallery
 
@@ -68,11 +74,11 @@ def segment_objects(
     """Foreground masks of every image of a STORE (arXiv:2205.07839, Sec. 3.4).
 
     The Fiedler vector's smaller side at the size of the image, then a dense CRF on it. Writes
-    STORE/object.json and STORE/object.html.
+    the masks, STORE/object.json and STORE/object.html.
 
     Args:
         store: of ``raynef spectral eigen``.
-        out: folder for the masks, PNGs of 0 and 255; None for none.
+        out: folder for the masks, PNGs of 0 and 255; STORE/object if None.
         crf: refine the masks.
         root: of the data set, where it has moved.
         address: of a Ray cluster.
@@ -89,6 +95,7 @@ def segment_objects(
     scored = has_masks(solved.images)
     indices = solved.pairs.images()
     names = output_names(solved.images.files)
+    masks = solved.folder / "object" if out is None else Path(out).absolute()
     units: list[Unit] = [
         {
             "images": indices[start : start + _BATCH],
@@ -103,7 +110,7 @@ def segment_objects(
         codes=solved.images.label_codes,
         scored=scored,
         crf=crf,
-        out=None if out is None else str(Path(out).absolute()),
+        out=str(masks),
     )
     found: list[dict[str, Overlap]] = []
     progress = Progress("object", len(indices), "images")
@@ -114,7 +121,7 @@ def segment_objects(
     progress.close()
     result = {
         "store": str(solved.folder),
-        **({"masks": str(Path(out).absolute())} if out else {}),
+        "masks": str(masks),
         "num_images": len(found),
         "crf": crf,
         **(_means(found, crf) if scored else {"miou": None}),
@@ -138,7 +145,7 @@ def segment_unit(
     codes: Any,
     scored: bool,
     crf: bool,
-    out: str | None,
+    out: str,
 ) -> list[dict[str, Overlap]]:
     """Task: the masks of a unit's images, scored and written."""
     store = EigenStore(pairs)
@@ -147,8 +154,7 @@ def segment_unit(
         masks = masks_of(store, index, file, crf=crf)
         truth = read_label(file.label or "", codes) if scored else None
         found.append({kind: _overlap(mask, truth, file) for kind, mask in masks.items()})
-        if out is not None:
-            _write(Path(out) / name, masks["crf" if crf else "plain"])
+        _write(Path(out) / name, masks["crf" if crf else "plain"])
     return found
 
 

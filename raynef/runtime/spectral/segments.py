@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from raynef.assign.segments import background_segment, cluster_nodes
+from raynef.assign.segments import background_segment, cluster_nodes, unit_length
 from raynef.core.recipe import Recipe, Spectral, fingerprint
 from raynef.images.fitted import Frame
 from raynef.runtime.features import ensure_shards, fill_shards
@@ -46,6 +46,13 @@ class Segments:
     background: int
     features: np.ndarray
     frame: Frame
+
+    @property
+    def directions(self) -> np.ndarray:
+        """The features at unit length, float32 [S, D]: what is clustered over all images, and what
+        the centres are compared with. So the published code; the paper says nothing of it.
+        """
+        return unit_length(self.features)
 
 
 def ensure_segments(solved: Solved, recipe: Recipe, method: Method, *, seed: int) -> "SegmentStore":

@@ -361,8 +361,9 @@ def _label(shown: Solved, folder: Path, num_labels: int, recipe: Recipe) -> dict
         table += part
         progress.advance(count)
     progress.close()
-    scores = scores_of(shown, table) if labelled else {"miou": None}
-    return {"labels": str(out), **scores}
+    criterion = recipe.spectral.hungarian
+    scores = scores_of(shown, table, criterion) if labelled else {"miou": None}
+    return {"labels": str(out), "hungarian": criterion, **scores}
 
 
 def read_whole(unit: Unit, *, stride: int, max_side: int) -> Unit:

@@ -17,8 +17,8 @@ from PIL import Image
 
 from raynef.assign.contingency import contingency
 from raynef.assign.kmeans import find_centroids
+from raynef.assign.matching import Criterion
 from raynef.assign.segments import nearest_centroids
-from raynef.core.draws import generator
 from raynef.core.errors import UserError
 from raynef.core.files import write_atomic, write_json, write_text
 from raynef.core.palette import overlay, palette
@@ -33,14 +33,15 @@ from raynef.runtime.progress import Progress
 from raynef.runtime.report import spread
 from raynef.runtime.results import class_names, name_and_score
 from raynef.runtime.session import ray_session
-from raynef.runtime.spectral.eigen import EigenStore, Solved, open_solved, units_among
+from raynef.runtime.spectral.eigen import LATER, EigenStore, Solved, open_solved, units_among
 from raynef.runtime.spectral.features import WholeFeatures
+from raynef.runtime.spectral.points import Source, draw_points
 from raynef.runtime.spectral.segments import NO_BACKGROUND, SegmentStore, ensure_segments
 from raynef.runtime.stream import Unit, stream
 
 Method = Literal["spectral", "cluster-seg", "cluster-patch"]
 _ITERATIONS, _STARTS = 100, 10
-OWN = ("num_eigenvectors", "num_segments", "num_clusters", "background", "expand")
+OWN = ("num_eigenvectors", *LATER)
 """Fields that may differ from those of the STORE."""
 _CLASSES = 256  # counted where a data set names none
 _SHOWN = 12  # images of the gallery
@@ -58,8 +59,8 @@ def semantic(
 ) -> dict[str, Any]:
     """Label every image of a STORE without labels, and score it where there are some.
 
-    Segments (or, for ``cluster-patch``, patches) of all images are clustered by K-means
-    (arXiv:2205.07839, Sec. 3.5 and the baselines of Table 4).
+    Segments (or, for ``cluster-patch``, patches) of all images, at most ``kmeans.max_points`` of
+    them, are clustered by K-means (arXiv:2205.07839, Sec. 3.5 and the baselines of Table 4).
 
     Args:
         store: of ``raynef spectral eigen``, whose images are clustered.
@@ -91,7 +92,9 @@ def semantic(
         require_labels(shown.images)
     with ray_session(address):
         source = _source(fitted_on, recipe, method, seed)
-        points = _points(fitted_on, source, recipe, seed)
+        points = draw_points(
+            source, fitted_on.pairs.images(), max_points=recipe.kmeans.max_points, seed=seed
+        )
         background = method == "spectral"
         num_clusters = recipe.spectral.num_clusters + (0 if background else 1)
         if len(points) < num_clusters:
@@ -120,8 +123,9 @@ def semantic(
         "num_images": len(shown.pairs.images()),
         "num_points": len(points),
         "num_clusters": recipe.spectral.num_clusters,
+        "hungarian": recipe.spectral.hungarian,
         "seed": seed,
-        **(scores_of(shown, table) if labelled else {"miou": None}),
+        **(scores_of(shown, table, recipe.spectral.hungarian) if labelled else {"miou": None}),
         "seconds": round(time.monotonic() - started, 2),
     }
     write_json(shown.folder / "semantic.json", result)
@@ -151,55 +155,10 @@ def _require_like(one: Solved, other: Solved) -> None:
             )
 
 
-Source = SegmentStore | WholeFeatures
-"""Where the points of an image come from: its segments, or its patches."""
-
-
 def _source(solved: Solved, recipe: Recipe, method: Method, seed: int) -> Source:
     if method == "cluster-patch":
         return WholeFeatures(solved.features)
     return ensure_segments(solved, recipe, method, seed=seed)
-
-
-def _points(solved: Solved, source: Source, recipe: Recipe, seed: int) -> np.ndarray:
-    """What is clustered, float32 [M, D]; of patches at most ``kmeans.max_points``, drawn."""
-    indices = solved.pairs.images()
-    units: list[Unit] = [
-        {"images": indices[start : start + 64]} for start in range(0, len(indices), 64)
-    ]
-    share = 1.0
-    if isinstance(source, WholeFeatures):
-        first = source.read(indices[0])
-        patches = first.shape[0] * first.shape[1] * len(indices)  # images differ in size a little
-        share = min(1.0, recipe.kmeans.max_points / patches)
-    prepare = partial(
-        read_points,
-        folder=str(source.folder),
-        patches=isinstance(source, WholeFeatures),
-        share=share,
-        seed=seed,
-    )
-    parts = list(stream(units, prepare=prepare, in_order=True))
-    return np.concatenate(parts)[: recipe.kmeans.max_points]
-
-
-def read_points(unit: Unit, *, folder: str, patches: bool, share: float, seed: int) -> np.ndarray:
-    """Task: the points of a unit's images, without those of the background."""
-    parts = []
-    if patches:
-        features = WholeFeatures(folder)
-        for index in unit["images"]:
-            rows = features.read(index).numpy()
-            rows = rows.reshape(-1, rows.shape[-1])
-            drawn = generator("cluster-patch", seed, index).random(len(rows)) < share
-            parts.append(rows[drawn])
-        return np.concatenate(parts)
-    store = SegmentStore(folder)
-    for index in unit["images"]:
-        segments = store.read(index)
-        keep = np.arange(len(segments.features)) != segments.background
-        parts.append(segments.features[keep])
-    return np.concatenate(parts)
 
 
 def _label(
@@ -274,7 +233,7 @@ def segment_labels(
 ) -> tuple[np.ndarray, Frame]:
     """The label of each node, int64 [h, w]: 0 the background where there is one, then clusters."""
     segments = store.read(index)
-    labels = nearest_centroids(segments.features, centroids)
+    labels = nearest_centroids(segments.directions, centroids)
     if segments.background != NO_BACKGROUND:
         labels = labels + 1
         labels[segments.background] = 0
@@ -310,11 +269,14 @@ def table_for(solved: Solved, num_labels: int) -> np.ndarray:
     return np.zeros((num_labels, len(solved.images.class_names) or _CLASSES), dtype=np.int64)
 
 
-def scores_of(solved: Solved, table: np.ndarray) -> dict[str, Any]:
-    """mIoU and accuracy with labels matched one to one, and by majority: table [L, C]."""
+def scores_of(solved: Solved, table: np.ndarray, criterion: Criterion) -> dict[str, Any]:
+    """mIoU and accuracy with labels matched one to one, and by majority: table [L, C].
+
+    The matching of paper and code (arXiv:2205.07839) maximises IoU: ``criterion``.
+    """
     names = class_names(solved.images, table[None])
     table = table[:, : len(names)]
-    hungarian = name_and_score(table, table, names, "hungarian").scores
+    hungarian = name_and_score(table, table, names, "hungarian", criterion=criterion).scores
     majority = name_and_score(table, table, names, "iou").scores
     return {
         "miou": hungarian["miou"],

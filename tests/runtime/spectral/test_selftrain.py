@@ -136,6 +136,30 @@ def test_two_workers_have_the_gradient_of_one(store, small, batch_size):
         torch.testing.assert_close(workers[1].state["network"][name], value, atol=2e-4, rtol=1e-3)
 
 
+def test_the_rate_falls_linearly_to_0(store, small, monkeypatch):
+    """Over all steps, also where the training went on from a checkpoint."""
+    rates, plain = [], torch.optim.Adam.step
+
+    def step(optimizer, *args, **kwargs):
+        rates.append([group["lr"] for group in optimizer.param_groups])
+        return plain(optimizer, *args, **kwargs)
+
+    def dies_at_the_fourth(*args):
+        if len(rates) == 3:
+            monkeypatch.setattr("raynef.runtime.spectral.selftrain.crops", crops)
+            raise KeyboardInterrupt
+        return crops(*args)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", step)
+    monkeypatch.setattr("raynef.runtime.spectral.selftrain.crops", dies_at_the_fourth)
+    with this_process():
+        with pytest.raises(KeyboardInterrupt):
+            selftrain(store, small)
+        selftrain(store, small)
+    expected = [1e-3, 0.75e-3, 0.5e-3, 0.5e-3, 0.25e-3]  # on from the checkpoint after 2
+    np.testing.assert_allclose(rates, [[rate] for rate in expected])
+
+
 def test_crops_follow_from_seed_step_and_slot(tmp_path):
     image = np.arange(40 * 60 * 3, dtype=np.uint8).reshape(40, 60, 3)
     Image.fromarray(image).save(tmp_path / "a.png")

@@ -1,7 +1,8 @@
 """Deep Spectral Methods from images to boxes, masks and labels, on a tiny sample."""
 
-import dataclasses
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,36 +10,20 @@ from PIL import Image
 
 from raynef.cli.main import main
 from raynef.core.errors import UserError
-from raynef.core.files import read_json
-from raynef.core.recipe import Spectral, to_dict
+from raynef.core.files import read_json, write_json
+from raynef.core.recipe import to_dict
 from raynef.images.datasets import open_split
 from raynef.runtime.session import this_process
-from raynef.runtime.spectral.eigen import EigenStore, eigen, open_solved
+from raynef.runtime.spectral.eigen import EigenStore, eigen, open_solved, recipe_of
 from raynef.runtime.spectral.features import WholeFeatures
 from raynef.runtime.spectral.localize import localize
 from raynef.runtime.spectral.objects import segment_objects
 from raynef.runtime.spectral.segments import crop_around
 from raynef.runtime.spectral.semantic import semantic
+from raynef.segment.lost import lost_mask
 from tests.runtime.conftest import change
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture(scope="module")
-def whole(recipe):
-    """The recipe for whole images: keys of a random ViT, six eigenvectors."""
-    few = Spectral(num_eigenvectors=6, num_segments=4, num_clusters=3)
-    return dataclasses.replace(recipe, spectral=few)
-
-
-@pytest.fixture(scope="module")
-def store(whole, tmp_path_factory):
-    """A STORE of the sample, made in this process."""
-    out = tmp_path_factory.mktemp("spectral") / "store"
-    with this_process():
-        result = eigen(whole, out)
-    assert (result["num_images"], result["not_converged"], result["skipped"]) == (10, 0, {})
-    return out
 
 
 def blue(generator, size):
@@ -139,16 +124,58 @@ def test_a_store_is_bound_to_its_recipe(store, whole):
         eigen(other, store)
 
 
+def test_what_comes_after_eigenpairs_makes_no_other_store(store, whole, monkeypatch, tmp_path):
+    """Nor does a field that a store of an earlier version lacks."""
+    monkeypatch.setattr(WholeFeatures, "read", lambda *_: pytest.fail("it was solved again"))
+    copy = Path(shutil.copytree(store, tmp_path / "copy"))
+    record = read_json(copy / "spectral.json")
+    del record["recipe"]["spectral"]["hungarian"]
+    write_json(copy / "spectral.json", record)
+    assert recipe_of(copy).spectral.hungarian == "iou"
+    with this_process():
+        eigen(whole, copy)
+        eigen(change(whole, spectral={"hungarian": "count", "num_clusters": 5}), copy)
+    found = recipe_of(copy).spectral
+    assert (found.hungarian, found.num_clusters, found.color_weight) == ("count", 5, 10.0)
+
+
+def slow_largest_part(mask):
+    """Nodes (y, x) of the largest part whose nodes touch, diagonals too, by walking it."""
+    parts, left = [], set(map(tuple, np.argwhere(mask)))
+    for start in map(tuple, np.argwhere(mask)):
+        if start not in left:
+            continue
+        part, edge = [], [start]
+        left.discard(start)
+        while edge:
+            y, x = edge.pop()
+            part.append((y, x))
+            around = {(y + i, x + j) for i in (-1, 0, 1) for j in (-1, 0, 1)} & left
+            left -= around
+            edge += around
+        parts.append(part)
+    return max(parts, key=len)  # of equal ones the first
+
+
+def slow_box(nodes, side):
+    """The box around nodes (y, x), in pixels: [x0, y0, x1, y1]."""
+    ys, xs = ([int(node[axis]) for node in nodes] for axis in (0, 1))
+    return [min(xs) * side, min(ys) * side, (max(xs) + 1) * side, (max(ys) + 1) * side]
+
+
 def test_boxes_without_truth(store):
     with this_process():
         found = localize(store)
     assert found["corloc"] is None
     boxes = read_json(store / "localize.json")["boxes"]
-    assert len(boxes) == 10
-    for by_method in boxes.values():
-        for x0, y0, x1, y1 in by_method.values():
-            assert 0 <= x0 < x1 <= 128
-            assert 0 <= y0 < y1 <= 96
+    solved = open_solved(store)
+    assert list(boxes) == [file.name for file in solved.images.files]
+    features = WholeFeatures(store / "features")
+    for index, by_method in enumerate(boxes.values()):
+        part = slow_largest_part(solved.pairs.read(index).vectors[..., 1] > 0)
+        assert by_method["fiedler"] == slow_box(part, 8)  # pixels of a node's side
+        lost = lost_mask(features.read(index).numpy())
+        assert by_method["lost"] == slow_box(list(zip(*np.nonzero(lost), strict=True)), 16)
 
 
 def test_corloc(whole, tmp_path):
@@ -193,26 +220,23 @@ def test_masks(whole, tmp_path):
     )
     with this_process():
         eigen(recipe, tmp_path / "store")
-        found = segment_objects(tmp_path / "store", out=tmp_path / "masks")
+        found = segment_objects(tmp_path / "store")
+        other = segment_objects(tmp_path / "store", out=tmp_path / "masks")
     assert found["miou_without_crf"] > 0.99
     assert found["miou"] > 0.95
-    written = np.asarray(Image.open(tmp_path / "masks" / "0.png"))
-    assert sorted(np.unique(written)) == [0, 255]
-    assert 32 * 48 * 0.9 < (written == 255).sum() < 32 * 48 * 1.1
-
-
-@pytest.mark.parametrize("method", ["spectral", "cluster-seg", "cluster-patch"])
-def test_labels(store, whole, method):
-    with this_process():
-        found = semantic(store, whole, method=method)
-        again = semantic(store, whole, method=method)
-    assert 0 < found["miou"] <= found["miou_majority"] <= 1 or found["accuracy"] > 0
-    assert {k: v for k, v in found.items() if k != "seconds"} == {
-        k: v for k, v in again.items() if k != "seconds"
-    }
-    labels = np.asarray(Image.open(sorted((store / f"semantic-{method}").rglob("*.png"))[0]))
-    assert labels.shape == (96, 128)
-    assert labels.max() <= 3
+    assert found["masks"] == str(tmp_path / "store" / "object")
+    assert other["masks"] == str(tmp_path / "masks")
+    overlaps = []
+    for number in range(3):
+        written, same, truth = (
+            np.asarray(Image.open(folder / f"{number}.png"))
+            for folder in (Path(found["masks"]), tmp_path / "masks", root / "ground_truth_mask")
+        )
+        assert sorted(np.unique(written)) == [0, 255]
+        np.testing.assert_array_equal(written, same)
+        both, either = (written & truth) > 0, (written | truth) > 0
+        overlaps.append(both.sum() / either.sum())
+    assert np.mean(overlaps) == pytest.approx(found["miou"], abs=1e-12)
 
 
 def test_centres_of_one_store_label_another(store, whole, tmp_path):

@@ -9,7 +9,6 @@ import pytest
 
 from raynef.core.errors import UserError
 from raynef.core.files import read_json
-from raynef.core.recipe import Spectral
 from raynef.core.space import Axis, Space
 from raynef.core.sweep import DataSet, plan
 from raynef.images.datasets import open_split
@@ -42,13 +41,6 @@ COLOR = Axis("spectral.color_weight", "grid", (0, 10, INF))
 def space(*axes, methods, metrics, **fields):
     fields = {"rows": ("data",), **fields}
     return Space("test", "A test", axes=axes, methods=methods, metrics=metrics, **fields)
-
-
-@pytest.fixture(scope="module")
-def whole(recipe):
-    """The recipe for whole images: few eigenvectors, segments and clusters."""
-    few = Spectral(num_eigenvectors=6, num_segments=4, num_clusters=3)
-    return dataclasses.replace(recipe, spectral=few)
 
 
 @pytest.fixture(scope="module")
@@ -190,6 +182,26 @@ def test_clusters_and_eigenvectors_share_eigenpairs(whole, run_here, counted, tm
     text = Path(write_tables(tmp_path)["table"]).read_text()
     assert "| DSM | mIoU, majority (%) | 2 |" in text
     assert "| method | metric | m | K = 3 | K = 4 |" in text
+
+
+def test_the_criterion_of_hungarian_is_an_axis(whole, run_here, counted, tmp_path):
+    """Of the same segments, with the same labels."""
+    criterion = Axis("spectral.hungarian", "grid", ("iou", "count"))
+    asked = space(criterion, methods=("semantic",), metrics=("miou",), columns=criterion.key)
+    results = run_here(asked, whole, tmp_path)
+    by_iou, by_count = (result["scores"][0] for result in results)
+    assert by_iou["miou"] >= by_count["miou"]
+    assert by_iou["accuracy"] <= by_count["accuracy"]
+    assert by_iou["miou_majority"] == by_count["miou_majority"]
+    assert (counted["whole"], counted["solved"]) == (10, 10)
+    assert len(list(tmp_path.glob("spectral/*/segments-*"))) == 1
+    named = [
+        read_json(path)["hungarian"]
+        for path in sorted(tmp_path.glob("trials/*/run/semantic/semantic.json"))
+    ]
+    assert named == ["count", "iou"]
+    table = Path(write_tables(tmp_path)["table"]).read_text()
+    assert "hungarian = iou | hungarian = count" in table
 
 
 def test_few_of_many_eigenvectors_score_as_these_alone(whole, run_here, tmp_path):

@@ -44,7 +44,7 @@ class Sharpening:
     logits: np.ndarray
     windows: Windows
     grid: tuple[int, int]
-    cell: float
+    cell: tuple[float, float]
 
 
 def read_examples(unit: Unit) -> Unit:
@@ -93,7 +93,7 @@ class CountingActor:
         try:
             for examples, windows in _batches(unit["examples"], config):
                 logits, grid = self.logits(examples, windows, config.batch_size)
-                cell = self.segmenter.cell
+                cell = self.segmenter.cell(windows.window)
                 size = examples[0].label.shape
                 rows, columns = windows.matrices(grid, size, cell=cell)
                 maps = upsample_argmax(logits, rows, columns).cpu().numpy()

@@ -179,7 +179,6 @@ def _finish(
         psi,
         backbone_config=recipe.backbone,
         short_side=recipe.evaluate.short_side,
-        zoom=view_side(recipe) / recipe.data.crop,
         labels_leaked=recipe.train.leak_labels,
     ).save(run.path / "segmenter")
     history: list[dict[str, Any]] = state["history"]

@@ -142,9 +142,8 @@ class Segmenter:
     def logits(self, taps: Tensor, size: tuple[int, ...]) -> Tensor:
         """Patch logits, float32 [B, h, w, K], of taps of padded images of ``size`` = (H, W)."""
         patch = self.backbone.patch_size
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            logits = self.head(taps)
-        return logits.float().reshape(len(taps), size[0] // patch, size[1] // patch, -1)
+        logits = self.head(taps.float())  # whatever the backbone and ψ's training computed in
+        return logits.reshape(len(taps), size[0] // patch, size[1] // patch, -1)
 
     def backbone_weights(self) -> str:
         """What identifies the backbone's weights."""

@@ -320,7 +320,7 @@ def at_size(segmenter: Segmenter, input_size: int) -> Segmenter:
 
 @pytest.mark.parametrize("shape", [(40, 40), (40, 56), (90, 41)])
 def test_an_input_size_is_what_the_backbone_sees(segmenter, shape, tmp_path):
-    """Whatever the image: a square of that side, resized bicubically."""
+    """Whatever it is given: a square of that side, resized bicubically."""
     sized = at_size(segmenter, 64)
     pixels = picture(*shape)
     square = Image.fromarray(pixels).resize((64, 64), Image.Resampling.BICUBIC)
@@ -337,11 +337,24 @@ def test_an_input_size_is_what_the_backbone_sees(segmenter, shape, tmp_path):
 def test_cells_of_an_input_size_lie_where_they_were_seen(segmenter):
     """The pixel in the middle of a cell has the cluster of that cell, along both sides."""
     sized = at_size(segmenter, 80)
-    pixels = picture(45, 75)
-    nearest = sized.patch_logits(pixels[None])[0].argmax(dim=-1).numpy()
-    centres = sized.clusters(pixels[None])[0][4::9, 7::15]  # a cell is 9 by 15 pixels
+    pixels = picture(45, 90)  # two squares side by side, with cells of 9 pixels
+    nearest = sized.patch_logits(np.stack([pixels[:, :45], pixels[:, 45:]])).argmax(dim=-1).numpy()
     assert len(np.unique(nearest)) > 1
-    np.testing.assert_array_equal(centres, nearest)
+    centres = sized.clusters(pixels[None])[0][4::9, 4::9]
+    np.testing.assert_array_equal(centres, np.hstack(list(nearest)))
+
+
+def test_photographs_that_are_not_square_are_cut_into_squares(segmenter, monkeypatch):
+    sized, seen, taps = at_size(segmenter, 64), [], segmenter.taps
+    monkeypatch.setattr(sized, "taps", lambda pixels: seen.append(pixels) or taps(pixels))
+    pixels = picture(60, 40)
+    found = sized(pixels)
+    assert found.clusters.shape == (60, 40)
+    (seen,) = seen
+    for square, top in zip(seen, (0, 20), strict=True):  # the last ends with the photograph
+        part = Image.fromarray(pixels[top : top + 40])
+        resized = part.resize((64, 64), Image.Resampling.BICUBIC)
+        np.testing.assert_array_equal(square, np.asarray(resized))
 
 
 def test_a_folder_of_format_1_is_read(segmenter, tmp_path):

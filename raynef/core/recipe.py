@@ -63,9 +63,9 @@ class Backbone:
     """Last features: the final norm's output (supervised, CLIP) or the last block's attention keys
     (DINO)."""
     input_size: int | None = None
-    """Side of the square to which a training crop is resized (bicubic) before the backbone, and at
-    test the centre crop, each window or the whole image: the native resolution of CLIP and DINOv2.
-    None: as they are."""
+    """Side of the square to which training crops are resized (bicubic) before the backbone, and at
+    test centre crops, windows, or squares that a whole image is cut into: the native resolution of
+    CLIP and DINOv2. None: all as they are."""
     batch_size: int = 16
     """Images per forward pass of a feature actor."""
 

@@ -36,7 +36,7 @@ from raynef.images.scenes import render_scene
 from raynef.runtime.features import resized_view
 from raynef.runtime.store import FeatureStore, StoreProgress, write_shard
 from raynef.segment.upsample import upsample_argmax
-from raynef.segment.windows import sliding_windows, whole_image
+from raynef.segment.windows import sliding_windows
 from raynef.segmenter import Segmenter
 from raynef.training import Trainer, build_psi
 
@@ -135,7 +135,7 @@ def score_rate(backbone: Backbone, recipe: Recipe, aspect: float) -> float:
     small = resize(photo, short_side_size(photo.shape, config.short_side))
     if config.protocol == "reco":
         small = centre_crop(small, config.crop)
-    windows = whole_image(small.shape[:2])
+    windows = segmenter.windows(small.shape[:2])
     if config.protocol == "sliding":
         windows = sliding_windows(small.shape[:2], window=config.window, stride=config.stride)
     size = photo.shape[:2] if config.protocol == "sliding" else small.shape[:2]

@@ -136,6 +136,7 @@ def _cards(
     segmenter: Segmenter, images: list[np.ndarray], evaluation: dict[str, Any] | None
 ) -> list[ClusterCard]:
     """The largest clusters with the patches that they are surest of, at most two an image."""
+    images = [part for image in images for part in segmenter.windows(image.shape[:2]).cut(image)]
     sure: list[np.ndarray] = []  # per patch: probability of its cluster
     held: list[np.ndarray] = []  # … and the cluster
     where: list[tuple[int, int, int]] = []  # … and image, row and column

@@ -22,9 +22,10 @@ from raynef.heads import LinearHead, trunk_of
 from raynef.images.decode import read_image, to_rgb, upright
 from raynef.images.geometry import pad_to, resize, resize_bicubic, short_side_size
 from raynef.segment.upsample import upsample_argmax
-from raynef.segment.windows import whole_image
+from raynef.segment.windows import Windows, sliding_windows, whole_image
 
-_FORMAT = 1
+_FORMAT = 2
+_READ = (1, 2)  # format 1 had ``zoom``, which said the same as backbone.input_size over data.crop
 _CONFIG, _WEIGHTS, _BACKBONE = "config.json", "model.safetensors", "backbone.safetensors"
 
 
@@ -60,12 +61,17 @@ class Segmentation:
 class Segmenter:
     """A frozen backbone, what makes clusters of its features, and a mapping to classes if any.
 
+    Where the recipe gives ``backbone.input_size``, a centre crop or a window is resized bicubically
+    to that square, as training crops are, and a whole photograph is cut into squares of its short
+    side, which are averaged where they overlap. Nothing is distorted then, and patches have the
+    position embeddings that the backbone was trained with. (K-means on MSRC, ViT-Ti at 224: mIoU
+    60.3 %; 58.4 % with each photograph squeezed into one square.)
+
     Args:
         backbone: with its weights.
         head: ψ, trained (its own head is made plain), or a linear head.
-        backbone_config: the recipe's, for saving.
+        backbone_config: the recipe's, for saving and for its ``input_size``.
         short_side: size at which images are segmented, in pixels.
-        zoom: backbone.input_size / data.crop, by which images are resized before the backbone.
         mapping: see ``Mapping``.
         supervised: a linear probe, trained on labels: its outputs are the classes of ``mapping``,
             which is never fitted.
@@ -79,14 +85,13 @@ class Segmenter:
         *,
         backbone_config: BackboneConfig,
         short_side: int,
-        zoom: float = 1.0,
         mapping: Mapping | None = None,
         supervised: bool = False,
         labels_leaked: bool = False,
     ) -> None:
         self.backbone = backbone.eval()
         self.head = (head.plain() if isinstance(head, Psi) else head).eval()
-        self.backbone_config, self.short_side, self.zoom = backbone_config, short_side, zoom
+        self.backbone_config, self.short_side = backbone_config, short_side
         self.mapping, self.supervised, self.labels_leaked = mapping, supervised, labels_leaked
 
     @property
@@ -94,10 +99,12 @@ class Segmenter:
         """K."""
         return self.head.head.out_features
 
-    @property
-    def cell(self) -> float:
-        """Pixels of an image in one cell of the patch grid: its side."""
-        return self.backbone.patch_size / self.zoom
+    def cell(self, size: tuple[int, int]) -> tuple[float, float]:
+        """Pixels that a patch of an image of ``size`` = (H, W) covers: (height, width)."""
+        patch, side = self.backbone.patch_size, self.backbone_config.input_size
+        if side is None:
+            return patch, patch
+        return size[0] * patch / side, size[1] * patch / side
 
     @property
     def device(self) -> torch.device:
@@ -110,21 +117,26 @@ class Segmenter:
         self.head.to(device)
         return self
 
+    def windows(self, size: tuple[int, int]) -> Windows:
+        """How a whole image of ``size`` (H, W) is cut: not at all, or into squares; see above."""
+        if self.backbone_config.input_size is None:
+            return whole_image(size)
+        return sliding_windows(size, window=min(size), stride=min(size))
+
     def patch_logits(self, pixels: np.ndarray) -> Tensor:
         """Logits of images of one size: uint8 [B, H, W, 3] -> float32 [B, h, w, K].
 
-        Sides that are no multiple of the patch size (after ``zoom``) are padded by repeating the
-        edge, so h and w are rounded up.
+        Sides that are no multiple of the patch size are padded by repeating the edge, so h and w
+        are rounded up.
         """
         padded = self.padded(pixels)
         return self.logits(self.taps(padded), padded.shape[1:3])
 
     def padded(self, pixels: np.ndarray) -> np.ndarray:
-        """Images as the backbone takes them: zoomed, and padded to whole patches."""
-        patch = self.backbone.patch_size
-        if self.zoom != 1:
-            size = (round(pixels.shape[1] * self.zoom), round(pixels.shape[2] * self.zoom))
-            pixels = np.stack([resize_bicubic(image, size) for image in pixels])
+        """Images as the backbone takes them: at its input size if any, padded to whole patches."""
+        patch, side = self.backbone.patch_size, self.backbone_config.input_size
+        if side is not None:
+            pixels = np.stack([resize_bicubic(image, (side, side)) for image in pixels])
         height, width = (-(-side // patch) * patch for side in pixels.shape[1:3])
         return np.stack([pad_to(image, height, width) for image in pixels])
 
@@ -137,9 +149,8 @@ class Segmenter:
     def logits(self, taps: Tensor, size: tuple[int, ...]) -> Tensor:
         """Patch logits, float32 [B, h, w, K], of taps of padded images of ``size`` = (H, W)."""
         patch = self.backbone.patch_size
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            logits = self.head(taps)
-        return logits.float().reshape(len(taps), size[0] // patch, size[1] // patch, -1)
+        logits = self.head(taps.float())  # whatever the backbone and ψ's training computed in
+        return logits.reshape(len(taps), size[0] // patch, size[1] // patch, -1)
 
     def backbone_weights(self) -> str:
         """What identifies the backbone's weights."""
@@ -149,15 +160,17 @@ class Segmenter:
         """Cluster maps of images of one size: uint8 [B, H, W, 3] -> uint16 [B, *size].
 
         Args:
-            pixels: at the size at which the backbone shall see them.
+            pixels: at ``short_side``, or a crop of that.
             size: (height, width) of the maps; (H, W) if None.
         """
         height, width = pixels.shape[1:3]
-        size = size or (height, width)
-        logits = self.patch_logits(pixels)
-        rows, columns = whole_image((height, width)).matrices(
-            (logits.shape[1], logits.shape[2]), size, cell=self.cell
-        )
+        windows = self.windows((height, width))
+        logits = self.patch_logits(np.concatenate([windows.cut(image) for image in pixels]))
+        grid = (logits.shape[1], logits.shape[2])
+        of_images = logits.unflatten(0, (len(pixels), -1))
+        logits = torch.stack([windows.join(image) for image in of_images])
+        cell = self.cell(windows.window)
+        rows, columns = windows.matrices(grid, size or (height, width), cell=cell)
         return upsample_argmax(logits, rows, columns).cpu().numpy().astype(np.uint16)
 
     def __call__(self, image: Image.Image | np.ndarray | str | Path) -> Segmentation:
@@ -196,7 +209,6 @@ class Segmenter:
                 "num_eigenfunctions": self.num_clusters,
                 **_head_config(self.head),
                 "short_side": self.short_side,
-                "zoom": self.zoom,
                 "supervised": self.supervised,
                 "labels_leaked": self.labels_leaked,
                 "mapping": dataclasses.asdict(self.mapping) if self.mapping else None,
@@ -220,7 +232,8 @@ class Segmenter:
             kind, cosine = config.get("head", "psi"), bool(config.get("cosine", False))
             if kind not in ("psi", "linear"):
                 raise ValueError(f"head {kind!r}")
-            zoom = float(config.get("zoom", 1.0))
+            if config.get("zoom", 1.0) != 1.0 and backbone_config.input_size is None:
+                raise ValueError(f"zoom {config['zoom']!r} without backbone.input_size")
             supervised = bool(config.get("supervised", False))
             labels_leaked = bool(config.get("labels_leaked", False))
             if mapping is not None:
@@ -256,7 +269,6 @@ class Segmenter:
             head,
             backbone_config=backbone_config,
             short_side=short_side,
-            zoom=zoom,
             mapping=mapping,
             supervised=supervised,
             labels_leaked=labels_leaked,
@@ -301,8 +313,9 @@ def _read_config(folder: Path) -> dict:
         version = config["format"]
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{folder / _CONFIG} is damaged: {error}") from error
-    if version != _FORMAT:
-        raise UserError(f"{folder} has format {version}, this raynef reads format {_FORMAT}")
+    if version not in _READ:
+        known = " and ".join(map(str, _READ))
+        raise UserError(f"{folder} has format {version}, this raynef reads formats {known}")
     return config
 
 

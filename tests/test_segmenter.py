@@ -1,5 +1,6 @@
 """The segmenter: what goes in, what comes out, and what its folder carries."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -296,42 +297,79 @@ def test_what_was_trained_on_labels_says_so(segmenter, tmp_path):
 
 def test_a_folder_from_before_there_were_other_heads(segmenter, copy):
     config = json.loads((copy / "config.json").read_text(encoding="utf-8"))
-    for name in ("head", "zoom", "supervised", "labels_leaked"):
+    for name in ("head", "supervised", "labels_leaked"):
         del config[name]
+    config["format"] = 1
     (copy / "config.json").write_text(json.dumps(config), encoding="utf-8")
     again = Segmenter.load(copy)
     assert isinstance(again.head, Psi)
-    assert (again.zoom, again.supervised, again.labels_leaked) == (1, False, False)
+    assert (again.supervised, again.labels_leaked) == (False, False)
     np.testing.assert_array_equal(again(picture()).clusters, segmenter(picture()).clusters)
 
 
-# ----------------------------------------------------------------------------------------- zoom
+# ----------------------------------------------------------------------------------- input size
 
 
-@pytest.mark.parametrize("zoom", [0.7, 1.5, 2.0])
-def test_zoom_resizes_before_the_backbone(segmenter, zoom, tmp_path):
-    """A zoomed segmenter at a size is a plain one at that size times zoom, resized bicubically."""
-    zoomed = with_head(segmenter, segmenter.head, zoom=zoom)
-    assert zoomed.cell == 16 / zoom
-    pixels = picture(40, 56)
-    size = (round(40 * zoom), round(56 * zoom))
-    larger = Image.fromarray(pixels).resize(size[::-1], Image.Resampling.BICUBIC)
-    expected = segmenter.patch_logits(np.asarray(larger)[None])
-    assert torch.equal(zoomed.patch_logits(pixels[None]), expected)
-    assert zoomed.clusters(pixels[None]).shape == (1, 40, 56)
-    again = Segmenter.load(zoomed.save(tmp_path / "zoomed"))
-    assert again.zoom == zoom
-    np.testing.assert_array_equal(again(pixels).clusters, zoomed(pixels).clusters)
+def at_size(segmenter: Segmenter, input_size: int) -> Segmenter:
+    """The same backbone and head at an input size."""
+    config = dataclasses.replace(segmenter.backbone_config, input_size=input_size)
+    return Segmenter(
+        segmenter.backbone, segmenter.head, backbone_config=config, short_side=segmenter.short_side
+    )
 
 
-def test_cells_of_a_zoomed_grid_lie_where_they_were_seen(segmenter):
-    """Each pixel gets the cluster of the cell over it, far from where two cells meet."""
-    zoomed = with_head(segmenter, segmenter.head, zoom=2.0)
-    pixels = picture(40, 56)
-    nearest = zoomed.patch_logits(pixels[None])[0].argmax(dim=-1).numpy()
-    centres = zoomed.clusters(pixels[None])[0][4::8, 4::8]  # a cell is 8 pixels wide
-    assert centres.shape == nearest.shape == (5, 7)
-    assert (centres == nearest).mean() > 0.9
+@pytest.mark.parametrize("shape", [(40, 40), (40, 56), (90, 41)])
+def test_an_input_size_is_what_the_backbone_sees(segmenter, shape, tmp_path):
+    """Whatever it is given: a square of that side, resized bicubically."""
+    sized = at_size(segmenter, 64)
+    pixels = picture(*shape)
+    square = Image.fromarray(pixels).resize((64, 64), Image.Resampling.BICUBIC)
+    expected = segmenter.patch_logits(np.asarray(square)[None])
+    assert expected.shape == (1, 4, 4, K)
+    assert torch.equal(sized.patch_logits(pixels[None]), expected)
+    assert sized.cell(shape) == (shape[0] / 4, shape[1] / 4)
+    again = Segmenter.load(sized.save(tmp_path / "sized"))
+    assert again.backbone_config.input_size == 64
+    assert again(pixels).clusters.shape == shape
+    np.testing.assert_array_equal(again(pixels).clusters, sized(pixels).clusters)
+
+
+def test_cells_of_an_input_size_lie_where_they_were_seen(segmenter):
+    """The pixel in the middle of a cell has the cluster of that cell, along both sides."""
+    sized = at_size(segmenter, 80)
+    pixels = picture(45, 90)  # two squares side by side, with cells of 9 pixels
+    nearest = sized.patch_logits(np.stack([pixels[:, :45], pixels[:, 45:]])).argmax(dim=-1).numpy()
+    assert len(np.unique(nearest)) > 1
+    centres = sized.clusters(pixels[None])[0][4::9, 4::9]
+    np.testing.assert_array_equal(centres, np.hstack(list(nearest)))
+
+
+def test_photographs_that_are_not_square_are_cut_into_squares(segmenter, monkeypatch):
+    sized, seen, taps = at_size(segmenter, 64), [], segmenter.taps
+    monkeypatch.setattr(sized, "taps", lambda pixels: seen.append(pixels) or taps(pixels))
+    pixels = picture(60, 40)
+    found = sized(pixels)
+    assert found.clusters.shape == (60, 40)
+    (seen,) = seen
+    for square, top in zip(seen, (0, 20), strict=True):  # the last ends with the photograph
+        part = Image.fromarray(pixels[top : top + 40])
+        resized = part.resize((64, 64), Image.Resampling.BICUBIC)
+        np.testing.assert_array_equal(square, np.asarray(resized))
+
+
+def test_a_folder_of_format_1_is_read(segmenter, tmp_path):
+    """Its zoom was backbone.input_size over data.crop: the input size says what is to be seen."""
+    at_size(segmenter, 64).save(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
+    old = {**config, "format": 1, "zoom": 64 / 40}
+    (tmp_path / "config.json").write_text(json.dumps(old), encoding="utf-8")
+    pixels = picture(40, 60)
+    expected = at_size(segmenter, 64)(pixels).clusters
+    np.testing.assert_array_equal(Segmenter.load(tmp_path)(pixels).clusters, expected)
+    del old["backbone"]["input_size"]
+    (tmp_path / "config.json").write_text(json.dumps(old), encoding="utf-8")
+    with pytest.raises(UserError, match=r"config.json is damaged.*zoom 1.6 without backbone.input"):
+        Segmenter.load(tmp_path)
 
 
 # ------------------------------------------------------------------------------------- mistakes
@@ -346,7 +384,7 @@ def test_cells_of_a_zoomed_grid_lie_where_they_were_seen(segmenter):
         ("config.json", b"{}", "config.json is damaged"),
         ("config.json", b'{"format": 1}', "config.json is damaged.*backbone"),
         ("config.json", b"\xff\xfe", "config.json is damaged"),
-        ("config.json", {"format": 2}, "has format 2, this raynef reads format 1"),
+        ("config.json", {"format": 3}, "has format 3, this raynef reads formats 1 and 2"),
         ("config.json", {"backbone": {"nome": 1}}, "config.json is damaged.*nome"),
         ("config.json", {"num_eigenfunctions": None}, "config.json is damaged"),
         ("config.json", {"num_eigenfunctions": 9}, "does not fit its config.json"),

@@ -190,7 +190,7 @@ class Predict:
     source: Positional[str]
     """An image, or a folder of images; a path, or an address such as s3://bucket/folder."""
     out: Path
-    """Folder for the results."""
+    """Folder for the results, beside the images'."""
     address: Address = None
 
 

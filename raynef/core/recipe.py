@@ -63,8 +63,9 @@ class Backbone:
     """Last features: the final norm's output (supervised, CLIP) or the last block's attention keys
     (DINO)."""
     input_size: int | None = None
-    """Side to which a training crop is resized (bicubic) before the backbone, and images at test by
-    the same factor: the native resolution of CLIP and DINOv2. None: the crop as it is."""
+    """Side of the square to which training crops are resized (bicubic) before the backbone, and at
+    test centre crops, windows, or squares that a whole image is cut into: the native resolution of
+    CLIP and DINOv2. None: all as they are."""
     batch_size: int = 16
     """Images per forward pass of a feature actor."""
 
@@ -128,7 +129,8 @@ class Train:
     """Times that a run goes on from its last checkpoint after a lost worker."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of the products within ψ, in training and in the passes of Ours* and ψ's probe; auto is
-    bfloat16 on GPUs and float32 on CPUs. Graph, norm, loss and scores are float32 always."""
+    bfloat16 on GPUs and float32 on CPUs. Graph, norm, loss and, at test, all of ψ are float32
+    always. The frozen backbone is not governed by it: bfloat16 on GPUs, float32 on CPUs."""
     leak_labels: bool = False
     """Train ψ's trunk on the LABELS too, as the code behind the paper's tables did. For comparison
     only: such a run is marked wherever it is shown."""

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urlsplit
 
 from raynef.core.errors import UserError
 
@@ -42,6 +42,13 @@ def absolute(location: str | Path) -> str:
         return str(Path(location).expanduser().absolute())
     head, path, options = _split(location)
     return _address(head, unquote(path), options)
+
+
+def local_path(location: str) -> str | None:
+    """Where a location lies on a disk of this machine, a file:// address too; None elsewhere."""
+    if not is_address(location):
+        return location
+    return unquote(urlsplit(location).path) if location.startswith("file://") else None
 
 
 def join(location: str, *names: str) -> str:

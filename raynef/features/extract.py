@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from raynef.features.backbone import Backbone
+from raynef.features.precision import Precision, computing_in, usual_precision
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,11 @@ class Features:
 
 
 def extract_features(
-    backbone: Backbone, pixels: np.ndarray, extents: np.ndarray | None = None
+    backbone: Backbone,
+    pixels: np.ndarray,
+    extents: np.ndarray | None = None,
+    *,
+    precision: Precision | None = None,
 ) -> Features:
     """Run the backbone on uint8 pixels [B, H, W, 3], H and W multiples of the patch size.
 
@@ -35,6 +40,7 @@ def extract_features(
         pixels: the image at the top left of each crop; what follows repeats its edge.
         extents: (height, width) of each image within its crop, [B, 2]; all of it if None. The
             backbone sees zeros (its mean) beyond, and patches with a pixel beyond are not valid.
+        precision: that of the device if None.
     """
     device = next(backbone.parameters()).device
     batch, height, width, _ = pixels.shape
@@ -53,7 +59,7 @@ def extract_features(
     inside = limits // backbone.patch_size  # whole patches down and across
     down = torch.arange(grid[0], device=device)[None, :] < inside[:, :1]
     across = torch.arange(grid[1], device=device)[None, :] < inside[:, 1:]
-    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+    with computing_in(precision or usual_precision(device), device):
         taps = backbone(images)
     return Features(
         taps=taps,

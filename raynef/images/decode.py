@@ -11,6 +11,7 @@ import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from raynef.core.errors import BadImageError, UserError
+from raynef.core.notes import note
 from raynef.core.storage import read_bytes
 
 IMAGE_SUFFIXES = frozenset(
@@ -24,6 +25,13 @@ _STRIP_PIXELS = 1 << 22  # that are converted at once, so that a large image is 
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """That are decoded, whatever a file's name. Pillow knows more, by the content alone: EPS, which
 runs Ghostscript on it, and dozens of decoders that no photograph needs."""
+_DEPTHS = (8, 10, 12, 14, 16)
+"""Bits that a sensor's values have, in files of 16: the least that hold the largest value count."""
+SCALED = (
+    "some 16-bit images hold values of 10, 12 or 14 bits; each is scaled by the range of so many "
+    "bits, so that it is not black"
+)
+"""What is noted where there is such an image: see ``raynef.core.notes``."""
 _BACKGROUND = (255, 255, 255)  # what a transparent image is laid upon
 _MASK_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")
 _TURNS = {  # EXIF orientation -> what makes the image upright
@@ -41,7 +49,9 @@ def read_image(path: str | Path) -> np.ndarray:
     """Decode one file to RGB, uint8 [H, W, 3].
 
     Grey, palette, 1-bit, CMYK, 16-bit and floating-point images become 8-bit RGB, transparency is
-    laid on white, EXIF rotation is applied; of an animation the first frame is taken.
+    laid on white, EXIF rotation is applied; of an animation the first frame is taken. Grey images
+    of 16 bits and RGB PNGs are scaled by the range that they use, of 8, 10, 12, 14 or 16 bits by
+    their largest value: a camera's 10 bits would be black in 16.
 
     Raises:
         BadImageError: a missing, empty, truncated, non-image or over-large file, with the reason.
@@ -56,14 +66,28 @@ def read_image(path: str | Path) -> np.ndarray:
 def decode_image(encoded: bytes) -> np.ndarray:
     """Decode the bytes of one file to RGB, uint8 [H, W, 3]; see ``read_image``."""
     with _decoded(encoded) as image:
-        return to_rgb(upright(image))
+        pixels = to_rgb(upright(image))
+    if not _is_rgb_of_16_bits(encoded) or pixels.max() >= 1 << (_DEPTHS[-2] - 8):
+        return pixels
+    with _decoded(encoded, rawmode="RGB;16L") as image:  # the other bytes, that Pillow leaves out
+        low = to_rgb(upright(image))
+    return _to_8_bit(pixels.astype(np.uint16) << 8 | low)
+
+
+def _is_rgb_of_16_bits(encoded: bytes) -> bool:
+    """Whether a PNG's header says so; of such a file Pillow keeps the high bytes."""
+    return encoded.startswith(b"\x89PNG") and encoded[24:26] == b"\x10\x02"
 
 
 @contextlib.contextmanager
-def _decoded(encoded: bytes) -> Iterator[Image.Image]:
+def _decoded(encoded: bytes, *, rawmode: str | None = None) -> Iterator[Image.Image]:
     """The image in the bytes of one file, loaded.
 
     Raises BadImageError, also for what fails within the block.
+
+    Args:
+        encoded: the file.
+        rawmode: of a PNG, in place of the one that Pillow takes the file's values by.
     """
     if not encoded:
         raise BadImageError("empty file")
@@ -77,6 +101,8 @@ def _decoded(encoded: bytes) -> Iterator[Image.Image]:
                     raise Image.DecompressionBombError(
                         f"{image.width} x {image.height} pixels, at most {MOST_PIXELS} are decoded"
                     )
+                if rawmode is not None:
+                    image.tile = [(*tile[:3], rawmode) for tile in image.tile]
                 image.load()
                 yield image
     except UnidentifiedImageError as error:
@@ -131,20 +157,25 @@ def _opaque(image: Image.Image) -> Image.Image:
 
 
 def _to_8_bit(values: np.ndarray) -> np.ndarray:
-    """Integers of 8 or 16 bits by their range; other values stretched from least to most."""
+    """Values [H, W] or [H, W, 3] as uint8: integers of at most 16 bits by the range of as many bits
+    as they use (``_DEPTHS``), other values stretched from least to most.
+    """
     whole = np.issubdtype(values.dtype, np.integer)
-    strips = _strips(*values.shape)
+    strips = _strips(*values.shape[:2])
     ranges = [(part.min(), part.max()) for part in (_finite(values[rows]) for rows in strips)]
     low, high = min(least for least, _ in ranges), max(most for _, most in ranges)
-    grey = np.empty(values.shape, np.uint8)
+    depth = next((bits for bits in _DEPTHS if high < 1 << bits), 0) if whole and low >= 0 else 0
+    if 8 < depth < 16:
+        note(SCALED)
+    scaled_to_8 = np.empty(values.shape, np.uint8)
     for rows in strips:
         scaled = _finite(values[rows])
-        if not (whole and low >= 0 and high <= 65535):
+        if not depth:
             scaled = (scaled - low) * (255 / (high - low) if high > low else 0)
-        elif high > 255:
-            scaled = scaled / 257
-        grey[rows] = np.rint(scaled)
-    return grey
+        elif depth > 8:
+            scaled = scaled / (((1 << depth) - 1) / 255)
+        scaled_to_8[rows] = np.rint(scaled)
+    return scaled_to_8
 
 
 def _finite(values: np.ndarray) -> np.ndarray:

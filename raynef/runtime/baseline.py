@@ -163,7 +163,6 @@ def _make(
             fitted.head,
             backbone_config=recipe.backbone,
             short_side=recipe.evaluate.short_side,
-            zoom=view_side(recipe) / recipe.data.crop,
             mapping=_identity(images.class_names) if job.supervised else None,
             supervised=job.supervised,
             labels_leaked=leaked,

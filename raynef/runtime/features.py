@@ -19,12 +19,14 @@ from raynef.core.recipe import Data, Recipe, check
 from raynef.core.storage import without_secrets
 from raynef.features.backbone import NUM_TAPS, Backbone, load_backbone
 from raynef.features.extract import Features, extract_features
+from raynef.features.precision import Precision
 from raynef.images.augment import View, augment
 from raynef.images.datasets import open_split
 from raynef.images.decode import read_image
 from raynef.images.geometry import resize_bicubic
 from raynef.images.imageset import ImageSet
 from raynef.runtime.holds import GLANCE_S, LOCK
+from raynef.runtime.precision import precision_for, with_precision
 from raynef.runtime.progress import Progress
 from raynef.runtime.session import feature_actors, in_this_process, ray_session
 from raynef.runtime.standing import standing_in
@@ -89,11 +91,20 @@ def resized_view(view: View, side: int) -> View:
 
 
 class FeatureActor:
-    """Actor: one frozen backbone; turns the pixels of a unit into features."""
+    """Actor: one frozen backbone; turns the pixels of a unit into features.
 
-    def __init__(self, config: BackboneConfig, device: str) -> None:
+    Args:
+        config: of the backbone.
+        device: to compute on.
+        precision: to compute in; that of the device if None.
+    """
+
+    def __init__(
+        self, config: BackboneConfig, device: str, precision: Precision | None = None
+    ) -> None:
         self.backbone = load_backbone(config).to(device)
         self.batch_size = config.batch_size
+        self.precision: Precision | None = precision
 
     def __call__(self, unit: Unit) -> Unit:
         """Replaces ``pixels`` and ``extents`` by ``features`` (on the CPU, half precision)."""
@@ -103,6 +114,7 @@ class FeatureActor:
                 self.backbone,
                 pixels[start : start + self.batch_size],
                 extents[start : start + self.batch_size],
+                precision=self.precision,
             )
             for start in range(0, len(pixels), self.batch_size)
         ]
@@ -143,6 +155,7 @@ def ensure_store(recipe: Recipe, images: ImageSet, folder: str | Path) -> Featur
             files are bad than ``data.max_bad_fraction`` allows.
     """
     folder = Path(folder)
+    precision = precision_for(folder)
 
     def fill(journal: StoreProgress) -> None:
         fill_shards(
@@ -155,13 +168,13 @@ def ensure_store(recipe: Recipe, images: ImageSet, folder: str | Path) -> Featur
                 stream,
                 prepare=make_views,
                 actor=FeatureActor,
-                actor_kwargs={"config": recipe.backbone},
+                actor_kwargs={"config": recipe.backbone, "precision": precision},
                 actors=feature_actors(),
                 finish=finish_shard,
             ),
         )
 
-    made = ensure_shards(folder, store_key(recipe, images), fill)
+    made = ensure_shards(folder, with_precision(store_key(recipe, images), precision), fill)
     store = FeatureStore(folder)
     if not made:
         logger.info("features: reusing %s (%d images)", folder, len(store.images()))

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from raynef.core.files import write_atomic
 from raynef.core.recipe import fingerprint
+from raynef.features.precision import usual_precision
 from raynef.segmenter import Segmenter
 
 logger = logging.getLogger("raynef")
@@ -41,6 +42,8 @@ class KeptTaps:
         if folder is not None:
             config = segmenter.backbone_config
             made_by = [config.name, segmenter.backbone_weights(), config.tap]
+            precision = usual_precision(segmenter.device)
+            made_by += [] if precision == "float32" else [precision]
             self.folder = Path(folder) / fingerprint(made_by)
             self.folder.mkdir(parents=True, exist_ok=True)
             self.room = most_bytes - sum(file.stat().st_size for file in self.folder.glob("*.npy"))

@@ -22,7 +22,7 @@ from raynef.runtime.stream import Unit
 from raynef.segment.crf import dense_crf
 from raynef.segment.probabilities import top_probabilities
 from raynef.segment.upsample import upsample_argmax
-from raynef.segment.windows import Windows, sliding_windows, whole_image
+from raynef.segment.windows import Windows, sliding_windows
 from raynef.segmenter import Segmenter
 
 
@@ -44,7 +44,7 @@ class Sharpening:
     logits: np.ndarray
     windows: Windows
     grid: tuple[int, int]
-    cell: float
+    cell: tuple[float, float]
 
 
 def read_examples(unit: Unit) -> Unit:
@@ -91,9 +91,9 @@ class CountingActor:
         sharpenings: list[Sharpening] = []
         mistake = unit["mistake"]
         try:
-            for examples, windows in _batches(unit["examples"], config):
+            for examples, windows in _batches(unit["examples"], config, self.segmenter):
                 logits, grid = self.logits(examples, windows, config.batch_size)
-                cell = self.segmenter.cell
+                cell = self.segmenter.cell(windows.window)
                 size = examples[0].label.shape
                 rows, columns = windows.matrices(grid, size, cell=cell)
                 maps = upsample_argmax(logits, rows, columns).cpu().numpy()
@@ -126,14 +126,16 @@ class CountingActor:
         return torch.stack([windows.join(image) for image in images]), grid
 
 
-def _batches(examples: list[Example], config: Evaluate) -> Iterator[tuple[list[Example], Windows]]:
+def _batches(
+    examples: list[Example], config: Evaluate, segmenter: Segmenter
+) -> Iterator[tuple[list[Example], Windows]]:
     """Images of one size go through the backbone together, at most a batch of windows or so."""
     alike: dict[Any, list[Example]] = {}
     for example in examples:
         alike.setdefault((example.small.shape, example.label.shape), []).append(example)
     for group in alike.values():
         size = group[0].small.shape[:2]
-        windows = whole_image(size)
+        windows = segmenter.windows(size)
         if config.protocol == "sliding":
             windows = sliding_windows(size, window=config.window, stride=config.stride)
         step = max(1, config.batch_size // (len(windows.tops) * len(windows.lefts)))

@@ -1,6 +1,7 @@
 """Prediction on Ray: new images in, cluster maps and overlays out."""
 
 import logging
+import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,31 +12,41 @@ from PIL import Image
 from raynef.core.errors import BadImageError, UserError
 from raynef.core.files import within, write_atomic, write_json
 from raynef.core.palette import overlay, palette
-from raynef.core.storage import absolute, is_file, is_folder, name_of, without_secrets
+from raynef.core.storage import (
+    absolute,
+    is_file,
+    is_folder,
+    local_path,
+    name_of,
+    without_secrets,
+)
 from raynef.images.decode import read_image
 from raynef.images.folder import open_folder
 from raynef.images.imageset import ImageFile
 from raynef.runtime.features import describe_skipped
 from raynef.runtime.holds import holds
 from raynef.runtime.progress import Progress
+from raynef.runtime.run import git_commit
 from raynef.runtime.session import feature_actors, ray_session
 from raynef.runtime.stream import Unit, stream
+from raynef.segment.label_files import UNLABELLED, legend, write_labels
 from raynef.segmenter import Segmenter, segmenter_folder
 
 logger = logging.getLogger("raynef")
 
+MANIFEST = "manifest.json"
 _BATCH = 4  # images of a unit; they may be large
 
 
-@holds(made=("out",))
 def predict(
     run: str | Path, source: str | Path, out: str | Path, *, address: str | None = None
 ) -> dict[str, Any]:
     """Segment an image or a folder of images without labels; the result of ``raynef predict``.
 
-    Writes, with the images' relative names, ``clusters/*.png`` (cluster ids, 16-bit when
-    K ≥ 256), ``overlays/*.png`` and, where a mapping was fitted, ``classes/*.png`` (255 where a
-    cluster has no class) with ``classes.json``.
+    Writes, with the images' relative names, ``clusters/*.png`` (cluster ids in the colours of the
+    overlays, 16-bit grey when K ≥ 256), ``overlays/*.png`` and, where a mapping was fitted,
+    ``classes/*.png`` (255 where a cluster has no class) with ``classes.json``. ``legend.json`` says
+    what ids and colours mean; ``manifest.json``, written last, what was made of which image.
 
     Args:
         run: its folder, or a segmenter's.
@@ -44,12 +55,23 @@ def predict(
         address: of a Ray cluster.
 
     Raises:
-        UserError: no segmenter, no image, or not one that can be read.
+        UserError: no segmenter, no image, not one that can be read, or images and results in one
+            folder.
     """
+    require_apart(absolute(source), out)
+    return _predict(run, source, out, address=address)
+
+
+@holds(made=("out",))
+def _predict(
+    run: str | Path, source: str | Path, out: str | Path, *, address: str | None
+) -> dict[str, Any]:
     folder = segmenter_folder(run)
     segmenter = Segmenter.load(folder)
     out = Path(out).absolute()
     files = image_files(absolute(source))
+    (out / MANIFEST).unlink(missing_ok=True)  # of an earlier prediction: it says that this is done
+    write_json(out / "legend.json", _legend(segmenter))
     if segmenter.mapping is not None:
         names = segmenter.mapping.class_names
         write_json(out / "classes.json", {str(i): name for i, name in enumerate(names)})
@@ -59,6 +81,7 @@ def predict(
         for start in range(0, len(pairs), _BATCH)
     ]
     skipped: dict[str, str] = {}
+    sizes: dict[str, tuple[int, int]] = {}
     progress = Progress("predict", len(files), "images")
     with ray_session(address):
         results = stream(
@@ -69,20 +92,73 @@ def predict(
             actors=feature_actors(),
             finish=write_maps,
         )
-        for num_images, bad in results:
+        for made, bad in results:
+            sizes.update(made)
             skipped.update(bad)
-            progress.advance(num_images)
+            progress.advance(len(made) + len(bad))
     progress.close()
     if len(skipped) == len(files):
         raise UserError(f"not one image could be read: {describe_skipped(skipped)}")
     if skipped:
         logger.warning("%s", describe_skipped(skipped))
+    kinds = ("clusters", "overlays", "classes")[: 2 if segmenter.mapping is None else 3]
+    write_json(
+        out / MANIFEST,
+        {
+            "run": str(Path(run).absolute()),
+            "commit": git_commit(),
+            "num_clusters": segmenter.num_clusters,
+            "images": [
+                _entry(file, name, kinds, *sizes[name]) for file, name in pairs if name in sizes
+            ],
+            "skipped": skipped,
+        },
+    )
     return {
         "out": str(out),
         "num_images": len(files) - len(skipped),
         "num_clusters": segmenter.num_clusters,
         "class_names": list(segmenter.mapping.class_names) if segmenter.mapping else None,
         "skipped": skipped,
+    }
+
+
+def require_apart(source: str, out: str | Path) -> None:
+    """Raise UserError where a folder of images and that of the results lie within one another.
+
+    Results would count as images the next time. An image alone may lie anywhere.
+    """
+    folder = local_path(source)
+    if folder is None or not os.path.isdir(folder):
+        return
+    images, results = os.path.realpath(folder), os.path.realpath(out)
+    common = os.path.commonpath([images, results])
+    if common not in (images, results):
+        return
+    lies = "is" if images == results else "lies in" if common == images else "holds"
+    raise UserError(
+        f"--out {out} {lies} the folder of images {without_secrets(source)}, whose images the "
+        "results would become; give a folder beside it"
+    )
+
+
+def _legend(segmenter: Segmenter) -> dict[str, Any]:
+    mapping = segmenter.mapping
+    if mapping is None:
+        return legend(segmenter.num_clusters)
+    return legend(segmenter.num_clusters, mapping.classes, mapping.class_names)
+
+
+def _entry(
+    file: ImageFile, name: str, kinds: tuple[str, ...], width: int, height: int
+) -> dict[str, Any]:
+    """An image in the manifest; its results' names are relative to the folder."""
+    return {
+        "name": file.name,
+        "source": without_secrets(file.path),
+        "width": width,
+        "height": height,
+        **{kind: f"{kind}/{name}" for kind in kinds},
     }
 
 
@@ -136,23 +212,23 @@ class PredictActor:
         return unit
 
 
-def write_maps(unit: Unit) -> tuple[int, dict[str, str]]:
-    """Task: write the PNGs of a unit. Returns how many files it had and which were skipped."""
+def write_maps(unit: Unit) -> tuple[dict[str, tuple[int, int]], dict[str, str]]:
+    """Task: write the PNGs of a unit. Returns {name of a result: (width, height)}, and the skipped
+    files with their reasons.
+    """
     out = Path(unit["out"])
     wide = unit["num_clusters"] >= 256
     colors = palette(unit["num_clusters"])
+    sizes = {}
     for (target, image), segments in zip(unit["images"], unit["segmentations"], strict=True):
-        clusters = segments.clusters.astype(np.uint16 if wide else np.uint8)
-        _write_png(out / "clusters" / target, clusters)
+        write_labels(out / "clusters" / target, segments.clusters, wide=wide)
         _write_png(out / "overlays" / target, overlay(image, segments.clusters, colors))
         if segments.classes is not None:
-            _write_png(
-                out / "classes" / target, np.where(segments.classes < 0, 255, segments.classes)
-            )
-    return len(unit["files"]), unit["skipped"]
+            classes = np.where(segments.classes < 0, UNLABELLED, segments.classes)
+            write_labels(out / "classes" / target, classes, wide=False, unlabelled=UNLABELLED)
+        sizes[target] = (image.shape[1], image.shape[0])
+    return sizes, unit["skipped"]
 
 
 def _write_png(path: Path, pixels: np.ndarray) -> None:
-    if pixels.dtype not in (np.uint8, np.uint16):
-        pixels = pixels.astype(np.uint8)
     write_atomic(path, lambda temporary: Image.fromarray(pixels).save(temporary, format="PNG"))

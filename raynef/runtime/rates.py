@@ -36,7 +36,7 @@ from raynef.images.scenes import render_scene
 from raynef.runtime.features import resized_view
 from raynef.runtime.store import FeatureStore, StoreProgress, write_shard
 from raynef.segment.upsample import upsample_argmax
-from raynef.segment.windows import sliding_windows, whole_image
+from raynef.segment.windows import sliding_windows
 from raynef.segmenter import Segmenter
 from raynef.training import Trainer, build_psi
 
@@ -125,19 +125,17 @@ def extract_rate(backbone: Backbone, side: int, batch_size: int) -> float:
 def score_rate(backbone: Backbone, recipe: Recipe, aspect: float) -> float:
     """Images a second through backbone, ψ and upsampling by the recipe's protocol; no CRF."""
     config, device = recipe.evaluate, next(backbone.parameters()).device
-    side = recipe.backbone.input_size or recipe.data.crop
     segmenter = Segmenter(
         backbone,
         build_psi(recipe, NUM_TAPS * backbone.dim),
         backbone_config=recipe.backbone,
         short_side=config.short_side,
-        zoom=side / recipe.data.crop,
     ).to(device)
     photo = np.zeros((1000, round(1000 * aspect), 3), np.uint8)
     small = resize(photo, short_side_size(photo.shape, config.short_side))
     if config.protocol == "reco":
         small = centre_crop(small, config.crop)
-    windows = whole_image(small.shape[:2])
+    windows = segmenter.windows(small.shape[:2])
     if config.protocol == "sliding":
         windows = sliding_windows(small.shape[:2], window=config.window, stride=config.stride)
     size = photo.shape[:2] if config.protocol == "sliding" else small.shape[:2]
@@ -146,7 +144,7 @@ def score_rate(backbone: Backbone, recipe: Recipe, aspect: float) -> float:
         parts = [segmenter.patch_logits(crop[None]) for crop in windows.cut(small)]
         logits = windows.join(torch.cat(parts))
         grid = (parts[0].shape[1], parts[0].shape[2])
-        rows, columns = windows.matrices(grid, size, cell=segmenter.cell)
+        rows, columns = windows.matrices(grid, size, cell=segmenter.cell(windows.window))
         upsample_argmax(logits[None], rows, columns).cpu()
         return 1
 

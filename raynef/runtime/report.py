@@ -137,6 +137,7 @@ def _cards(
     segmenter: Segmenter, images: list[np.ndarray], evaluation: dict[str, Any] | None
 ) -> list[ClusterCard]:
     """The largest clusters with the patches that they are surest of, at most two an image."""
+    images = [part for image in images for part in segmenter.windows(image.shape[:2]).cut(image)]
     sure: list[np.ndarray] = []  # per patch: probability of its cluster
     held: list[np.ndarray] = []  # … and the cluster
     where: list[tuple[int, int, int]] = []  # … and image, row and column
@@ -164,7 +165,7 @@ def _cards(
                 share=float(sizes[cluster] / len(clusters)),
                 class_name=entry["class"] if entry else None,
                 purity=entry["purity"] if entry else None,
-                patches=_cut_outs(members, where, images, segmenter.cell),
+                patches=_cut_outs(members, where, images, segmenter),
             )
         )
     return cards
@@ -174,19 +175,20 @@ def _cut_outs(
     members: np.ndarray,
     where: list[tuple[int, int, int]],
     images: list[np.ndarray],
-    cell: float,
+    segmenter: Segmenter,
 ) -> tuple[np.ndarray, ...]:
-    side = round(_CUT_OUT * cell)
     taken: dict[int, int] = {}
     cut: list[np.ndarray] = []
     for member in members:
         index, row, column = where[member]
         image = images[index]
+        down, across = segmenter.cell(image.shape[:2])
+        side = round(_CUT_OUT * max(down, across))
         if taken.get(index, 0) >= 2 or min(image.shape[:2]) < side:
             continue
         taken[index] = taken.get(index, 0) + 1
-        top = int(np.clip((row - 1) * cell, 0, image.shape[0] - side))
-        left = int(np.clip((column - 1) * cell, 0, image.shape[1] - side))
+        top = int(np.clip((row + 0.5) * down - side / 2, 0, image.shape[0] - side))
+        left = int(np.clip((column + 0.5) * across - side / 2, 0, image.shape[1] - side))
         cut.append(image[top : top + side, left : left + side])
         if len(cut) == _PATCHES_PER_CARD:
             break

@@ -17,6 +17,7 @@ import ray
 import torch
 
 from raynef.core.errors import UserError
+from raynef.features.precision import Precision, usual_precision
 from raynef.runtime.interrupt import terminable
 from raynef.runtime.tokens import ensure_token, require_token
 
@@ -68,6 +69,11 @@ class FeatureActors:
     num_gpus: float
     threads: int
     resources: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def precision(self) -> Precision:
+        """In which they compute features, where nothing else is asked of them."""
+        return usual_precision(torch.device("cuda" if self.num_gpus else "cpu"))
 
 
 @contextlib.contextmanager

@@ -210,6 +210,17 @@ def _read_journal(
     return lines[0]["key"], entries
 
 
+def begun_key(folder: Path) -> dict[str, Any] | None:
+    """The key of a store that is finished or begun; None where there is none that can be read."""
+    with contextlib.suppress(UserError):
+        return read_manifest(folder).key
+    for name in (JOURNAL, _LEFT):
+        found = _read_journal(folder / name)
+        if found is not None:
+            return found[0]
+    return None
+
+
 def reopen(folder: Path, key: dict[str, Any]) -> None:
     """Make a journal of a finished store, where a manifest or a shard is damaged; holds the lock.
 

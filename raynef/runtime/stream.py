@@ -3,9 +3,11 @@
 A *unit* is a row of plain values: a handful of images that stay together from reading to the end.
 Tasks prepare it (read, decode, crop), an actor of a pool computes on it, and, where given, a task
 finishes it (writes). A lost actor or task means that its unit is done again, whole. Within
-``this_process()`` the same is done without Ray.
+``this_process()`` the same is done without Ray. What tasks note of their input (see
+``raynef.core.notes``) is logged here, each note once.
 """
 
+import logging
 import pickle
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +19,10 @@ import ray
 import ray.data
 import torch
 
+from raynef.core.notes import noting
 from raynef.runtime.session import FeatureActors, in_this_process
+
+logger = logging.getLogger("raynef")
 
 Unit = dict[str, Any]
 
@@ -58,7 +63,7 @@ def stream(
     if in_this_process():
         yield from _stream_here(units, prepare, actor, actor_kwargs or {}, actors, finish)
         return
-    rows = [{"payload": pickle.dumps(unit)} for unit in units]
+    rows = [{"payload": pickle.dumps((unit, set()))} for unit in units]
     dataset = ray.data.from_items(rows, override_num_blocks=len(rows))
     cpus = max(1, int(ray.cluster_resources().get("CPU", 1)))
     most = min(cpus, len(rows)) if finish_is_slow else None
@@ -92,8 +97,18 @@ def stream(
         dataset.context.execution_options.resource_limits = ray.data.ExecutionResources.for_limits(
             object_store_memory=_BYTES_PER_CPU * cpus
         )
+    said: set[str] = set()
     for row in dataset.iter_rows():
-        yield pickle.loads(row["payload"])
+        result, notes = pickle.loads(row["payload"])
+        _say(notes, said)
+        yield result
+
+
+def _say(notes: set[str], said: set[str]) -> None:
+    """Log what was not said yet."""
+    for text in sorted(notes - said):
+        logger.info("%s", text)
+    said |= notes
 
 
 def _stream_here(
@@ -108,16 +123,24 @@ def _stream_here(
     compute: Callable[[Any], Any] = _as_it_is
     if actor is not None and actors is not None:
         compute = actor(**actor_kwargs, device="cuda" if actors.num_gpus else "cpu")
+    said: set[str] = set()
     with ThreadPoolExecutor(max_workers=_AHEAD) as pool:
         waiting: deque[Future] = deque()
         coming = iter(units)
         for unit in islice(coming, _AHEAD):
-            waiting.append(pool.submit(prepare, unit))
+            waiting.append(pool.submit(_noted, prepare, unit))
         while waiting:
-            prepared = waiting.popleft().result()
-            waiting.extend(pool.submit(prepare, unit) for unit in islice(coming, 1))
+            prepared, notes = waiting.popleft().result()
+            _say(notes, said)
+            waiting.extend(pool.submit(_noted, prepare, unit) for unit in islice(coming, 1))
             computed = compute(prepared)
             yield computed if finish is None else finish(computed)
+
+
+def _noted(function: Callable[[Any], Any], value: Any) -> tuple[Any, set[str]]:
+    """The result, and the notes that were made of the way to it."""
+    with noting() as notes:
+        return function(value), notes
 
 
 def _as_it_is(value: Any) -> Any:
@@ -125,14 +148,17 @@ def _as_it_is(value: Any) -> Any:
 
 
 class _Sealed:
-    """A function of values as a function of rows; our own values travel as one binary column."""
+    """A function of values as a function of rows; our own values travel as one binary column,
+    with the notes that were made on their way.
+    """
 
     def __init__(self, function: Callable[[Any], Any]) -> None:
         self.function = function
 
     def __call__(self, row: dict[str, bytes]) -> dict[str, bytes]:
-        result = self.function(pickle.loads(row["payload"]))
-        return {"payload": pickle.dumps(result, protocol=5)}
+        value, notes = pickle.loads(row["payload"])
+        result, more = _noted(self.function, value)
+        return {"payload": pickle.dumps((result, notes | more), protocol=5)}
 
 
 class _SealedActor(_Sealed):

@@ -189,7 +189,6 @@ def _finish(
         psi,
         backbone_config=recipe.backbone,
         short_side=recipe.evaluate.short_side,
-        zoom=view_side(recipe) / recipe.data.crop,
         labels_leaked=recipe.train.leak_labels,
     ).save(run.path / "segmenter")
     write_text(run.steps_file, "".join(json.dumps(step) + "\n" for step in history))

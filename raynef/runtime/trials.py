@@ -34,7 +34,6 @@ from raynef.core.sweep import TRAINED, Trial, score_key
 from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.images.datasets import open_split
 from raynef.runtime.counting import count
-from raynef.runtime.features import view_side
 from raynef.runtime.holds import LOCK
 from raynef.runtime.methods import make, score
 from raynef.runtime.results import class_names, name_and_score
@@ -260,7 +259,6 @@ def miou_so_far(recipe: Recipe, trainer: Trainer, *, kept: Path | None = None) -
             psi,
             backbone_config=recipe.backbone,
             short_side=recipe.evaluate.short_side,
-            zoom=view_side(recipe) / recipe.data.crop,
             labels_leaked=recipe.train.leak_labels,
         ).save(folder)
         found = count(

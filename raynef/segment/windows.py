@@ -41,25 +41,26 @@ class Windows:
         return grid.transpose(1, 2).flatten(2, 3).flatten(0, 1)
 
     def matrices(
-        self, grid: tuple[int, int], size: tuple[int, int], *, cell: float
+        self, grid: tuple[int, int], size: tuple[int, int], *, cell: tuple[float, float]
     ) -> tuple[Tensor, Tensor]:
         """R [H, Σh] and C [W, Σw]: R·L·Cᵀ are the pixel logits of a map of ``size`` = (H, W).
 
         Args:
             grid: (h, w) of one window's logits, which may reach beyond the window (padding).
             size: of the map.
-            cell: pixels of the image in one cell of the grid.
+            cell: height and width of a cell of the grid, in pixels of the image.
         """
-        axes = zip(size, grid, self.image, self.window, (self.tops, self.lefts), strict=True)
+        starts = (self.tops, self.lefts)
+        axes = zip(size, grid, cell, self.image, self.window, starts, strict=True)
         if len(self.tops) == len(self.lefts) == 1:
             rows, columns = (
-                interpolation_matrix(out, cells, cell=length / (out * cell))
-                for out, cells, length, _, _ in axes
+                interpolation_matrix(out, cells, cell=length / (out * pixels))
+                for out, cells, pixels, length, _, _ in axes
             )
         else:
             rows, columns = (
-                average_matrix(starts, length, window, cells, cell=cell, num_out=out)
-                for out, cells, length, window, starts in axes
+                average_matrix(first, length, window, cells, cell=pixels, num_out=out)
+                for out, cells, pixels, length, window, first in axes
             )
         return rows, columns
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
 from raynef.core.errors import BadImageError, UserError
-from raynef.images.decode import decode_image, read_image, read_label
+from raynef.core.notes import noting
+from raynef.images.decode import SCALED, decode_image, read_image, read_label
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (13, 17, 3), dtype=np.uint8)
 
@@ -140,9 +141,70 @@ def test_grey_of_any_depth(values, kind, expected):
         np.testing.assert_allclose(decoded[:, :, 0].astype(float), expected, atol=0.5 + 1e-3)
 
 
+def in_range(most: int) -> np.ndarray:
+    """Grey values up to one that is there."""
+    return np.linspace(0, most, GREY.size).round().reshape(GREY.shape).astype(np.uint16)
+
+
+@pytest.mark.parametrize(
+    ("most", "white"),
+    [
+        (255, 255),
+        (256, 1023),
+        (1023, 1023),
+        (1024, 4095),
+        (4095, 4095),
+        (16383, 16383),
+        (16384, 65535),  # dim, but of 16 bits: as dim as it is
+        (65535, 65535),
+    ],
+)
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_sixteen_bit_files_are_scaled_by_the_bits_that_they_use(most, white, kind):
+    deep = in_range(most)
+    encoded = encode(Image.fromarray(deep), kind)
+    with Image.open(io.BytesIO(encoded)) as image:
+        assert image.mode == "I;16"
+    with noting() as notes:
+        decoded = decode_image(encoded)
+    np.testing.assert_allclose(decoded[:, :, 0], deep / white * 255, atol=0.5 + 1e-9)
+    assert notes == ({SCALED} if 255 < white < 65535 else set())
+
+
+def png_of_16_bits(pixels: np.ndarray) -> bytes:
+    """RGB, uint16 [H, W, 3], which Pillow does not write."""
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    return png(pixels.shape[1], pixels.shape[0], rows, bits=16, colour=2)
+
+
 def test_sixteen_bit_colours():
-    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in PIXELS.astype(np.uint16) * 257)
-    np.testing.assert_array_equal(decode_image(png(17, 13, rows, bits=16, colour=2)), PIXELS)
+    decoded = decode_image(png_of_16_bits(PIXELS.astype(np.uint16) * 257))
+    np.testing.assert_array_equal(decoded, PIXELS)
+    low = PIXELS.astype(np.uint16) * 257 + np.uint16(1)  # the low bytes do not count, as in Pillow
+    low[PIXELS == 255] = 65535
+    np.testing.assert_array_equal(decode_image(png_of_16_bits(low)), PIXELS)
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14])
+def test_colours_of_fewer_bits_in_sixteen(bits):
+    white = (1 << bits) - 1
+    deep = (PIXELS / 255 * white).round().astype(np.uint16)
+    assert deep.max() == white
+    with noting() as notes:
+        decoded = decode_image(png_of_16_bits(deep))
+    np.testing.assert_array_equal(decoded, PIXELS)
+    assert notes == ({SCALED} if bits > 8 else set())
+
+
+def test_notes_are_gathered_by_the_block_around_and_no_other():
+    dark = encode(Image.fromarray(in_range(1023)), "PNG")
+    decode_image(dark)  # no one listens
+    with noting() as outer:
+        with noting() as inner:
+            decode_image(dark)
+            decode_image(dark)
+        assert inner == {SCALED}
+        assert outer == set()
 
 
 def on_white(rgba: np.ndarray) -> np.ndarray:

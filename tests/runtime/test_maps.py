@@ -29,13 +29,14 @@ PROTOCOLS = {
 }
 
 
-@pytest.fixture(scope="module")
-def segmenter(recipe, tmp_path_factory):
-    """Random eigenfunctions, and the folder where they are."""
-    backbone = load_backbone(recipe.backbone)
+@pytest.fixture(scope="module", params=[None, 96])
+def segmenter(request, recipe, tmp_path_factory):
+    """Random eigenfunctions, and the folder where they are; with and without an input size."""
+    config = dataclasses.replace(recipe.backbone, input_size=request.param)
+    backbone = load_backbone(config)
     psi = Psi(NUM_TAPS * backbone.dim, NUM_CLUSTERS).plain()
     folder = tmp_path_factory.mktemp("segmenter")
-    made = Segmenter(backbone, psi, backbone_config=recipe.backbone, short_side=64)
+    made = Segmenter(backbone, psi, backbone_config=config, short_side=64)
     made.save(folder)
     return made, folder
 
@@ -72,6 +73,10 @@ def interpolated(planes, size):
 def one_window(segmenter, pixels):
     """Logits of every pixel of a window, [1, K, H, W], in double precision."""
     height, width = pixels.shape[:2]
+    if segmenter.backbone_config.input_size is not None:
+        logits = segmenter.patch_logits(pixels[None]).double().permute(0, 3, 1, 2)
+        assert logits.shape[2:] == (6, 6)
+        return interpolated(logits, (height, width))
     grid = (-(-height // PATCH), -(-width // PATCH))
     padded = pad_to(pixels, grid[0] * PATCH, grid[1] * PATCH)
     logits = segmenter.patch_logits(padded[None]).double().permute(0, 3, 1, 2)
@@ -95,6 +100,9 @@ def slow_logits(segmenter, file, config):
     lefts = sorted({min(left, width - across) for left in range(0, width, config.stride)})
     if config.protocol == "whole":
         tops, lefts = [0], [0]
+        if segmenter.backbone_config.input_size is not None:  # squares, the last at the border
+            down = across = min(height, width)
+            tops, lefts = sorted({0, height - down}), sorted({0, width - across})
     total = torch.zeros((1, NUM_CLUSTERS, height, width), dtype=torch.float64)
     times = torch.zeros((height, width))
     for top in tops:
@@ -170,10 +178,12 @@ def test_images_of_one_size_are_one_batch(segmenter, files, monkeypatch):
     seen, taps = [], actor.segmenter.taps
     monkeypatch.setattr(actor.segmenter, "taps", lambda p: seen.append(p.shape) or taps(p))
     actor(read_examples(unit_of(files, PROTOCOLS["whole"])))
-    assert sorted(shape[0] for shape in seen) == [1, 1, 2]
+    squares = 1 if actor.segmenter.backbone_config.input_size is None else 2
+    assert sorted(shape[0] for shape in seen) == [squares, squares, 2 * squares]
     seen.clear()
     actor(read_examples(unit_of(files[:1], PROTOCOLS["sliding"])))  # two by three windows, 3 a time
-    assert seen == [(3, 48, 48, 3)] * 2
+    side = actor.segmenter.backbone_config.input_size or 48
+    assert seen == [(3, side, side, 3)] * 2
 
 
 def test_what_is_wrong_is_carried_on(segmenter, files, tmp_path):

@@ -26,7 +26,7 @@ def slow_pixel_logits(windows, logits, size, patch):
     corners = [(top, left) for top in windows.tops for left in windows.lefts]
     for (top, left), window in zip(corners, logits.double(), strict=True):
         grid = window.permute(2, 0, 1)[None]
-        pixels = interpolated(grid, (grid.shape[2] * patch, grid.shape[3] * patch))
+        pixels = interpolated(grid, (grid.shape[2] * patch[0], grid.shape[3] * patch[1]))
         height, width = windows.window
         total[..., top : top + height, left : left + width] += pixels[..., :height, :width]
         times[top : top + height, left : left + width] += 1
@@ -35,7 +35,7 @@ def slow_pixel_logits(windows, logits, size, patch):
 
 
 def random_logits(windows, patch, num_clusters=7):
-    grid = tuple(-(-side // patch) for side in windows.window)
+    grid = tuple(-(-side // cell) for side, cell in zip(windows.window, patch, strict=True))
     count = len(windows.tops) * len(windows.lefts)
     generator = torch.Generator().manual_seed(sum(windows.image))
     return torch.randn((count, *grid, num_clusters), generator=generator), grid
@@ -80,13 +80,14 @@ def test_windows_cover_the_side_and_stay_within(length, window, data):
         ((37, 64), 30, 9, (37, 64)),  # windows that are no multiple of the patch
     ],
 )
-def test_sliding_windows_equal_their_average_in_pixels(image, window, stride, size):
+@pytest.mark.parametrize("cell", [(8, 8), (6, 10)])  # whole patches, or sides scaled apart
+def test_sliding_windows_equal_their_average_in_pixels(image, window, stride, size, cell):
     windows = sliding_windows(image, window=window, stride=stride)
-    logits, grid = random_logits(windows, 8)
-    rows, columns = windows.matrices(grid, size, cell=8)
+    logits, grid = random_logits(windows, cell)
+    rows, columns = windows.matrices(grid, size, cell=cell)
     joined = windows.join(logits)
     assert joined.shape == (rows.shape[1], columns.shape[1], 7)
-    expected = slow_pixel_logits(windows, logits, size, 8)
+    expected = slow_pixel_logits(windows, logits, size, cell)
     pixels = torch.einsum("yh,xw,hwk->yxk", rows, columns, joined)
     torch.testing.assert_close(pixels.double(), expected, atol=1e-5, rtol=0)
     assert_largest(upsample_argmax(joined[None], rows, columns)[0], expected)
@@ -102,9 +103,10 @@ def test_any_windows(data):
     windows = sliding_windows(image, window=window, stride=stride)
     if len(windows.tops) == len(windows.lefts) == 1:
         size = image  # one window is resized at once, without the pixels between
-    logits, grid = random_logits(windows, 8)
-    rows, columns = windows.matrices(grid, size, cell=8)
-    expected = slow_pixel_logits(windows, logits, size, 8)
+    cell = (data.draw(st.integers(3, 12)), data.draw(st.integers(3, 12)))
+    logits, grid = random_logits(windows, cell)
+    rows, columns = windows.matrices(grid, size, cell=cell)
+    expected = slow_pixel_logits(windows, logits, size, cell)
     assert_largest(upsample_argmax(windows.join(logits)[None], rows, columns)[0], expected)
     for matrix in (rows, columns):
         assert matrix.min() >= 0
@@ -114,8 +116,8 @@ def test_any_windows(data):
 def test_a_window_as_large_as_the_image_is_a_whole_pass():
     sliding, whole = sliding_windows((40, 56), window=64, stride=32), whole_image((40, 56))
     assert sliding == whole
-    logits, grid = random_logits(whole, 16)
-    rows, columns = whole.matrices(grid, (80, 112), cell=16)
+    logits, grid = random_logits(whole, (16, 16))
+    rows, columns = whole.matrices(grid, (80, 112), cell=(16, 16))
     assert torch.equal(whole.join(logits), logits[0])
     twice = interpolated(logits.double().permute(0, 3, 1, 2), (96, 128))[0].permute(1, 2, 0)
     assert_largest(upsample_argmax(logits, rows, columns)[0], twice[:80, :112])

@@ -18,11 +18,13 @@ from raynef.core.recipe import Backbone as BackboneConfig
 from raynef.core.recipe import Recipe, Spectral, fingerprint
 from raynef.core.storage import file_sizes, without_secrets
 from raynef.features.blocks import BlockFeatures, load_block_features
+from raynef.features.precision import Precision, computing_in
 from raynef.features.weights import weights_identity
 from raynef.images.decode import read_image
 from raynef.images.fitted import fit
 from raynef.images.imageset import ImageSet
 from raynef.runtime.features import ensure_shards, fill_shards
+from raynef.runtime.precision import precision_for, with_precision
 from raynef.runtime.session import feature_actors
 from raynef.runtime.store import Shard, ShardStore, StoreProgress, write_rows
 from raynef.runtime.stream import Unit, stream
@@ -66,7 +68,7 @@ def ensure_features(
     Raises:
         UserError: as ``raynef.runtime.features.ensure_store``.
     """
-    spectral = recipe.spectral
+    spectral, precision = recipe.spectral, precision_for(folder)
 
     def fill(journal: StoreProgress) -> None:
         fill_shards(
@@ -79,14 +81,19 @@ def ensure_features(
                 stream,
                 prepare=partial(read_fitted, stride=stride, max_side=spectral.max_side),
                 actor=WholeImageActor,
-                actor_kwargs={"config": recipe.backbone, "spectral": spectral},
+                actor_kwargs={
+                    "config": recipe.backbone,
+                    "spectral": spectral,
+                    "precision": precision,
+                },
                 actors=feature_actors(),
                 finish=write_features,
                 bounded=True,
             ),
         )
 
-    made = ensure_shards(folder, features_key(recipe, images, stride), fill)
+    key = with_precision(features_key(recipe, images, stride), precision)
+    made = ensure_shards(folder, key, fill)
     store = WholeFeatures(folder)
     if not store.images():
         raise UserError(f"not one image under {without_secrets(images.root)} could be read")
@@ -123,9 +130,12 @@ def read_fitted(unit: Unit, *, stride: int, max_side: int) -> Unit:
 class WholeImageActor:
     """Actor: one frozen backbone; turns the fitted images of a unit into features."""
 
-    def __init__(self, config: BackboneConfig, spectral: Spectral, device: str) -> None:
+    def __init__(
+        self, config: BackboneConfig, spectral: Spectral, precision: Precision, device: str
+    ) -> None:
         self.backbone = load_block_features(config, spectral).to(device)
         self.batch_size, self.device = config.batch_size, torch.device(device)
+        self.precision: Precision = precision
 
     def __call__(self, unit: Unit) -> Unit:
         """Replaces ``fitted`` by ``features``, {index: half [h, w, D]}; one pass for each size."""
@@ -142,12 +152,8 @@ class WholeImageActor:
 
     def run(self, pixels: np.ndarray) -> np.ndarray:
         """uint8 [B, H, W, 3] -> features, half [B, h, w, D]."""
-        with self.precision():
+        with computing_in(self.precision, self.device):
             return self.backbone(normalized(self.backbone, pixels)).half().cpu().numpy()
-
-    def precision(self) -> torch.autocast:
-        """bfloat16 products on a GPU."""
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
 
 
 def normalized(backbone: BlockFeatures, pixels: np.ndarray) -> torch.Tensor:

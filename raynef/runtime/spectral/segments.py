@@ -14,8 +14,10 @@ import pyarrow as pa
 
 from raynef.assign.segments import background_segment, cluster_nodes, unit_length
 from raynef.core.recipe import Recipe, Spectral, fingerprint
+from raynef.features.precision import computing_in
 from raynef.images.fitted import Frame
 from raynef.runtime.features import ensure_shards, fill_shards
+from raynef.runtime.precision import precision_of
 from raynef.runtime.session import feature_actors
 from raynef.runtime.spectral.eigen import EigenStore, Solved, units_among
 from raynef.runtime.spectral.features import WholeFeatures, WholeImageActor, normalized
@@ -92,7 +94,11 @@ def ensure_segments(solved: Solved, recipe: Recipe, method: Method, *, seed: int
             stream,
             prepare=partial(cut_by_vectors, stride=solved.stride, **work),
             actor=CropActor,
-            actor_kwargs={"config": recipe.backbone, "spectral": solved.recipe.spectral},
+            actor_kwargs={
+                "config": recipe.backbone,
+                "spectral": solved.recipe.spectral,
+                "precision": precision_of(key),
+            },
             actors=feature_actors(),
             finish=write_segments,
             bounded=True,
@@ -176,7 +182,7 @@ class CropActor(WholeImageActor):
 
     def pooled(self, pixels: np.ndarray) -> np.ndarray:
         """uint8 [B, H, W, 3] -> half [B, D]."""
-        with self.precision():
+        with computing_in(self.precision, self.device):
             return self.backbone.pooled(normalized(self.backbone, pixels)).half().cpu().numpy()
 
 

@@ -147,11 +147,12 @@ def _require_settings(made: Spectral, asked: Spectral, store: str | Path) -> Non
 
 def _require_like(one: Solved, other: Solved) -> None:
     """Raise UserError unless two STOREs were made alike, but for their images."""
-    for name, value in one.pairs.key.items():
-        if name not in ("files", "num_images") and other.pairs.key.get(name) != value:
+    for name in one.pairs.key | other.pairs.key:
+        value, there = one.pairs.key.get(name), other.pairs.key.get(name)
+        if name not in ("files", "num_images") and there != value:
             raise UserError(
-                f"{other.folder} was made with {name} {other.pairs.key.get(name)!r}, "
-                f"{one.folder} with {value!r}; centres of one do not fit the other"
+                f"{other.folder} was made with {name} {there!r}, {one.folder} with {value!r}; "
+                "centres of one do not fit the other"
             )
 
 

@@ -1,0 +1,75 @@
+"""Label maps as files: PNGs whose values are the labels, in the colours of the overlays.
+
+A palette PNG shows colours in any viewer, and ``np.asarray(Image.open(path))`` are the labels.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from raynef.core.files import write_atomic
+from raynef.core.palette import IGNORED, palette
+
+UNLABELLED = 255
+"""Value of a pixel without a class, in label files."""
+
+
+def write_labels(
+    path: Path, labels: np.ndarray, *, wide: bool | None = None, unlabelled: int | None = None
+) -> None:
+    """Write labels as a PNG, atomically: by a palette in 8 bits, or as grey values in 16.
+
+    Args:
+        path: of the file.
+        labels: int [H, W], 0 to 65535.
+        wide: 16 bits, so that all files of many labels are alike; None where a label needs them.
+        unlabelled: a label that is no segment, shown in dark grey.
+    """
+    if wide if wide is not None else labels.max(initial=0) > 255:
+        image = Image.fromarray(labels.astype(np.uint16))
+    else:
+        image = Image.fromarray(labels.astype(np.uint8))
+        colors = palette(256)
+        if unlabelled is not None:
+            colors[unlabelled] = IGNORED
+        # All 256: of fewer colours Pillow packs values into fewer bits, and cuts larger ones.
+        image.putpalette(colors.tobytes())
+    write_atomic(path, lambda temporary: image.save(temporary, format="PNG"))
+
+
+def legend(
+    num_clusters: int,
+    classes: tuple[int, ...] | None = None,
+    class_names: tuple[str, ...] | None = None,
+) -> dict[str, list[dict[str, Any]]]:
+    """What the values of label files mean, for ``legend.json``.
+
+    Args:
+        num_clusters: K.
+        classes: class of each cluster, K long, -1 for none; None where clusters have no names.
+        class_names: C long; None likewise.
+
+    Returns:
+        ``clusters``: id, color ("#rrggbb") and, where they are named, the class (None for none);
+        ``classes``, where clusters are named: id, color and name.
+    """
+    colors = _hexadecimal(num_clusters)
+    clusters: list[dict[str, Any]] = [
+        {"id": index, "color": color} for index, color in enumerate(colors)
+    ]
+    if classes is None or class_names is None:
+        return {"clusters": clusters}
+    for entry, index in zip(clusters, classes, strict=True):
+        entry["class"] = class_names[index] if index >= 0 else None
+    named = zip(range(len(class_names)), _hexadecimal(len(class_names)), class_names, strict=True)
+    return {
+        "clusters": clusters,
+        "classes": [{"id": index, "color": color, "name": name} for index, color, name in named],
+    }
+
+
+def _hexadecimal(count: int) -> list[str]:
+    colors = palette(max(2, count))[:count]
+    return [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in colors.tolist()]

@@ -1,0 +1,124 @@
+"""What a backbone of a native size sees at test, and where the maps of it lie."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+from torch.nn import functional
+
+from raynef.core.presets import load_presets
+from raynef.heads import LinearHead
+from raynef.images.imageset import ImageFile
+from raynef.runtime import predict
+from raynef.runtime.maps import CountingActor, read_examples
+from raynef.runtime.spectral import bridge
+from raynef.segmenter import Segmenter
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+NATIVE = {"clip_b16": (224, 16), "dinov2_s": (518, 14)}  # side and patch, as they are published
+PHOTOS = {"pascal_context": (375, 500), "cityscapes": (512, 1024)}  # Cityscapes at half its size
+BRIGHT = 200
+
+
+class Spy(nn.Module):
+    """Stands for a backbone: the mean colour of each patch; remembers what it was shown."""
+
+    dim, mean, std = 3, (0.0,) * 3, (1.0,) * 3
+
+    def __init__(self, patch_size: int) -> None:
+        super().__init__()
+        self.patch_size, self.shapes = patch_size, []
+        self.weight = nn.Parameter(torch.zeros(1))
+
+    def forward(self, images):
+        self.shapes.append(tuple(images.shape))
+        means = functional.avg_pool2d(images, self.patch_size)
+        return means.flatten(2).transpose(1, 2)[:, None].repeat(1, 3, 1, 1)
+
+
+def spied(recipe, patch_size) -> Segmenter:
+    """Cluster 1 where a patch is brighter than half of ``BRIGHT``, else 0."""
+    head = LinearHead(3, 2)
+    with torch.no_grad():
+        head.head.weight.copy_(torch.tensor([[0.0] * 3, [1.0] * 3]))
+        head.head.bias.copy_(torch.tensor([0.0, -1.5 * BRIGHT / 255]))
+    config = recipe.backbone
+    short_side = recipe.evaluate.short_side
+    return Segmenter(Spy(patch_size), head, backbone_config=config, short_side=short_side)
+
+
+def photo_and_label(size, box, folder):
+    """A dark photograph with a bright object in a box (top, bottom, left, right), and its label."""
+    mask = np.zeros(size, bool)
+    mask[box[0] : box[1], box[2] : box[3]] = True
+    Image.fromarray(np.repeat(np.uint8(mask * BRIGHT)[..., None], 3, 2)).save(folder / "a.png")
+    Image.fromarray(mask.astype(np.uint8)).save(folder / "a-label.png")
+    return ImageFile("a.png", str(folder / "a.png"), str(folder / "a-label.png"))
+
+
+def counted(segmenter, file, config, monkeypatch):
+    """The table of one image, cluster against class."""
+    monkeypatch.setattr(Segmenter, "load", lambda *_, **__: segmenter)
+    unit = {"files": [file], "config": config, "codes": None, "shape": (1, 2, 2)}
+    tables, skipped, mistake, _ = CountingActor("", "cpu")(read_examples(unit))
+    assert (skipped, mistake) == ({}, None)
+    return tables[0]
+
+
+@pytest.mark.parametrize("backbone", NATIVE)
+@pytest.mark.parametrize("data", PHOTOS)
+@pytest.mark.parametrize("protocol", ["reco", "sliding", "whole"])
+def test_the_backbone_sees_its_native_size(data, backbone, protocol, tmp_path, monkeypatch):
+    """And the object is where it is: most pixels of either kind are in its own cluster."""
+    names = [data, backbone] + ([f"sliding_{data}"] if protocol == "sliding" else [])
+    recipe = load_presets(names)
+    side, patch = NATIVE[backbone]
+    assert recipe.backbone.input_size == side
+    height, width = PHOTOS[data]
+    box = (height // 4, height * 5 // 8, width // 3, width * 5 // 9)
+    file = photo_and_label((height, width), box, tmp_path)
+    segmenter = spied(recipe, patch)
+    config = dataclasses.replace(recipe.evaluate, protocol=protocol)
+    table = counted(segmenter, file, config, monkeypatch)
+    shapes = segmenter.backbone.shapes
+    assert {shape[2:] for shape in shapes} == {(side, side)}
+    windows = {"reco": (1, 1), "sliding": (2 * 2, 2 * 4), "whole": (2, 2)}[protocol]
+    assert sum(shape[0] for shape in shapes) == windows[list(PHOTOS).index(data)]
+    share = table.diagonal() / table.sum(axis=0)
+    assert share.min() > 0.85
+
+
+@pytest.mark.parametrize("backbone", NATIVE)
+@pytest.mark.parametrize("size", [(375, 500), (500, 375), (320, 320), (300, 1200)])
+def test_squares_of_a_photograph_are_seen_at_the_native_size(backbone, size, tmp_path):
+    """Its map has the photograph's sides, and edges within half a patch of where they are."""
+    side, patch = NATIVE[backbone]
+    recipe = load_presets(["pascal_context", backbone])
+    segmenter = spied(recipe, patch)
+    height, width = size
+    box = (height // 4, height * 5 // 8, width // 3, width * 5 // 9)
+    file = photo_and_label(size, box, tmp_path)
+    actor = object.__new__(predict.PredictActor)
+    actor.segmenter = segmenter
+    unit = actor(predict.read_images({"files": [(file, "a.png")]}))
+    (found,) = unit["segmentations"]
+    num_squares = -(-max(size) // min(size))
+    assert segmenter.backbone.shapes == [(num_squares, 3, side, side)]
+    assert found.clusters.shape == size
+    rows, columns = (np.flatnonzero(found.clusters.any(axis=axis)) for axis in (1, 0))
+    edges = (rows[0], rows[-1] + 1, columns[0], columns[-1] + 1)
+    far = np.abs(np.subtract(edges, box))
+    assert (far <= min(size) * patch / side / 2).all()
+
+
+def test_the_graph_of_compared_spectra_is_made_at_the_native_size():
+    recipe = load_presets(["pascal_context", "clip_b16"])
+    segmenter = spied(recipe, 16)
+    taps, thumbnails = bridge._features(segmenter, [np.zeros((480, 480, 3), np.uint8)] * 2)
+    assert segmenter.backbone.shapes == [(1, 3, 224, 224)] * 2
+    assert taps.shape == (2, 3, 14 * 14, 3)
+    assert thumbnails.shape == (2, 14, 14, 3)

@@ -1,0 +1,173 @@
+"""What prediction writes, and where it refuses to."""
+
+import json
+import logging
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from raynef.core.errors import UserError
+from raynef.core.palette import IGNORED, palette
+from raynef.eigen.psi import Psi
+from raynef.features.backbone import NUM_TAPS, load_backbone
+from raynef.images.decode import SCALED, read_image, read_label
+from raynef.runtime.predict import predict
+from raynef.segment.label_files import write_labels
+from raynef.segmenter import Mapping, Segmenter
+
+pytestmark = pytest.mark.usefixtures("without_ray")
+MAPPING = Mapping((1, 0, -1, 1, 0, 1, -1, 0, 0, 1, 1, 0), ("sky", "road"))
+
+
+@pytest.fixture(scope="module")
+def made(recipe, tmp_path_factory):
+    """Makes a segmenter's folder, with and without a mapping."""
+
+    def make(num_clusters=12, mapping=None):
+        folder = tmp_path_factory.mktemp("made") / "run"
+        backbone = load_backbone(recipe.backbone)
+        psi = Psi(NUM_TAPS * backbone.dim, num_clusters, num_blocks=1).plain()
+        config = recipe.backbone
+        found = Segmenter(backbone, psi, backbone_config=config, short_side=64, mapping=mapping)
+        found.save(folder / "segmenter")
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def photos(sample, tmp_path):
+    """Two scenes, of other sizes, and a file that is none."""
+    folder = tmp_path / "photos"
+    (folder / "deep").mkdir(parents=True)
+    for name, size in (("a.png", (70, 50)), ("deep/b.png", (60, 80))):
+        with Image.open(sample / "images" / "val_00000.jpg") as image:
+            image.resize(size).save(folder / name)
+    (folder / "bad.jpg").write_bytes(b"no image")
+    return folder
+
+
+def files_in(folder):
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+
+
+def test_ids_are_coloured_and_still_ids(made, photos, tmp_path):
+    run, out = made(mapping=MAPPING), tmp_path / "out"
+    assert predict(run, photos, out)["num_images"] == 2
+    segmenter = Segmenter.load(run)
+    expected = segmenter(photos / "a.png")
+    assert len(np.unique(expected.clusters)) > 1
+    with Image.open(out / "clusters" / "a.png") as image:
+        assert image.mode == "P"
+        np.testing.assert_array_equal(np.asarray(image), expected.clusters)
+        colours = np.asarray(image.convert("RGB"))
+    np.testing.assert_array_equal(colours, palette(12)[expected.clusters])
+    np.testing.assert_array_equal(read_image(out / "clusters" / "a.png"), colours)
+    np.testing.assert_array_equal(read_label(out / "clusters" / "a.png"), expected.clusters)
+
+    classes = np.where(expected.classes < 0, 255, expected.classes)
+    with Image.open(out / "classes" / "a.png") as image:
+        np.testing.assert_array_equal(np.asarray(image), classes)
+        colours = np.asarray(image.convert("RGB"))
+    assert (classes == 255).any()
+    assert (colours[classes == 255] == IGNORED).all()
+    np.testing.assert_array_equal(colours[classes < 255], palette(2)[classes[classes < 255]])
+
+
+def test_legend_and_manifest_say_what_is_what(made, photos, tmp_path):
+    run, out = made(mapping=MAPPING), tmp_path / "out"
+    predict(run, photos, out)
+    legend = json.loads((out / "legend.json").read_text())
+    assert [entry["id"] for entry in legend["clusters"]] == list(range(12))
+    assert [entry["class"] for entry in legend["clusters"]][:3] == ["road", "sky", None]
+    assert [(entry["id"], entry["name"]) for entry in legend["classes"]] == [
+        (0, "sky"),
+        (1, "road"),
+    ]
+    for entries, colors in ((legend["clusters"], palette(12)), (legend["classes"], palette(2))):
+        for entry, color in zip(entries, colors, strict=True):
+            assert bytes.fromhex(entry["color"][1:]) == color.tobytes()
+
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert (manifest["run"], manifest["num_clusters"]) == (str(run), 12)
+    assert "commit" in manifest
+    assert list(manifest["skipped"]) == ["bad.jpg"]
+    assert manifest["images"] == [
+        {
+            "name": name, "source": str(photos / name), "width": width, "height": height,
+            "clusters": f"clusters/{name}", "overlays": f"overlays/{name}",
+            "classes": f"classes/{name}",
+        }
+        for name, width, height in (("a.png", 70, 50), ("deep/b.png", 60, 80))
+    ]  # fmt: skip
+    listed = {
+        image[kind] for image in manifest["images"] for kind in ("clusters", "overlays", "classes")
+    }
+    others = {"legend.json", "manifest.json", "classes.json", ".lock"}
+    assert set(files_in(out)) == listed | others
+
+
+def test_without_names_there_are_no_classes_and_an_old_manifest_goes(made, photos, tmp_path):
+    run, out = made(), tmp_path / "out"
+    predict(run, photos, out)
+    assert set(json.loads((out / "legend.json").read_text())) == {"clusters"}
+    image = json.loads((out / "manifest.json").read_text())["images"][0]
+    assert set(image) == {"name", "source", "width", "height", "clusters", "overlays"}
+    for file in ("a.png", "deep/b.png"):
+        (photos / file).unlink()
+    with pytest.raises(UserError, match="not one image could be read"):
+        predict(run, photos, out)
+    assert not (out / "manifest.json").exists()
+
+
+def test_many_clusters_are_sixteen_bits(made, photos, tmp_path):
+    predict(made(num_clusters=256), photos / "a.png", tmp_path / "out")
+    with Image.open(tmp_path / "out" / "clusters" / "a.png") as image:
+        assert image.mode == "I;16"
+    assert len(json.loads((tmp_path / "out" / "legend.json").read_text())["clusters"]) == 256
+
+
+@pytest.mark.parametrize("most", [1, 3, 15, 16, 200, 255, 256, 4000])
+def test_every_label_survives(most, tmp_path):
+    labels = np.arange(most + 1).reshape(1, -1)
+    write_labels(tmp_path / "x.png", labels)
+    with Image.open(tmp_path / "x.png") as image:
+        np.testing.assert_array_equal(np.asarray(image), labels)
+        assert image.mode == ("P" if most < 256 else "I;16")
+
+
+@pytest.mark.parametrize(
+    ("out", "lies"),
+    [("photos", "is"), ("photos/new/maps", "lies in"), (".", "holds"), ("link", "is"),
+     ("link/maps", "lies in")],
+)  # fmt: skip
+@pytest.mark.parametrize("as_address", [False, True])
+def test_results_do_not_become_images(photos, out, lies, as_address, tmp_path):
+    """Refused before anything is made, or a run is even looked for."""
+    (tmp_path / "link").symlink_to(photos)
+    before = files_in(tmp_path)
+    source = photos.as_uri() if as_address else photos
+    with pytest.raises(UserError, match=rf"^--out .* {lies} the folder of images .*beside it$"):
+        predict(tmp_path / "no-run", source, tmp_path / out)
+    assert files_in(tmp_path) == before
+
+
+def test_one_image_and_a_folder_of_a_longer_name_are_no_mistake(made, photos, tmp_path):
+    run = made()
+    assert predict(run, photos / "a.png", photos)["num_images"] == 1
+    with pytest.raises(UserError, match="no segmenter"):
+        predict(tmp_path / "no-run", photos, tmp_path / "photos-segmented")
+
+
+def test_images_of_ten_bits_are_said_once(made, tmp_path, caplog):
+    folder = tmp_path / "deep"
+    folder.mkdir()
+    for number in range(6):
+        ramp = np.linspace(0, 1023, 64 * 64).reshape(64, 64).astype(np.uint16)
+        Image.fromarray(np.roll(ramp, number)).save(folder / f"{number}.png")
+    with caplog.at_level(logging.INFO, logger="raynef"):
+        predict(made(), folder, tmp_path / "out")
+    assert caplog.messages.count(SCALED) == 1
+    shown = np.asarray(Image.open(tmp_path / "out" / "overlays" / "0.png"))
+    assert shown[-8:].mean() > shown[:8].mean() + 40  # no black picture

@@ -27,6 +27,7 @@ from torch.nn import functional
 from raynef.core.draws import generator
 from raynef.core.errors import BadImageError, NonFiniteLossError, UserError, require
 from raynef.core.files import write_atomic
+from raynef.features.precision import has_bfloat16
 
 _log = logging.getLogger(__name__)
 
@@ -73,6 +74,10 @@ class DistillConfig:
     """Share of the run that warms up."""
     weight_decay: float = 0.05
     """On matrices; never on biases, norms or position embeddings."""
+    margin: int = 1
+    """Patches of mirrored image around what the teacher sees, whose tokens are dropped: some ViTs
+    (the augreg ones) keep the same token at the corners of every image, which is nothing to learn.
+    """
     middle_weight: float = 0.5
     """Of the loss between the tokens half way, through a projection that is thrown away."""
     clip: float = 1.0
@@ -82,7 +87,8 @@ class DistillConfig:
     stats_batches: int = 12
     """Batches of teacher tokens that fix the mean and deviation of each channel."""
     autocast: bool = True
-    """Run both models in bfloat16 where that is faster; weights stay in float32."""
+    """Run both models in bfloat16 where the device has it; weights stay in float32. On processors
+    without it, which take many times as long, this does nothing."""
     cache_mb: int = 2048
     """Decoded images kept in memory."""
     save_every_minutes: float = 5.0
@@ -98,6 +104,7 @@ class DistillConfig:
         require(self.steps is None or self.steps > 0, "steps", "positive", self.steps)
         require(self.minutes is None or self.minutes > 0, "minutes", "positive", self.minutes)
         require(self.batch_size > 0, "batch_size", "positive", self.batch_size)
+        require(self.margin >= 0, "margin", ">= 0", self.margin)
         require(bool(self.crop_sizes), "crop_sizes", "at least one pair", self.crop_sizes)
         low, high = self.crop_scale
         require(0 < low <= high <= 1, "crop_scale", "0 < low <= high <= 1", self.crop_scale)
@@ -234,6 +241,27 @@ def patch_tokens(model: Any, images: Tensor) -> tuple[Tensor, Tensor]:
     return middle.float(), tokens[:, int(getattr(model, "num_prefix_tokens", 0)) :].float()
 
 
+def tokens_within(model: Any, images: Tensor, *, margin: int) -> tuple[Tensor, Tensor]:
+    """``patch_tokens`` of square images within a mirrored margin, whose own tokens are dropped.
+
+    Args:
+        model: a timm ViT.
+        images: [B, 3, S, S] in [0, 1].
+        margin: patches on each side, of which S has more.
+    """
+    if not margin:
+        return patch_tokens(model, images)
+    patch = model.patch_embed.patch_size[0]
+    width = images.shape[-1] // patch + 2 * margin
+    around = functional.pad(images, (margin * patch,) * 4, mode="reflect")
+    inner = slice(margin, -margin)
+    middle, last = (
+        tokens.unflatten(1, (width, width))[:, inner, inner].flatten(1, 2)
+        for tokens in patch_tokens(model, around)
+    )
+    return middle, last
+
+
 class _Trainer:
     """The state of a run: student, its average, the optimiser, the clock."""
 
@@ -242,6 +270,7 @@ class _Trainer:
         self.teacher = teacher.to(self.device).eval().requires_grad_(False)
         self.student = student.train()
         self.crops, self.config = crops, config
+        self.half = config.autocast and has_bfloat16(self.device)
         self.scale = teacher.patch_embed.patch_size[0] / student.patch_embed.patch_size[0]
         self.stats = self._channel_stats()
         torch.manual_seed(config.seed)  # of the projections
@@ -263,14 +292,14 @@ class _Trainer:
         self.seconds = 0.0
 
     def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.autocast)
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.half)
 
     def _teach(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """The teacher's tokens on the student's grid, half way and last: [B, h·w, D] each."""
         if self.scale != 1:
             images = functional.interpolate(images, scale_factor=self.scale, mode="bilinear")
         with torch.inference_mode(), self._autocast():
-            middle, last = patch_tokens(self.teacher, images)
+            middle, last = tokens_within(self.teacher, images, margin=self.config.margin)
         return middle.clone(), last.clone()  # ordinary tensors again
 
     def _channel_stats(self) -> list[tuple[Tensor, Tensor]]:

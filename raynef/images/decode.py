@@ -102,7 +102,8 @@ def _decoded(encoded: bytes, *, rawmode: str | None = None) -> Iterator[Image.Im
                         f"{image.width} x {image.height} pixels, at most {MOST_PIXELS} are decoded"
                     )
                 if rawmode is not None:
-                    image.tile = [(*tile[:3], rawmode) for tile in image.tile]
+                    tiles = [(*tile[:3], rawmode) for tile in image.tile]
+                    image.tile = tiles  # pyright: ignore[reportAttributeAccessIssue]  # tuples do
                 image.load()
                 yield image
     except UnidentifiedImageError as error:

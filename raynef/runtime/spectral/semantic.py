@@ -20,7 +20,7 @@ from raynef.assign.kmeans import find_centroids
 from raynef.assign.matching import Criterion
 from raynef.assign.segments import nearest_centroids
 from raynef.core.errors import UserError
-from raynef.core.files import write_atomic, write_json, write_text
+from raynef.core.files import write_json, write_text
 from raynef.core.palette import overlay, palette
 from raynef.core.recipe import Recipe, Spectral
 from raynef.images.decode import read_image, read_label
@@ -38,6 +38,7 @@ from raynef.runtime.spectral.features import WholeFeatures
 from raynef.runtime.spectral.points import Source, draw_points
 from raynef.runtime.spectral.segments import NO_BACKGROUND, SegmentStore, ensure_segments
 from raynef.runtime.stream import Unit, stream
+from raynef.segment.label_files import write_labels
 
 Method = Literal["spectral", "cluster-seg", "cluster-patch"]
 _ITERATIONS, _STARTS = 100, 10
@@ -256,13 +257,6 @@ def count_pixels(
             f"is {labels.shape[1]}x{labels.shape[0]}"
         )
     return contingency(labels, truth, num_clusters=shape[0], num_classes=shape[1], name=file.name)
-
-
-def write_labels(path: Path, labels: np.ndarray) -> None:
-    """Labels [H, W] as a PNG, of 16 bits where there are more than 256."""
-    wide = labels.max(initial=0) > 255
-    pixels = Image.fromarray(labels.astype(np.uint16 if wide else np.uint8))
-    write_atomic(path, lambda temporary: pixels.save(temporary, format="PNG"))
 
 
 def table_for(solved: Solved, num_labels: int) -> np.ndarray:

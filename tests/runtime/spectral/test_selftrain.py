@@ -50,7 +50,9 @@ def test_it_trains_saves_and_is_scored(store, small):
     assert again["miou"] == found["miou"]
     network = load_network(store / "selftrain")
     assert network(torch.rand(1, 3, 32, 48)).shape == (1, 4, 32, 48)
-    labels = np.asarray(Image.open(sorted((store / "selftrain-labels").rglob("*.png"))[0]))
+    image = Image.open(sorted((store / "selftrain-labels").rglob("*.png"))[0])
+    assert image.mode == "P"  # with the colours of the clusters
+    labels = np.asarray(image)
     assert labels.shape == (96, 128)
     assert labels.max() <= 3
 

@@ -205,6 +205,7 @@ def _check_data(args: DataCheck) -> dict[str, Any]:
         train_split=args.train_split,
         val_split=args.val_split,
         max_bad_fraction=args.max_bad_fraction,
+        label_orientation=args.label_orientation,
     )
     return check_data(data, address=args.address)
 

@@ -190,4 +190,5 @@ def test_the_key_knows_files_weights_and_views(recipe, copy_of_sample):
     first.write_bytes(first.read_bytes() + b"\0")
     assert store_key(copied, open_split(copied.data, "train"))["files"] != key["files"]
     assert store_key(change(recipe, data={"num_views": 3}), images) != key
+    assert store_key(change(recipe, data={"label_orientation": "stored"}), images) == key
     assert store_key(change(recipe, backbone={"tap": "keys"}), images) != key

@@ -17,7 +17,7 @@ from raynef.core.recipe import Backbone as BackboneConfig
 from raynef.eigen.psi import Psi
 from raynef.features.backbone import NUM_TAPS, Backbone, load_backbone
 from raynef.features.extract import extract_features
-from raynef.features.weights import read_state, resolve_weights, weights_identity
+from raynef.features.weights import load_exactly, read_state, resolve_weights, weights_identity
 from raynef.heads import LinearHead, trunk_of
 from raynef.images.decode import read_image, to_rgb, upright
 from raynef.images.geometry import pad_to, resize, resize_bicubic, short_side_size
@@ -260,10 +260,8 @@ class Segmenter:
             head = LinearHead(in_dim, num_clusters, trunk=trunk, cosine=cosine)
         else:
             head = LinearHead(backbone.dim, num_clusters, cosine=cosine)
-        try:
-            head.load_state_dict(read_state(folder / _WEIGHTS))
-        except RuntimeError as error:
-            raise UserError(f"{folder / _WEIGHTS} does not fit its config.json: {error}") from error
+        weights = folder / _WEIGHTS
+        load_exactly(head, read_state(weights), f"{weights} does not fit its config.json")
         return cls(
             backbone,
             head,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 from tyro.conf import Positional, arg
@@ -219,6 +219,10 @@ class DataCheck:
     """Split that is evaluated."""
     max_bad_fraction: Annotated[float, arg(name="data.max-bad-fraction")] = Data.max_bad_fraction
     """Share of unreadable images that are no reason to fail (one never is)."""
+    label_orientation: Annotated[
+        Literal["auto", "stored", "upright"],
+        arg(name="data.label-orientation", help="As of raynef train."),
+    ] = Data.label_orientation
     address: Address = None
 
 

@@ -31,6 +31,7 @@ from raynef.cli.arguments import (
     Train,
     Tune,
 )
+from raynef.cli.booleans import plain_flags
 from raynef.cli.machine import Doctor, Status, run_machine
 from raynef.cli.paths import absolute_paths
 from raynef.cli.plan import Plan, run_plan
@@ -99,6 +100,7 @@ def _run(argv: list[str]) -> int:
 
 def parse(argv: list[str]) -> Command | Sweep | Job:
     """Arguments over a preset (or over a run's own recipe); a mistake exits with status 2."""
+    argv = plain_flags(argv)
     if argv[:1] == ["submit"]:
         return read_submit(argv[1:])
     args = tyro.cli(Command, args=argv, prog="raynef")
@@ -203,6 +205,7 @@ def _check_data(args: DataCheck) -> dict[str, Any]:
         train_split=args.train_split,
         val_split=args.val_split,
         max_bad_fraction=args.max_bad_fraction,
+        label_orientation=args.label_orientation,
     )
     return check_data(data, address=args.address)
 

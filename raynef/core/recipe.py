@@ -48,6 +48,9 @@ class Data:
     """Seed of the views, apart from train.seed: runs of several seeds share one feature store."""
     max_bad_fraction: float = 0.01
     """Share of unreadable files that may be skipped (one file always may)."""
+    label_orientation: Literal["auto", "stored", "upright"] = "auto"
+    """Where EXIF turns an image: its label was drawn on the stored pixels and turns with them, or
+    on the image as shown. auto: by its size, and refused by name where that fits both."""
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,7 @@ def load_backbone(config: BackboneConfig) -> Backbone:
     path = resolve_weights(config)
     model = create_model(config.name, from_hub=path is None)
     if path is not None:
-        load_weights(model, path)
+        load_weights(model, path, name=config.name)
     return Backbone(model, name=config.name, tap=config.tap)
 
 

@@ -124,7 +124,7 @@ def load_block_features(config: BackboneConfig, spectral: Spectral) -> BlockFeat
     path = resolve_weights(config)
     model = create_model(config.name, from_hub=path is None)
     if path is not None:
-        load_weights(model, path)
+        load_weights(model, path, name=config.name)
     return BlockFeatures(
         model,
         name=config.name,

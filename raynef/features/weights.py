@@ -84,14 +84,19 @@ def read_state(path: Path) -> dict[str, Tensor]:
     return state
 
 
-def load_weights(model: nn.Module, path: Path) -> None:
+def load_weights(model: nn.Module, path: Path, *, name: str = "the backbone") -> None:
     """Load a file strictly into a timm model without its classifier; half becomes float32.
 
     Names and shapes of the original releases (DINO, DINOv2, DINOv3, OpenAI's CLIP, DeiT, XCiT,
     ConvNeXt) are mapped by timm's own filter for the model's family.
 
+    Args:
+        model: timm's.
+        path: of the file.
+        name: of the model, for the error.
+
     Raises:
-        UserError: tensors that are missing, surplus or of another shape, named.
+        UserError: tensors that are missing, surplus or of another shape: the first of each kind.
     """
     state = {
         name: tensor.float() if tensor.is_floating_point() else tensor
@@ -104,9 +109,45 @@ def load_weights(model: nn.Module, path: Path) -> None:
             for name, tensor in _as_timm(_unwrapped(state, wanted), model).items()
             if name in wanted or not name.startswith(_CLASSIFIERS)
         }
-        model.load_state_dict(state, strict=True)
     except Exception as error:  # timm's filter meets tensors of another model with any error
-        raise UserError(f"weights {path} do not fit the backbone: {error}") from error
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise UserError(f"weights {path} do not fit {name}: {reason}") from error
+    load_exactly(model, state, f"weights {path} do not fit {name}")
+
+
+def load_exactly(module: nn.Module, state: dict[str, Tensor], refusal: str) -> None:
+    """Load tensors that are the module's own, by name and shape.
+
+    Raises:
+        UserError: ``refusal``, then in one line the first tensor of another size, the first that is
+            missing and the first that is unknown, and how many more.
+    """
+    try:
+        module.load_state_dict(state, strict=True)
+    except RuntimeError as error:  # which lists every tensor
+        raise UserError(f"{refusal}: {_misfit(module.state_dict(), state) or error}") from error
+
+
+def _misfit(wanted: dict[str, Tensor], state: dict[str, Tensor]) -> str:
+    """What differs, in one line: the first of each kind, and how many more."""
+    kinds = {
+        "of another size": [
+            f"{name} is {list(state[name].shape)} in the file, {list(tensor.shape)} in the model"
+            for name, tensor in wanted.items()
+            if name in state and state[name].shape != tensor.shape
+        ],
+        "missing": [
+            f"{name} is missing"
+            for name in wanted
+            if name not in state and not name.endswith(".num_batches_tracked")  # older files
+        ],
+        "unknown": [f"{name} is unknown to the model" for name in state if name not in wanted],
+    }
+    return "; ".join(
+        names[0] + (f" ({len(names) - 1} more {kind})" if len(names) > 1 else "")
+        for kind, names in kinds.items()
+        if names
+    )
 
 
 def _unwrapped(state: dict[str, Tensor], wanted: dict[str, Tensor]) -> dict[str, Tensor]:

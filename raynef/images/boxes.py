@@ -12,7 +12,9 @@ import numpy as np
 
 from raynef.core.errors import UserError
 from raynef.core.storage import read_text, without_secrets
+from raynef.images.decode import Stored
 from raynef.images.imageset import ImageFile, ImageSet
+from raynef.images.oriented import turn_boxes
 
 _MOST_BYTES = 16 << 20  # of an annotation: VOC's have some kilobytes
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
@@ -38,22 +40,27 @@ def _is_annotated(file: ImageFile) -> bool:
     return file.annotation is not None or file.boxes is not None
 
 
-def read_boxes(file: ImageFile, *, difficult: bool = True) -> np.ndarray:
+def read_boxes(
+    file: ImageFile, *, difficult: bool = True, stored: Stored | None = None
+) -> np.ndarray:
     """The m boxes of an image in the order of its annotation, float64 [m, 4]; m may be 0.
+
+    They lie on the image as it is shown: see ``oriented``.
 
     Args:
         file: of a data set with boxes.
         difficult: keep the objects that VOC marks as difficult; COCO marks none.
+        stored: how the image is stored; None: its file says.
 
     Raises:
-        UserError: no boxes, an annotation that is missing or malformed, or a box without area or
-            with a number that is not finite; names the file.
+        UserError: no boxes, an annotation that is missing or malformed, a box without area or
+            with a number that is not finite, or one that may lie either way; names the file.
     """
     if file.boxes is not None:
-        source, boxes = file.name, list(file.boxes)
+        source, boxes, size = file.name, list(file.boxes), file.boxes_size
     elif file.annotation is not None:
         source = without_secrets(file.annotation)
-        boxes = _read_voc(file.annotation, source, difficult)
+        boxes, size = _read_voc(file.annotation, source, difficult)
     else:
         raise UserError(f"{file.name} comes without boxes")
     found = np.array(boxes, dtype=np.float64).reshape(-1, 4)
@@ -64,13 +71,16 @@ def read_boxes(file: ImageFile, *, difficult: bool = True) -> np.ndarray:
             f"{source}: box {first + 1} of {len(found)} must have x0 < x1 and y0 < y1, all finite, "
             f"got {found[first].tolist()}"
         )
-    return found
+    return turn_boxes(file, found, size, stored=stored)
 
 
 def _read_voc(
     location: str, source: str, difficult: bool
-) -> list[tuple[float, float, float, float]]:
-    """Boxes of one VOC annotation; ``source`` is its location to be shown."""
+) -> tuple[list[tuple[float, float, float, float]], tuple[int, int] | None]:
+    """Boxes of one VOC annotation, and (H, W) of what they were drawn on, where it says so.
+
+    ``source`` is its location to be shown.
+    """
     text = read_text(location, most=_MOST_BYTES)
     if "<!DOCTYPE" in text:  # where entities are declared, which may stand for gigabytes
         raise UserError(f"{source} has a DOCTYPE, which no annotation needs; it is not read")
@@ -92,4 +102,8 @@ def _read_voc(
                 f"{', '.join(_SIDES)}"
             ) from error
         boxes.append((x0 - 1, y0 - 1, x1, y1))
-    return boxes
+    try:
+        size = (int(root.findtext("size/height", "")), int(root.findtext("size/width", "")))
+    except ValueError:
+        return boxes, None
+    return boxes, size if min(size) > 0 else None  # some tools write 0 for what they do not know

@@ -43,14 +43,17 @@ def open_coco_20k(root: str, split: str | None) -> ImageSet:
         raise UserError(f"{without_secrets(source)} names no image")
     files = pair(Files(images, ".jpg"), None, listed=listed)
     instances = _find_instances(base)
-    boxes = _read_instances(instances)
+    boxes, sizes = _read_instances(instances)
     missing = [stem for stem in listed if stem not in boxes]
     if missing:
         raise UserError(
             f"{len(missing)} of {len(listed)} listed images are not in "
             f"{without_secrets(instances)}; the first is {missing[0]}.jpg"
         )
-    annotated = [replace(file, boxes=boxes[_stem(file.name)]) for file in files]
+    annotated = [
+        replace(file, boxes=boxes[_stem(file.name)], boxes_size=sizes.get(_stem(file.name)))
+        for file in files
+    ]
     return ImageSet(base, official, tuple(annotated), name="coco_20k")
 
 
@@ -68,8 +71,11 @@ def _find_instances(base: str) -> str:
     raise UserError(f"there is no {' or '.join(without_secrets(place) for place in places)}")
 
 
-def _read_instances(location: str) -> Mapping[str, Boxes]:
-    """{stem of an image: its boxes, half-open in pixels}, in the order of the file."""
+def _read_instances(
+    location: str,
+) -> tuple[Mapping[str, Boxes], Mapping[str, tuple[int, int]]]:
+    """{stem of an image: its boxes, half-open in pixels}, in the order of the file; and {stem:
+    (H, W) of the image as the file has it}, where it has them."""
     text = read_text(location)
     try:
         found = json.loads(text, object_hook=_without_outline)
@@ -80,7 +86,15 @@ def _read_instances(location: str) -> Mapping[str, Boxes]:
             x, y, width, height = (float(value) for value in item["bbox"])
             if not (item["iscrowd"] or width <= 0 or height <= 0):
                 boxes[item["image_id"]].append((x, y, x + width, y + height))
-        return {_stem(image["file_name"]): tuple(boxes[image["id"]]) for image in found["images"]}
+        sizes = {
+            _stem(image["file_name"]): (int(image["height"]), int(image["width"]))
+            for image in found["images"]
+            if "height" in image and "width" in image
+        }
+        by_stem = {
+            _stem(image["file_name"]): tuple(boxes[image["id"]]) for image in found["images"]
+        }
+        return by_stem, sizes
     except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError) as error:
         raise UserError(
             f"{without_secrets(location)} does not hold the instances of COCO "

@@ -1,6 +1,7 @@
 """Data sets by name: each loader is one small file that makes an ``ImageSet``."""
 
 import difflib
+from dataclasses import replace
 
 from raynef.core.errors import UserError
 from raynef.core.recipe import Data
@@ -53,4 +54,8 @@ def open_split(data: Data, split: str) -> ImageSet:
         )
     if not data.root:
         raise UserError("data.root is not set; give the data set's folder with --data.root DIR")
-    return _LOADERS[data.name](data.root, split)
+    images = _LOADERS[data.name](data.root, split)
+    if data.label_orientation == "auto":
+        return images
+    files = (replace(file, label_orientation=data.label_orientation) for file in images.files)
+    return replace(images, files=tuple(files))

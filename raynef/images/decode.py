@@ -4,6 +4,7 @@ import contextlib
 import io
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -56,11 +57,15 @@ def read_image(path: str | Path) -> np.ndarray:
     Raises:
         BadImageError: a missing, empty, truncated, non-image or over-large file, with the reason.
     """
+    return decode_image(read_encoded(path))
+
+
+def read_encoded(path: str | Path) -> bytes:
+    """The bytes of an image's file. Raises BadImageError: missing, unreadable or over-large."""
     try:
-        encoded = read_bytes(path, most=MOST_BYTES)
+        return read_bytes(path, most=MOST_BYTES)
     except OSError as error:
         raise BadImageError(f"cannot be read ({error.strerror or error})") from error
-    return decode_image(encoded)
 
 
 def decode_image(encoded: bytes) -> np.ndarray:
@@ -116,17 +121,67 @@ def _decoded(encoded: bytes, *, rawmode: str | None = None) -> Iterator[Image.Im
         raise BadImageError(f"damaged ({type(error).__name__}: {error})") from error
 
 
+@dataclass(frozen=True)
+class Stored:
+    """How an image lies in its file.
+
+    Attributes:
+        orientation: EXIF's, 1 to 8; 1 is upright.
+        size: (H, W) of the stored pixels.
+    """
+
+    orientation: int
+    size: tuple[int, int]
+
+    @property
+    def turns(self) -> bool:
+        """Whether it is shown otherwise than it is stored."""
+        return self.orientation != 1
+
+    @property
+    def sideways(self) -> bool:
+        """Whether height and width change places when it is shown."""
+        return self.orientation >= 5
+
+
+def stored_in(encoded: bytes) -> Stored:
+    """How the image in the bytes of one file is stored; its pixels stay undecoded where they may.
+
+    Raises:
+        BadImageError: as ``read_image``, for what is no image.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of malformed EXIF; of size, decoding says it
+            with Image.open(io.BytesIO(encoded), formats=_FORMATS) as image:
+                orientation, (width, height) = _orientation(image), image.size
+                if image.format == "TIFF" and orientation >= 5:  # Pillow gives its upright size
+                    width, height = height, width
+                return Stored(orientation, (height, width))
+    except Exception as error:  # as ``_decoded``
+        raise BadImageError(f"not an image ({type(error).__name__})") from error
+
+
 def upright(image: Image.Image) -> Image.Image:
     """The image turned as its EXIF asks; as it is where the EXIF cannot be read.
 
     ``ImageOps.exif_transpose`` also writes the other tags anew and fails on malformed ones, which
     viewers ignore.
     """
+    return turned(image, _orientation(image))
+
+
+def turned(image: Image.Image, orientation: int) -> Image.Image:
+    """An image, or what was drawn on its stored pixels, as EXIF's orientation shows it."""
+    return image if orientation == 1 else image.transpose(_TURNS[orientation])
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF's orientation, 1 to 8; 1 where there is none."""
     orientation = None
     with contextlib.suppress(Exception):  # of any kind, from damaged tags of any kind
         orientation = image.getexif().get(ExifTags.Base.Orientation)
-    turn = _TURNS.get(orientation) if isinstance(orientation, int) else None
-    return image if turn is None else image.transpose(turn)
+    return orientation if isinstance(orientation, int) and orientation in _TURNS else 1
 
 
 def to_rgb(image: Image.Image) -> np.ndarray:

@@ -22,6 +22,8 @@ class ImageFile:
         label: location of its label file: the class of each pixel.
         annotation: location of the VOC annotation that holds its boxes.
         boxes: its boxes where one file holds those of all images; ``read_boxes`` reads both kinds.
+        boxes_size: (H, W) of what ``boxes`` were drawn on, where their file says it.
+        label_orientation: as ``data.label_orientation``, for label, annotation and boxes alike.
     """
 
     name: str
@@ -29,6 +31,8 @@ class ImageFile:
     label: str | None = None
     annotation: str | None = None
     boxes: tuple[tuple[float, float, float, float], ...] | None = None
+    boxes_size: tuple[int, int] | None = None
+    label_orientation: Literal["auto", "stored", "upright"] = "auto"
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,9 @@ from raynef.core.recipe import Data
 from raynef.core.storage import without_secrets
 from raynef.images.boxes import read_boxes
 from raynef.images.datasets import open_split
-from raynef.images.decode import read_image, read_label
+from raynef.images.decode import Stored, decode_image, read_encoded, read_label, stored_in
 from raynef.images.imageset import ImageFile, ImageSet
+from raynef.images.oriented import AmbiguousLabelError, drawn_as_stored
 from raynef.runtime.progress import Progress
 from raynef.runtime.session import ray_session
 from raynef.runtime.stream import Unit, stream
@@ -37,12 +38,18 @@ BAD_IMAGE = "unreadable image"
 NO_LABEL = "missing label"
 BAD_LABEL = "unreadable label"
 OTHER_SIZE = "label of another size than its image"
+EITHER_WAY = "label or boxes of an image turned by EXIF that may lie either way"
 NO_CLASS = "label with values that are no class"
 BAD_BOXES = "unreadable annotation"
 NO_OBJECT = "image without an object"
 ABSENT = "class that never occurs"
 IN_BOTH = "image in both train and val"
-_LABEL_FAULTS = (NO_LABEL, BAD_LABEL, OTHER_SIZE, NO_CLASS, BAD_BOXES)
+_TURNED = {
+    "images": "turned by EXIF",
+    "stored": "  labels to turn",
+    "upright": "  labels as shown",
+}
+_LABEL_FAULTS = (NO_LABEL, BAD_LABEL, OTHER_SIZE, EITHER_WAY, NO_CLASS, BAD_BOXES)
 
 
 @dataclass
@@ -54,7 +61,9 @@ class Found:
         num_labels: label files among them that could be read.
         num_annotated: images whose boxes could be read, be it none.
         num_boxes: in those.
-        sizes: {(width, height): images}.
+        sizes: {(width, height): images}, as they are shown.
+        turned: {"images": those that EXIF turns, "stored": labels drawn on their stored pixels,
+            which turn with them, "upright": labels drawn on them as shown}.
         pixels: {class, or IGNORE: pixels}; None counts the pixels that are of no class.
         counts: {kind of problem: how many}.
         first: {kind of problem: the first of them, by name}.
@@ -65,6 +74,7 @@ class Found:
     num_annotated: int = 0
     num_boxes: int = 0
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    turned: Counter[str] = field(default_factory=Counter)
     pixels: Counter[int | None] = field(default_factory=Counter)
     counts: Counter[str] = field(default_factory=Counter)
     first: dict[str, list[str]] = field(default_factory=dict)
@@ -86,6 +96,7 @@ class Found:
         self.num_annotated += other.num_annotated
         self.num_boxes += other.num_boxes
         self.sizes.update(other.sizes)
+        self.turned.update(other.turned)
         self.pixels.update(other.pixels)
         for kind, count in other.counts.items():
             self.problems(kind, count, other.first[kind])
@@ -98,7 +109,8 @@ def check_data(data: Data, *, address: str | None = None) -> dict[str, Any]:
 
     Returns:
         ``splits``: by role (train, val), or by its own name where one split has both roles,
-        images, labels, sizes as [width, height], pixel shares of the classes among labelled
+        images, labels, sizes as [width, height], how many images EXIF turns and how the labels of
+        these lie, pixel shares of the classes among labelled
         pixels, the share of ignored pixels, and boxes, also per annotated image; ``problems``:
         kind, split, count, the first, and whether they stop training or evaluation; ``ok``:
         whether none does.
@@ -172,23 +184,28 @@ def look_at(unit: Unit) -> Found:
     """Task: open the images and labels of a unit."""
     found = Found(num_images=len(unit["files"]))
     for file in unit["files"]:
-        size = None
+        size, stored = None, Stored(1, (0, 0))
         try:
-            height, width, _ = read_image(file.path).shape
-            size = width, height
+            encoded = read_encoded(file.path)
+            height, width, _ = decode_image(encoded).shape
+            size, stored = (width, height), stored_in(encoded)
             found.sizes[size] += 1
+            found.turned["images"] += stored.turns
         except BadImageError as error:
             found.problem(BAD_IMAGE, f"{file.name}: {error}")
         if file.label is not None:
-            _look_at_label(file, file.label, size, unit, found)
+            _look_at_label(file, file.label, size, stored, unit, found)
         if file.annotation is not None or file.boxes is not None:
-            _look_at_boxes(file, found)
+            _look_at_boxes(file, stored, found)
     return found
 
 
-def _look_at_boxes(file: ImageFile, found: Found) -> None:
+def _look_at_boxes(file: ImageFile, stored: Stored, found: Found) -> None:
     try:
-        num_boxes = len(read_boxes(file))
+        num_boxes = len(read_boxes(file, stored=stored))
+    except AmbiguousLabelError as error:
+        found.problem(EITHER_WAY, str(error))
+        return
     except UserError as error:
         found.problem(BAD_BOXES, f"{file.name}: {error}")
         return
@@ -199,7 +216,12 @@ def _look_at_boxes(file: ImageFile, found: Found) -> None:
 
 
 def _look_at_label(
-    file: ImageFile, location: str, size: tuple[int, int] | None, unit: Unit, found: Found
+    file: ImageFile,
+    location: str,
+    size: tuple[int, int] | None,
+    stored: Stored,
+    unit: Unit,
+    found: Found,
 ) -> None:
     codes, as_mask = unit["codes"], None
     if codes == "mask":  # which is read as classes, not as values that have codes
@@ -213,6 +235,14 @@ def _look_at_label(
         return
     found.num_labels += 1
     height, width = label.shape
+    try:
+        if stored.turns:
+            on_stored = drawn_as_stored(file, (height, width), stored, what="label")
+            found.turned["stored" if on_stored else "upright"] += 1
+            if on_stored and stored.sideways:
+                height, width = width, height
+    except AmbiguousLabelError as error:
+        found.problem(EITHER_WAY, str(error))
     if size not in (None, (width, height)):
         sizes = "{}x{}, its image {}x{}".format(width, height, *size)
         found.problem(OTHER_SIZE, f"{file.name}: the label is {sizes}")
@@ -260,6 +290,7 @@ def _summary(images: ImageSet, found: Found) -> dict[str, Any]:
         "num_images": len(images.files),
         "num_labels": found.num_labels,
         "sizes": _sizes(found.sizes),
+        "turned": {key: found.turned[key] for key in ("images", "stored", "upright")},
         "classes": {
             name: round(found.pixels[index] / labelled, 6) if labelled else None
             for index, name in _names(images, found)
@@ -352,6 +383,9 @@ def describe(result: dict[str, Any]) -> str:
     for which in ("min", "median", "max"):
         cells = ["{}x{}".format(*s["sizes"][which]) if s["sizes"] else "–" for s in splits.values()]
         rows.append((f"size, {which}", cells))
+    if any(split["turned"]["images"] for split in splits.values()):
+        for key, title in _TURNED.items():
+            rows.append((title, [str(split["turned"][key]) for split in splits.values()]))
     if any(split["num_labels"] for split in splits.values()):
         rows.append(("ignored", [_percent(split["ignored"]) for split in splits.values()]))
         for name in dict.fromkeys(name for split in splits.values() for name in split["classes"]):

@@ -17,12 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from raynef.core.comparison import COLUMNS, PLAN, SUPERVISED, Row, read_comparison
+from raynef.core.errors import UserError
 from raynef.core.files import write_json, write_text
 from raynef.core.methods import CRF
 from raynef.core.recipe import Recipe, fingerprint, to_dict
 from raynef.core.storage import name_of
 from raynef.images.datasets import open_split
+from raynef.images.imageset import require_labels
 from raynef.report.table import Cell, TableRow, markdown
+from raynef.runtime.evaluate import labelled_part
 from raynef.runtime.holds import holds
 from raynef.runtime.log import logged
 from raynef.runtime.methods import make, run_of, score, score_file
@@ -43,7 +46,7 @@ def compare(path: str | Path, out: str | Path, *, address: str | None = None) ->
     """
     rows, out = read_comparison(path), Path(out).absolute()
     for row in rows:  # a wrong path in the last row shall not wait for the first
-        open_split(row.recipe.data, row.recipe.data.train_split)
+        _require_data(row)
     done: list[dict[str, Any]] = []
     _write_plan(out, Path(path), rows)
     needed = max(cpus_needed(row.recipe) for row in rows)
@@ -58,6 +61,26 @@ def compare(path: str | Path, out: str | Path, *, address: str | None = None) ->
             done.append({**about, "cells": cells})
             _write(out, Path(path), done)
     return {"table": str(out / "table.md"), "rows": done}
+
+
+def _require_data(row: Row) -> None:
+    """Raise UserError, naming row and data, unless its images are there and all labels it needs.
+
+    Every cell is scored on labels of the validation split; probes and leaked columns train on those
+    of the training split.
+    """
+    data = row.recipe.data
+    try:
+        train = open_split(data, data.train_split)
+        require_labels(open_split(data, data.val_split))
+        if row.recipe.train.leak_labels or SUPERVISED & set(row.columns):
+            from raynef.runtime.labels import patch_labels  # which the label-free path never does
+
+            patch_labels(train, data, grid=1)
+        elif row.evaluate.match_on == "train":
+            labelled_part(train)
+    except UserError as error:
+        raise UserError(f"row {row.name!r}: {error}") from error
 
 
 def _write_plan(out: Path, source: Path, rows: Sequence[Row]) -> None:

@@ -26,6 +26,7 @@ from raynef.images.decode import read_image
 from raynef.images.geometry import resize_bicubic
 from raynef.images.imageset import ImageSet
 from raynef.runtime.holds import GLANCE_S, LOCK
+from raynef.runtime.keys import require_same_key
 from raynef.runtime.precision import precision_for, with_precision
 from raynef.runtime.progress import Progress
 from raynef.runtime.session import feature_actors, in_this_process, ray_session
@@ -37,7 +38,6 @@ from raynef.runtime.store import (
     StoreProgress,
     read_manifest,
     reopen,
-    require_same_key,
     store_key,
     write_shard,
 )

@@ -14,8 +14,9 @@ from torch import Tensor
 from raynef.core import IGNORE
 from raynef.core.errors import BadImageError, UserError
 from raynef.core.recipe import Data
-from raynef.images.decode import read_image, read_label
+from raynef.images.decode import read_image
 from raynef.images.imageset import ImageSet, require_labels
+from raynef.images.oriented import read_truth
 from raynef.images.patch_labels import label_view, patch_shares
 from raynef.runtime.progress import Progress
 from raynef.runtime.stream import Unit, stream
@@ -53,7 +54,7 @@ class PatchLabels:
     def label(self, index: int) -> np.ndarray:
         """The label of an image, int32 [H, W]. Raises UserError as ``read``."""
         file = self.images.files[index]
-        label = read_label(file.label or "", self.images.label_codes)
+        label = read_truth(file, self.images.label_codes)
         strange = label[(label != IGNORE) & ((label < 0) | (label >= self.num_classes))]
         if strange.size:
             raise UserError(

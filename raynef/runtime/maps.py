@@ -15,8 +15,9 @@ from torch import Tensor
 from raynef.assign.contingency import contingency
 from raynef.core.errors import BadImageError, UserError
 from raynef.core.recipe import Evaluate
-from raynef.images.decode import read_image, read_label
+from raynef.images.decode import decode_image, read_encoded, stored_in
 from raynef.images.geometry import for_scoring
+from raynef.images.oriented import read_truth
 from raynef.runtime.kept import KeptTaps
 from raynef.runtime.stream import Unit
 from raynef.segment.crf import dense_crf
@@ -54,12 +55,13 @@ def read_examples(unit: Unit) -> Unit:
     examples, skipped, mistake = [], {}, None
     for file in unit["files"]:
         try:
-            image = read_image(file.path)
+            encoded = read_encoded(file.path)
+            image = decode_image(encoded)
         except BadImageError as error:
             skipped[file.name] = str(error)
             continue
         try:
-            label = read_label(file.label, unit["codes"])
+            label = read_truth(file, unit["codes"], stored=stored_in(encoded))
             small, label = for_scoring(
                 image, label, short_side=config.short_side, crop=crop, name=file.name
             )

@@ -13,9 +13,10 @@ from raynef.core.files import read_json, write_text
 from raynef.core.recipe import Evaluate
 from raynef.core.storage import is_file
 from raynef.images.datasets import open_split
-from raynef.images.decode import read_image, read_label
+from raynef.images.decode import read_image
 from raynef.images.geometry import centre_crop, resize, resize_label, short_side_size
 from raynef.images.imageset import ImageFile, LabelCodes
+from raynef.images.oriented import AmbiguousLabelError, read_truth
 from raynef.report.page import render
 from raynef.report.records import ClusterCard, GalleryItem, Report
 from raynef.runtime.holds import holds
@@ -116,9 +117,20 @@ def read_images(
         crop = config.crop if reco else max(size)
         label = None
         if file.label and is_file(file.label):
-            label = centre_crop(resize_label(read_label(file.label, codes), size), crop)
+            label = _label(file, codes, size, crop)
         read.append((file.name, centre_crop(resize(image, size), crop), label))
     return read
+
+
+def _label(
+    file: ImageFile, codes: LabelCodes, size: tuple[int, int], crop: int
+) -> np.ndarray | None:
+    """The label as the image is shown; None where nothing tells how it lies: it is not scored."""
+    try:
+        return centre_crop(resize_label(read_truth(file, codes), size), crop)
+    except AmbiguousLabelError as error:
+        logger.warning("report, without this label: %s", error)
+        return None
 
 
 def gallery_items(

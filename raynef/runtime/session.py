@@ -6,6 +6,7 @@ import math
 import os
 import shutil
 import socket
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
@@ -15,11 +16,18 @@ from urllib.parse import urlsplit
 
 import ray
 import torch
+from ray.exceptions import AuthenticationError
 
 from raynef.core.errors import UserError
 from raynef.features.precision import Precision, usual_precision
 from raynef.runtime.interrupt import terminable
-from raynef.runtime.tokens import ensure_token, require_token
+from raynef.runtime.tokens import (
+    IF_TOKEN,
+    ensure_token,
+    require_token,
+    sends_token,
+    token_refused,
+)
 
 logger = logging.getLogger("raynef")
 
@@ -30,6 +38,7 @@ WORKER_SHARE, ACTOR_SHARE = 0.6, 0.4
 each, and never two workers, whatever a placement group makes of the shares: NCCL refuses two ranks
 on one GPU."""
 
+_REFUSED = b"InvalidAuthToken"  # in what Ray's core writes where a cluster refuses the token
 _ANSWER_S = 10.0  # that a cluster has to take a connection
 _THIS_PROCESS: ContextVar[bool] = ContextVar("this_process", default=False)
 
@@ -117,10 +126,7 @@ def ray_session(address: str | None = None, *, min_cpus: int = 2) -> Iterator[No
     if address is not None:
         require_token(address)
         _require_answer(address)
-        try:
-            ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            raise UserError(f"no Ray cluster answers at {address!r}: {error}") from error
+        _join(address)
         terminable()
         try:
             _require_cpus(min_cpus)
@@ -157,6 +163,28 @@ def _require_answer(address: str) -> None:
         raise UserError(f"no Ray cluster answers at {address!r}: {reason}") from error
 
 
+def _join(address: str) -> None:
+    """Connect to a cluster. Raises UserError: nobody answers, or the token is not the cluster's.
+
+    Ray's core writes a line a second about a token that is refused, then says only that nobody
+    answered: what it wrote is held back, and passed on once it has connected.
+    """
+    with tempfile.TemporaryFile() as said:
+        try:
+            with _stderr_to(said.fileno()):
+                ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
+        except AuthenticationError as error:
+            raise UserError(token_refused(address)) from error
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            said.seek(0)
+            if _REFUSED in said.read():
+                raise UserError(token_refused(address)) from error
+            hint = "" if sends_token() else f"; {IF_TOKEN}"
+            raise UserError(f"no Ray cluster answers at {address!r}: {error}{hint}") from error
+        said.seek(0)
+        sys.stderr.write(said.read().decode(errors="replace"))
+
+
 def _start_ray(num_cpus: int, scratch: Path) -> None:
     """An embedded Ray. Raises TimeoutError where the machine is too busy for it, twice."""
     for attempt in range(2):
@@ -182,12 +210,20 @@ def _start_ray(num_cpus: int, scratch: Path) -> None:
 @contextlib.contextmanager
 def _without_stderr() -> Iterator[None]:
     """Ray's C++ core says on stderr that it was told to say nothing; what fails raises anyway."""
+    with Path(os.devnull).open("w") as nowhere, _stderr_to(nowhere.fileno()):
+        yield
+
+
+@contextlib.contextmanager
+def _stderr_to(descriptor: int) -> Iterator[None]:
+    """What this process writes to stderr, its C++ parts too, goes to an open file meanwhile."""
+    sys.stderr.flush()
     saved = os.dup(2)
     try:
-        with Path(os.devnull).open("w") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-            yield
+        os.dup2(descriptor, 2)
+        yield
     finally:
+        sys.stderr.flush()
         os.dup2(saved, 2)
         os.close(saved)
 

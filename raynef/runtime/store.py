@@ -34,6 +34,7 @@ from raynef.features.weights import weights_identity
 from raynef.images.augment import HUE_CIRCLE, HUE_STEPS
 from raynef.images.imageset import ImageSet
 from raynef.runtime.journal import JOURNAL, MANIFEST, read_journal
+from raynef.runtime.keys import require_same_key
 from raynef.runtime.verify import Shard, digest_of, find_faults, forget, remember
 
 logger = logging.getLogger("raynef")
@@ -276,20 +277,6 @@ def read_manifest(folder: Path) -> Manifest:
         raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} is damaged") from error
-
-
-def require_same_key(folder: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
-    """Raise UserError that names what differs, unless a store holds what is wanted."""
-    differing = [
-        f"{name} {found.get(name)!r} (wanted {wanted.get(name)!r})"
-        for name in sorted(found.keys() | wanted.keys())
-        if found.get(name) != wanted.get(name)
-    ]
-    if differing:
-        raise UserError(
-            f"{folder} holds features of another recipe: {'; '.join(differing)}. Give another "
-            "folder, or delete this one"
-        )
 
 
 def _shard(values: dict[str, Any]) -> Shard:

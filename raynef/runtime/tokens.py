@@ -83,7 +83,7 @@ def require_token(address: str) -> None:
         logger.warning("joining %s without a token (RAY_AUTH_MODE=disabled)", address)
     elif find_token() is None:
         raise UserError(f"{address} is another machine, and there is no token for it: {_GET_ONE}")
-    elif os.environ.get("RAY_AUTH_MODE", "").lower() != "token":  # Ray would leave it at home
+    elif not sends_token():  # Ray would leave it at home
         raise UserError(f"{address} is another machine: set RAY_AUTH_MODE=token to join it")
 
 
@@ -135,10 +135,32 @@ def check_head(address: str) -> dict[str, str]:
     return headers
 
 
+def sends_token() -> bool:
+    """Whether Ray would send a token to the cluster that it joins."""
+    return os.environ.get("RAY_AUTH_MODE", "").lower() == "token"
+
+
+def token_refused(address: str) -> str:
+    """Why a cluster that asks for a token refused this process, and what to set."""
+    asks = f"the Ray cluster at {address} asks for a token"
+    if not sends_token():
+        mode = os.environ.get("RAY_AUTH_MODE")
+        now = f"RAY_AUTH_MODE={mode}" if mode else "RAY_AUTH_MODE is not set"
+        there = os.environ.get("RAY_AUTH_TOKEN") or _text(token_file())
+        more = "" if there else f", and {_GET_ONE}"
+        return f"{asks}, and Ray sends none ({now}): set RAY_AUTH_MODE=token{more}"
+    if find_token() is None:
+        return f"{asks}, and there is none: {_GET_ONE}"
+    source = "RAY_AUTH_TOKEN" if os.environ.get("RAY_AUTH_TOKEN") else str(token_file())
+    return f"the Ray cluster at {address} does not accept the token in {source}: {_GET_ONE}"
+
+
 _GET_ONE = (
     "copy the head's ~/.ray/auth_token here (mode 0600), or set RAY_AUTH_TOKEN; docs/security.md "
     "says how tokens work"
 )
+IF_TOKEN = "if it asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN (docs/security.md)"
+"""Advice where a port is silent without a token, as that of the Ray Client is."""
 
 
 def _opted_out() -> bool:

@@ -170,7 +170,7 @@ def test_a_damaged_store_of_another_recipe_is_left_alone(store, recipe, remake):
     before = content(store)
     other = change(recipe, data={"flip": 0.0})
     for _ in range(2):
-        with pytest.raises(UserError, match=r"flip 0.5 \(wanted 0.0\)"):
+        with pytest.raises(UserError, match=r"data.flip is 0.5 there, 0.0 here"):
             remake(store, other)
         assert content(store) == before
         (store / "manifest.json").write_text("{")

@@ -16,6 +16,7 @@ from raynef.images.datasets import open_split
 from raynef.images.decode import read_image
 from raynef.runtime import features as features_module
 from raynef.runtime.features import ensure_store, scan
+from raynef.runtime.keys import differences
 from raynef.runtime.store import FeatureStore, StoreProgress, store_key, write_shard
 from tests.runtime.conftest import change
 
@@ -77,7 +78,7 @@ def test_a_store_holds_what_the_backbone_yields_and_is_used_again(recipe, tmp_pa
     again = ensure_store(recipe, images, tmp_path / "store")
     assert again.images() == store.images()
     other = change(recipe, data={"flip": 0.0})
-    with pytest.raises(UserError, match=r"flip 0.5 \(wanted 0.0\)"):
+    with pytest.raises(UserError, match=r"data.flip is 0.5 there, 0.0 here"):
         ensure_store(other, images, tmp_path / "store")
 
 
@@ -154,8 +155,29 @@ def test_damage_is_found_and_named(tmp_path):
 
 def test_a_journal_of_another_recipe_is_refused(tmp_path):
     StoreProgress(tmp_path, {"tap": "norm"})
-    with pytest.raises(UserError, match=r"tap 'norm' \(wanted 'keys'\)"):
+    with pytest.raises(UserError, match=r"backbone.tap is 'norm' there, 'keys' here"):
         StoreProgress(tmp_path, {"tap": "keys"})
+
+
+def test_what_differs_between_stores_is_said_in_words(recipe, copy_of_sample, tmp_path):
+    key = store_key(recipe, open_split(recipe.data, "train"))
+    copied = change(recipe, data={"root": str(copy_of_sample)})
+    listed = copy_of_sample / "train.txt"
+    listed.write_text(listed.read_text() + "val_00000\n")
+    more = store_key(copied, open_split(copied.data, "train"))
+    assert differences(key, more) == ["the image files: 10 there, 11 here"]
+    other = {**key, "files": "0", "weights": "0", "format": 0, "seed": 5, "crop": 80, "stride": 8}
+    assert differences(key, other) == [
+        "the image files: 10 there and here, but names or sizes differ",
+        "it was made by another version of raynef",
+        "the backbone's weights differ (backbone.weights)",
+        "data.crop is 64 there, 80 here",
+        "data.view_seed is 0 there, 5 here",
+        "the stride is None there, 8 here",
+    ]
+    StoreProgress(tmp_path, key)
+    with pytest.raises(UserError, match=r"images: the image files: 10 there, 11 here. Give"):
+        StoreProgress(tmp_path, more)
 
 
 def test_the_key_knows_files_weights_and_views(recipe, copy_of_sample):
@@ -168,4 +190,5 @@ def test_the_key_knows_files_weights_and_views(recipe, copy_of_sample):
     first.write_bytes(first.read_bytes() + b"\0")
     assert store_key(copied, open_split(copied.data, "train"))["files"] != key["files"]
     assert store_key(change(recipe, data={"num_views": 3}), images) != key
+    assert store_key(change(recipe, data={"label_orientation": "stored"}), images) == key
     assert store_key(change(recipe, backbone={"tap": "keys"}), images) != key

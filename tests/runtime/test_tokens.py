@@ -7,6 +7,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from ray.exceptions import AuthenticationError
 
 from raynef.core.errors import UserError
 from raynef.runtime import tokens
@@ -180,6 +181,76 @@ def test_where_nothing_listens_ray_is_not_asked(monkeypatch, address, message):
     monkeypatch.setattr("ray.init", lambda **_: pytest.fail("Ray was asked"))
     with pytest.raises(UserError, match=message), ray_session(address):
         pass
+
+
+REFUSED = b"gcs_client.cc:210: Unauthenticated: RPC error: InvalidAuthToken: missing or incorrect\n"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {},
+            r"none \(RAY_AUTH_MODE is not set\): set RAY_AUTH_MODE=token, and copy the head's",
+        ),
+        (
+            {"MODE": "disabled", "TOKEN": "t"},
+            r"\(RAY_AUTH_MODE=disabled\): set RAY_AUTH_MODE=token$",
+        ),
+        ({"TOKEN": "t"}, r"\(RAY_AUTH_MODE is not set\): set RAY_AUTH_MODE=token$"),
+        ({"MODE": "token", "TOKEN": "of another"}, "does not accept the token in RAY_AUTH_TOKEN"),
+        ({"MODE": "token"}, r"does not accept the token in \S+/\.ray/auth_token"),
+    ],
+)
+def test_a_cluster_that_refuses_the_token_is_one_line(home, monkeypatch, capfd, settings, message):
+    """Ray's core writes to the descriptor, past Python, and raises without the reason."""
+
+    def init(**_):
+        for _ in range(20):
+            os.write(2, REFUSED)
+        raise ConnectionError("Failed to connect to Ray cluster at 127.0.0.1:6379")
+
+    if settings == {"MODE": "token"}:
+        tokens._create(home / ".ray/auth_token")
+    for name, value in settings.items():
+        monkeypatch.setenv(f"RAY_AUTH_{name}", value)
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    monkeypatch.setattr("ray.init", init)
+    monkeypatch.setattr("raynef.runtime.session._require_answer", lambda address: None)
+    with pytest.raises(UserError, match=message) as caught, ray_session("127.0.0.1:6379"):
+        pass
+    assert "\n" not in str(caught.value)
+    assert capfd.readouterr().err == ""
+
+
+def test_a_token_that_ray_does_not_find_is_the_users_mistake(no_ray, monkeypatch):
+    def init(**_):
+        raise AuthenticationError("Token authentication is enabled, but …")
+
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setattr("ray.init", init)
+    message = "asks for a token, and there is none: copy the head's"
+    with pytest.raises(UserError, match=message), ray_session("127.0.0.1:6379"):
+        pass
+
+
+def test_a_client_port_that_is_silent_may_want_a_token(no_ray, monkeypatch):
+    port, hint = "ray://127.0.0.1:10001", "nothing there; if it asks for a token, set RAY_AUTH_MODE"
+    with pytest.raises(UserError, match=hint), ray_session(port):
+        pass
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    with pytest.raises(UserError, match=r"nothing there$"), ray_session(port):
+        pass
+
+
+def test_what_is_said_while_joining_is_passed_on(monkeypatch, capfd):
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    monkeypatch.setattr("ray.init", lambda **_: os.write(2, b"a warning of the core\n"))
+    monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 8})
+    monkeypatch.setattr("ray.shutdown", lambda: None)
+    monkeypatch.setattr("raynef.runtime.session._require_answer", lambda address: None)
+    with ray_session("127.0.0.1:6379"):
+        assert capfd.readouterr().err == "a warning of the core\n"
 
 
 def test_a_session_joins_the_cluster_of_its_job(no_ray, monkeypatch):

@@ -16,9 +16,10 @@ from PIL import Image
 from raynef.core import IGNORE
 from raynef.core.errors import UserError
 from raynef.core.files import write_atomic, write_json, write_text
-from raynef.images.decode import read_image, read_label
+from raynef.images.decode import read_image
 from raynef.images.fitted import to_whole_image
 from raynef.images.imageset import ImageFile, ImageSet
+from raynef.images.oriented import read_truth
 from raynef.report.spectral_page import (
     Picture,
     SpectralRow,
@@ -152,7 +153,7 @@ def segment_unit(
     found = []
     for index, file, name in zip(unit["images"], unit["files"], unit["names"], strict=True):
         masks = masks_of(store, index, file, crf=crf)
-        truth = read_label(file.label or "", codes) if scored else None
+        truth = read_truth(file, codes) if scored else None
         found.append({kind: _overlap(mask, truth, file) for kind, mask in masks.items()})
         _write(Path(out) / name, masks["crf" if crf else "plain"])
     return found
@@ -239,7 +240,7 @@ def _row(solved: Solved, index: int, *, crf: bool, scored: bool) -> SpectralRow:
     ]
     facts = ""
     if scored:
-        truth = read_label(file.label or "", solved.images.label_codes)
+        truth = read_truth(file, solved.images.label_codes)
         pictures.append(Picture("mask", "what a person drew", dimmed(image, truth == 1)))
         iou = _overlap(masks["crf" if crf else "plain"], truth, file).iou
         facts = f"IoU {percent(iou or 0.0)}"

@@ -29,7 +29,7 @@ from raynef.core.files import read_json, write_atomic, write_json
 from raynef.core.recipe import Backbone as BackboneConfig
 from raynef.core.recipe import Recipe, SelfTrain, fingerprint
 from raynef.features.backbone import create_model
-from raynef.features.weights import load_weights, resolve_weights
+from raynef.features.weights import load_exactly, load_weights, read_state, resolve_weights
 from raynef.images.decode import read_image
 from raynef.images.fitted import fit as fit_image
 from raynef.images.fitted import to_whole_image
@@ -169,7 +169,7 @@ def new_network(
     path = resolve_weights(config)
     model = create_model(config.name, from_hub=path is None)
     if path is not None:
-        load_weights(model, path)
+        load_weights(model, path, name=config.name)
     return SegmentationNetwork(model, num_labels, frozen=settings.frozen, seed=settings.seed)
 
 
@@ -325,7 +325,8 @@ def load_network(folder: str | Path) -> SegmentationNetwork:
         raise UserError(f"{folder} holds no network; raynef spectral selftrain makes one")
     config = read_json(folder / "config.json")
     network = SegmentationNetwork(create_model(config["backbone"]), config["num_labels"], frozen=0)
-    network.load_state_dict(safetensors.torch.load_file(folder / "network.safetensors"))
+    weights = folder / "network.safetensors"
+    load_exactly(network, read_state(weights), f"{weights} does not fit its config.json")
     return network.eval()
 
 

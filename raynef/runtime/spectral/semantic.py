@@ -23,9 +23,10 @@ from raynef.core.errors import UserError
 from raynef.core.files import write_json, write_text
 from raynef.core.palette import overlay, palette
 from raynef.core.recipe import Recipe, Spectral
-from raynef.images.decode import read_image, read_label
+from raynef.images.decode import read_image
 from raynef.images.fitted import Frame, to_whole_image
 from raynef.images.imageset import ImageFile, require_labels
+from raynef.images.oriented import read_truth
 from raynef.report.spectral_page import Picture, SpectralRow, render_spectral
 from raynef.runtime.holds import holds
 from raynef.runtime.predict import output_names
@@ -250,7 +251,7 @@ def count_pixels(
     Raises:
         UserError: people's label is of another size, or holds what is no class.
     """
-    truth = read_label(file.label or "", codes)
+    truth = read_truth(file, codes)
     if truth.shape != labels.shape:
         raise UserError(
             f"the label of {file.name} is {truth.shape[1]}x{truth.shape[0]} pixels, but its image "
@@ -323,7 +324,7 @@ def _row(
     colors = palette(result["num_clusters"] + 1)
     pictures.append(Picture("clusters", "of all images", overlay(image, labels, colors)))
     if labelled:
-        truth = read_label(file.label or "", solved.images.label_codes)
+        truth = read_truth(file, solved.images.label_codes)
         colors = palette(max(2, len(solved.images.class_names) or _CLASSES))
         painted = overlay(image, truth, colors, ignore=255)
         pictures.append(Picture("label", "what a person drew", painted))

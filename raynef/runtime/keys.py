@@ -9,7 +9,7 @@ from raynef.core.recipe import Backbone, Data, Spectral, Train
 
 _SECTIONS = {"data": Data, "backbone": Backbone, "spectral": Spectral, "train": Train}
 _RENAMED = {"seed": "data.view_seed", "backbone": "backbone.name"}
-_FORMATS = ("format", "eigen_format")
+_FORMATS = ("format", "eigen_format", "hue_degrees")
 
 
 def require_same_key(folder: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
@@ -30,6 +30,8 @@ def differences(found: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
         phrases.append(_images(found.get("num_images"), wanted.get("num_images")))
     for name in names:
         if name in ("files", "num_images"):
+            continue
+        if name == "hue_degrees" and "photometric" in names:  # follows from it
             continue
         if name == "weights":
             phrases.append("the backbone's weights differ (backbone.weights)")

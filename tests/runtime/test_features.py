@@ -175,6 +175,11 @@ def test_what_differs_between_stores_is_said_in_words(recipe, copy_of_sample, tm
         "data.view_seed is 0 there, 5 here",
         "the stride is None there, 8 here",
     ]
+    assert key["hue_degrees"] == 36
+    older = {name: value for name, value in key.items() if name != "hue_degrees"}
+    assert differences(older, key) == ["it was made by another version of raynef"]
+    plain = store_key(change(recipe, data={"photometric": False}), open_split(recipe.data, "train"))
+    assert differences(plain, key) == ["data.photometric is False there, True here"]
     StoreProgress(tmp_path, key)
     with pytest.raises(UserError, match=r"images: the image files: 10 there, 11 here. Give"):
         StoreProgress(tmp_path, more)

@@ -1,0 +1,183 @@
+"""Faults of raynef/images: views, sizes, and what the values of a label mean."""
+
+from tests.mutants.mutant import Mutant
+
+_AUGMENT = ("tests/images/test_augment.py",)
+_GEOMETRY = ("tests/images/test_geometry.py",)
+_DATASETS = ("tests/images/test_datasets.py",)
+_BOXES = ("tests/images/test_boxes.py",)
+_FITTED = ("tests/images/test_fitted.py",)
+_LABELS = ("tests/images/test_patch_labels.py",)
+
+MUTANTS = (
+    Mutant(
+        "augment-scale",
+        "raynef/images/augment.py",
+        "scale = draws.uniform(*data.scale)",
+        "scale = draws.uniform(data.scale[0], 1.0)",
+        _AUGMENT,
+        "scales of 0.5 to 2.0",
+    ),
+    Mutant(
+        "augment-crop",
+        "raynef/images/augment.py",
+        "top = int(draws.integers(0, max(0, size[0] - data.crop) + 1))",
+        "top = int(draws.integers(0, 1))",
+        _AUGMENT,
+        "crops are drawn from all of the image",
+    ),
+    Mutant(
+        "augment-flip",
+        "raynef/images/augment.py",
+        "flipped=draws.random() < data.flip",
+        "flipped=draws.random() < data.flip**2",
+        _AUGMENT,
+        "views are flipped as often as asked",
+    ),
+    Mutant(
+        "augment-brightness",
+        "raynef/images/augment.py",
+        "draws.uniform(-32, 32)",
+        "draws.uniform(-16, 16)",
+        _AUGMENT,
+        "Segmenter's photometric distortion",
+    ),
+    Mutant(
+        "augment-value-saturated",
+        "raynef/images/augment.py",
+        "tables = turned + _table(levels * saturation) + _table(levels)",
+        "tables = turned + _table(levels) + _table(levels * saturation)",
+        _AUGMENT,
+        "saturation and value are two channels",
+    ),
+    Mutant(
+        "resize-short-side",
+        "raynef/images/geometry.py",
+        "scale = min(short_side / min(height, width),",
+        "scale = min(short_side / max(height, width),",
+        _GEOMETRY,
+        "the short side is what each protocol fixes",
+    ),
+    Mutant(
+        "resize-filter",
+        "raynef/images/geometry.py",
+        "(size[1], size[0]), Image.Resampling.BILINEAR)",
+        "(size[1], size[0]), Image.Resampling.NEAREST)",
+        _GEOMETRY,
+        "images are resized bilinearly, antialiased",
+    ),
+    Mutant(
+        "resize-labels-mixed",
+        "raynef/images/geometry.py",
+        "Image.Resampling.NEAREST",
+        "Image.Resampling.BILINEAR",
+        _GEOMETRY,
+        "labels are resized by nearest neighbors",
+    ),
+    Mutant(
+        "resize-bicubic",
+        "raynef/images/geometry.py",
+        "Image.Resampling.BICUBIC",
+        "Image.Resampling.BILINEAR",
+        (
+            "tests/runtime/test_input_size.py::test_views_are_resized_bicubically_with_their_extents",
+        ),
+        "CLIP and DINOv2 see images resized bicubically",
+    ),
+    Mutant(
+        "crop-off-center",
+        "raynef/images/geometry.py",
+        "(height - side) // 2), max(0, (width - side) // 2)",
+        "(height - side) // 2), max(0, (width - side) // 3)",
+        _GEOMETRY,
+        "ReCo's crop is the central one",
+    ),
+    Mutant(
+        "label-cropped-alone",
+        "raynef/images/geometry.py",
+        "centre_crop(resize_label(label, size), crop)",
+        "resize_label(centre_crop(label, crop), size)[:crop, :crop]",
+        _GEOMETRY,
+        "image and label go through one geometry",
+    ),
+    Mutant(
+        "cityscapes-codes",
+        "raynef/images/cityscapes.py",
+        "codes[label_id] = index",
+        "codes[label_id - 1] = index",
+        _DATASETS,
+        "class = labelId - 7",
+    ),
+    Mutant(
+        "pascal-context-codes",
+        "raynef/images/pascal_context.py",
+        "codes = (IGNORE, *range(59))",
+        "codes = (*range(59), IGNORE)",
+        _DATASETS,
+        "background is 0 and not scored",
+    ),
+    Mutant(
+        "ade20k-codes",
+        "raynef/images/ade20k.py",
+        "codes = (IGNORE, *range(len(ADE20K_CLASSES)))",
+        "codes = (*range(len(ADE20K_CLASSES)), IGNORE)",
+        _DATASETS,
+        "0 is unlabeled, classes count from 1",
+    ),
+    Mutant(
+        "coco-stuff-codes",
+        "raynef/images/coco_stuff.py",
+        '"food-things": range(51, 61),\n    "furniture-things": range(61, 71),',
+        '"food-things": range(51, 62),\n    "furniture-things": range(62, 71),',
+        _DATASETS,
+        "the field's coarse classes",
+    ),
+    Mutant(
+        "voc-boxes-corner",
+        "raynef/images/boxes.py",
+        "boxes.append((x0 - 1, y0 - 1, x1, y1))",
+        "boxes.append((x0, y0, x1, y1))",
+        _BOXES,
+        "VOC counts pixels from 1",
+    ),
+    Mutant(
+        "coco-boxes-size",
+        "raynef/images/coco_20k.py",
+        "append((x, y, x + width, y + height))",
+        "append((x, y, x + width - 1, y + height - 1))",
+        _BOXES,
+        "COCO's boxes are half-open",
+    ),
+    Mutant(
+        "coco-crowds",
+        "raynef/images/coco_20k.py",
+        'if not (item["iscrowd"] or width <= 0',
+        "if not (width <= 0",
+        _BOXES,
+        "crowds are no objects",
+    ),
+    Mutant(
+        "box-of-the-cut",
+        "raynef/images/fitted.py",
+        "frame.cut[1] / grid[1] * frame.size[1] / frame.resized[1]",
+        "frame.size[1] / grid[1]",
+        _FITTED,
+        "boxes are measured on the image, of which a margin is cut off",
+    ),
+    Mutant(
+        "map-of-the-cut",
+        "raynef/images/fitted.py",
+        "(place * num_nodes / cut)",
+        "(place * num_nodes / resized)",
+        _FITTED,
+        "a pixel takes the node that it lies in",
+    ),
+    Mutant(
+        "patch-shares",
+        "raynef/images/patch_labels.py",
+        "cells = cell[:, None] * grid + cell[None, :]",
+        "cells = cell[None, :] * grid + cell[:, None]",
+        _LABELS,
+        "labels of the probe lie over their patches",
+    ),
+)

@@ -30,6 +30,15 @@ def test_planted_segments_are_found(seed):
     np.testing.assert_array_equal(found, cluster_nodes(values, 3, seed=seed))
 
 
+@pytest.mark.parametrize("scale", [1e-25, 1e25])
+def test_the_scale_of_the_values_does_not_matter(scale):
+    """Squares of these are 0 or infinite in float32."""
+    _, values = planted()
+    np.testing.assert_array_equal(
+        cluster_nodes(values * scale, 3, seed=0), cluster_nodes(values, 3, seed=0)
+    )
+
+
 def test_the_tightest_of_several_starts_is_taken(monkeypatch):
     def spread_of(values, starts, seed):
         monkeypatch.setattr(segments_module, "_STARTS", starts)

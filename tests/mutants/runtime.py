@@ -138,8 +138,8 @@ MUTANTS = (
     Mutant(
         "evaluate-named-by-the-scored",
         "raynef/runtime/results.py",
-        "match(naming, method)",
-        "match(table, method)",
+        "match(naming, method",
+        "match(table, method",
         _PROTOCOL,
         "match_on train: named on the training split, scored on the validation split",
     ),

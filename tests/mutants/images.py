@@ -43,6 +43,14 @@ MUTANTS = (
         "Segmenter's photometric distortion",
     ),
     Mutant(
+        "augment-hue",
+        "raynef/images/augment.py",
+        "HUE_CIRCLE = 180",
+        "HUE_CIRCLE = 360",
+        _AUGMENT,
+        "hues are shifted by up to 36 degrees",
+    ),
+    Mutant(
         "augment-value-saturated",
         "raynef/images/augment.py",
         "tables = turned + _table(levels * saturation) + _table(levels)",
@@ -53,10 +61,26 @@ MUTANTS = (
     Mutant(
         "resize-short-side",
         "raynef/images/geometry.py",
-        "scale = min(short_side / min(height, width),",
-        "scale = min(short_side / max(height, width),",
+        "return (short_side, scaled) if height <= width",
+        "return (short_side, scaled) if height > width",
         _GEOMETRY,
         "the short side is what each protocol fixes",
+    ),
+    Mutant(
+        "resize-reco-rounds",
+        "raynef/images/geometry.py",
+        "truncated=crop is not None)",
+        "truncated=False)",
+        _GEOMETRY,
+        "ReCo's protocol truncates the long side",
+    ),
+    Mutant(
+        "resize-all-truncate",
+        "raynef/images/geometry.py",
+        "if truncated else round(long * (short_side / short))",
+        "if truncated else long * short_side // short",
+        _GEOMETRY,
+        "the sliding protocol and training round it",
     ),
     Mutant(
         "resize-filter",

@@ -12,6 +12,7 @@ _COLLECTIVES = (
     "tests/runtime/test_collectives.py::test_loss_and_gradient_are_those_of_one_process",
 )
 _PATCHES = ("tests/runtime/test_patches.py",)
+_NATIVE = ("tests/runtime/test_native_size.py", "tests/test_segmenter.py")
 _HEADS = ("tests/test_heads.py",)
 
 MUTANTS = (
@@ -174,6 +175,30 @@ MUTANTS = (
         "best = clusters.numpy()[log_probabilities.numpy().argmax(axis=0)]",
         _MAPS,
         "what is scored after the CRF is the CRF's",
+    ),
+    Mutant(
+        "segmenter-not-native",
+        "raynef/segmenter.py",
+        "resize_bicubic(image, (side, side))",
+        "resize_bicubic(image, (2 * side, 2 * side))",
+        _NATIVE,
+        "CLIP and DINOv2 see their native size at test too",
+    ),
+    Mutant(
+        "segmenter-cells",
+        "raynef/segmenter.py",
+        "return size[0] * patch / side, size[1] * patch / side",
+        "return patch, patch",
+        _NATIVE,
+        "patches of a resized image lie where they were seen",
+    ),
+    Mutant(
+        "segmenter-squeezed",
+        "raynef/segmenter.py",
+        "return sliding_windows(size, window=min(size), stride=min(size))",
+        "return whole_image(size)",
+        _NATIVE,
+        "a photograph is cut into squares of the native size, not squeezed into one",
     ),
     Mutant(
         "kmeans-without-closing-pass",

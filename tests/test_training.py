@@ -7,8 +7,10 @@ from torch.nn import functional
 
 from raynef.core.errors import NonFiniteLossError
 from raynef.core.recipe import Eigen, Graph, Recipe, Train
+from raynef.eigen.gumbel import gumbel_noise
 from raynef.features.extract import Features
 from raynef.training import Trainer, global_batches, slice_of
+from tests.graph.twins import dense_kernel, dense_loss
 
 
 def planted(num_images, *, side=6, dim=12, blocks=4, noise=0.25, seed=0):
@@ -109,6 +111,48 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights_change():
         trainer.step(Features(taps, batch.thumbnails, batch.valid), range(8), epoch=1)
     for name, value in trainer.psi.state_dict().items():
         assert torch.equal(value, before[name]), name
+
+
+def test_a_step_is_the_loss_of_psis_noisy_softmax_on_the_graph_of_the_last_tap():
+    """The second of three steps, with padding, every part of it written out."""
+    recipe = Recipe(
+        graph=Graph(num_neighbors=9, alpha=0.7),
+        eigen=Eigen(num_eigenfunctions=4, beta=50.0),
+        train=Train(batch_size=3, seed=2),
+    )
+    images, batch = [5, 0, 9], planted(3)[0]
+    taps, valid, generator = batch.taps, batch.valid, torch.Generator().manual_seed(1)
+    taps[:, 0] = torch.randn(taps[:, 0].shape, generator=generator)
+    thumbnails = torch.rand(batch.thumbnails.shape, generator=generator)  # no two alike: no ties
+    valid[1, 4:] = False
+    trainer = Trainer(recipe, in_dim=36, num_steps=3)
+    trainer.step(Features(taps, thumbnails, valid), images, epoch=0)
+    rows = valid.flatten(1)
+    with torch.no_grad():
+        logits = trainer.psi(taps, rows)
+    noise = torch.stack([gumbel_noise(36, 4, seed=2, epoch=1, image=image) for image in images])
+    tau = 0.3 + 0.5 * (1 - 0.3)
+    psi = ((logits + noise) / tau).softmax(dim=-1)[rows].double()
+    kernel = dense_kernel(
+        taps[:, -1][rows].double(), thumbnails.double(), num_neighbors=9, alpha=0.7, valid=valid
+    )
+    expected = dense_loss(psi, kernel, beta_eff=0.01 * 50.0).item()
+    metrics = trainer.step(Features(taps, thumbnails, valid), images, epoch=1)
+    assert metrics["loss"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_learning_rate_is_that_of_the_weights():
+    """At a rate of 0 nothing moves; before, everything does."""
+    batch, _ = planted(8)
+    trainer = Trainer(small_recipe(lr=1e-2, lr_end=0.0), in_dim=36, num_steps=2)
+    moved = []
+    for epoch in range(2):
+        before = [parameter.detach().clone() for parameter in trainer.psi.parameters()]
+        trainer.step(batch, range(8), epoch=epoch)
+        pairs = zip(before, trainer.psi.parameters(), strict=True)
+        moved.append(max(float((new.detach() - old).abs().max()) for old, new in pairs))
+    assert moved[0] > 1e-3
+    assert moved[1] == 0
 
 
 def test_learning_rate_and_temperature_follow_their_cosine():

@@ -39,6 +39,29 @@ def test_follows_from_its_seed():
     assert not np.array_equal(runs[0], runs[2])
 
 
+def spread_of(points, centroids):
+    return np.square(points[:, None] - centroids[None]).sum(axis=2).min(axis=1).sum()
+
+
+def test_more_iterations_and_more_starts_fit_better():
+    points, _ = planted(num=12, each=30, dim=12, spread=0.4)
+    spreads = {
+        (iterations, starts): spread_of(
+            points, find_centroids(points, 12, iterations=iterations, seed=3, starts=starts)
+        )
+        for iterations, starts in ((1, 1), (30, 1), (30, 10))
+    }
+    assert spreads[30, 1] < 0.99 * spreads[1, 1]
+    assert spreads[30, 10] < 0.9 * spreads[30, 1]  # one start misses some of the groups
+
+
+def test_all_points_are_seen():
+    """Converged centers are the means of all their points: a Lloyd step moves none."""
+    points, _ = planted(1, spread=0.5)
+    found = find_centroids(points, 4, iterations=50, seed=0)
+    np.testing.assert_allclose(twin_step(points, found), found, atol=1e-4)
+
+
 @pytest.mark.parametrize("parts", [1, 3, 7])
 def test_the_closing_pass_is_a_lloyd_step_over_all_parts(parts):
     points, _ = planted(3)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from raynef.assign import segments as segments_module
 from raynef.assign.segments import (
     background_segment,
     cluster_nodes,
@@ -27,6 +28,28 @@ def test_planted_segments_are_found(seed):
     pairs = set(zip(truth.ravel().tolist(), found.ravel().tolist(), strict=True))
     assert len(pairs) == 3
     np.testing.assert_array_equal(found, cluster_nodes(values, 3, seed=seed))
+
+
+@pytest.mark.parametrize("scale", [1e-25, 1e25])
+def test_the_scale_of_the_values_does_not_matter(scale):
+    """Squares of these are 0 or infinite in float32."""
+    _, values = planted()
+    np.testing.assert_array_equal(
+        cluster_nodes(values * scale, 3, seed=0), cluster_nodes(values, 3, seed=0)
+    )
+
+
+def test_the_tightest_of_several_starts_is_taken(monkeypatch):
+    def spread_of(values, starts, seed):
+        monkeypatch.setattr(segments_module, "_STARTS", starts)
+        found = cluster_nodes(values, 8, seed=seed)
+        groups = [values[found == s] for s in range(found.max() + 1)]
+        return sum(np.square(group - group.mean(axis=0)).sum() for group in groups)
+
+    values = np.random.default_rng(0).random((12, 14, 3))
+    one, five = (np.array([spread_of(values, n, seed) for seed in range(6)]) for n in (1, 5))
+    assert (five <= one * (1 + 1e-6)).all()  # the first of the five is the one
+    assert five.sum() < 0.99 * one.sum()
 
 
 def test_fewer_nodes_than_segments():

@@ -298,21 +298,35 @@ def test_a_mistake_is_named_before_anything_is_sent(
 
 
 @pytest.mark.parametrize(
-    "command",
+    ("command", "locations"),
     [
-        "train --data.root /mnt/i --out /mnt/r --backbone.weights hub",
-        "train --data.root s3://bucket/i --out /mnt/r --train.store /mnt/s",
-        "train --data.root ~/images --out /mnt/r",
-        "tune alpha --roots folder=/mnt/i --out /mnt/s",
-        "data check folder --data.root gs://b/i",
-        "spectral localize /mnt/store",
-        "distill --teacher t --teacher-weights hub --images /mnt/a /mnt/b --out /mnt/o",
+        (
+            "train --data.root /mnt/i --out /mnt/r --backbone.weights hub",
+            {"/mnt/i": "mnt/i", "/mnt/r": "mnt/r", "hub": "hub.pt"},
+        ),
+        (
+            "train --data.root s3://bucket/i --out /mnt/r --train.store /mnt/s",
+            {"s3://bucket/i": "bucket/i", "/mnt/s": "s"},
+        ),
+        ("train --data.root ~/images --out /mnt/r", {"~/images": "images"}),
+        ("tune alpha --roots folder=/mnt/i --out /mnt/s", {"/mnt/i": "i", "/mnt/s": "s"}),
+        ("data check folder --data.root gs://b/i", {"gs://b/i": "b/i"}),
+        ("spectral localize /mnt/store", {"/mnt/store": "store"}),
+        (
+            "distill --teacher t --teacher-weights hub --images /mnt/a /mnt/b --out /mnt/o",
+            {"hub": "w.pt", "/mnt/a": "a", "/mnt/b": "b", "/mnt/o": "o"},
+        ),
     ],
 )
-def test_what_the_cluster_can_see_passes(command):
+def test_what_the_cluster_can_see_passes(command, locations):
+    """And not because nobody looks: each location, made relative, is refused."""
     asked = tyro.cli(Command, args=command.split())
     refuse_local_paths(asked)
     refuse_own_address(asked)
+    for location, relative in locations.items():
+        there = tyro.cli(Command, args=command.replace(location, relative).split())
+        with pytest.raises(UserError, match=f": {relative} is a relative path"):
+            refuse_local_paths(there)
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,32 @@ def test_linear_attention_is_its_formula():
     assert torch.allclose(attention(tokens, valid), expected, atol=1e-12)
 
 
+def test_psi_is_pre_norm_blocks_a_norm_and_a_linear_head():
+    """With every parameter random: norms that scale by 1 and shift by 0 would not show."""
+    psi = Psi(12, 5, num_heads=2, head_dim=4, mlp_dim=7, orthogonal_head=False).double()
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in psi.parameters():
+            parameter.copy_(0.5 * torch.randn(parameter.shape, generator=generator))
+    taps = torch.randn(2, 3, 7, 4, dtype=torch.float64, generator=generator)
+    valid = torch.ones(2, 7, dtype=torch.bool)
+
+    def norm(layer, tokens):
+        centred = tokens - tokens.mean(dim=-1, keepdim=True)
+        deviation = (centred.square().mean(dim=-1, keepdim=True) + 1e-5).sqrt()
+        return centred / deviation * layer.weight + layer.bias
+
+    tokens = torch.cat([taps[:, 0], taps[:, 1], taps[:, 2]], dim=-1)
+    for block in psi.blocks:
+        tokens = tokens + block.attention(norm(block.norm_attention, tokens), valid)
+        hidden = norm(block.norm_mlp, tokens) @ block.mlp[0].weight.T + block.mlp[0].bias
+        hidden = hidden * 0.5 * (1 + torch.erf(hidden / math.sqrt(2)))
+        tokens = tokens + hidden @ block.mlp[2].weight.T + block.mlp[2].bias
+    features = norm(psi.norm, tokens)
+    assert torch.allclose(psi.features(taps), features, atol=1e-10)
+    assert torch.allclose(psi(taps), features @ psi.head.weight.T + psi.head.bias, atol=1e-10)
+
+
 def test_attention_has_no_qkv_bias_and_the_papers_sizes():
     psi = Psi(30, 8)
     for block in psi.blocks:

@@ -61,6 +61,16 @@ def test_is_symmetric_with_an_empty_diagonal_and_bounded_spectrum():
     assert np.abs(np.linalg.eigvalsh(kernel)).max() <= 1.3 + 1e-9  # each part has norm at most 1
 
 
+def test_the_rows_of_a_worker_are_those_of_the_whole_batch():
+    """Its patches are no neighbours of their own, wherever they stand in the batch."""
+    features, _ = batch(2, 4, 5)
+    keys = knn_module.unit_rows(features)
+    columns, values = knn_module.nearest_neighbors(keys, keys, num_neighbors=6, first_row=0)
+    part = knn_module.nearest_neighbors(keys[13:29], keys, num_neighbors=6, first_row=13)
+    assert torch.equal(part[0].sort(dim=1).values, columns[13:29].sort(dim=1).values)
+    torch.testing.assert_close(part[1].sort(dim=1).values, values[13:29].sort(dim=1).values)
+
+
 def test_padding_leaves_no_trace():
     features, thumbnails = batch(2, 4, 5)
     valid = torch.ones((2, 4, 5), dtype=torch.bool)

@@ -43,6 +43,13 @@ def test_drawn_entries_are_those_of_the_dense_matrix():
     assert on_diagonal == pytest.approx(0.1, abs=0.05)
 
 
+def test_one_entry_of_256_is_kept_for_matting():
+    """1/16², of a quarter of the pairs' standard deviation at 1,600 pixels."""
+    features, image = drawn(size=(40, 40), shift=2.0)
+    kept = sampled_affinity(features, image, color_weight=0).sparse.values().numel()
+    assert kept == pytest.approx(1600**2 / 256, rel=0.05)
+
+
 def test_colours_come_whole():
     features, image = drawn()
     ours = dense(sampled_affinity(features, image, color_weight=10, fraction=1e-9))

@@ -169,19 +169,22 @@ def test_saturation_and_hue_against_floats(saturation, hue):
         expected[at] = colorsys.hsv_to_rgb(turned, min(1, s * (saturation or 1)), v)
     difference = np.abs(photometric_distortion(pixels, draws) - expected * 255)
     assert difference.mean() < 2
-    assert difference.max() < 8
+    assert difference.max() < 10  # a step of the hue is 6 levels, of a saturation times 1.5 two
 
 
 def test_hues_are_shifted_by_up_to_36_degrees():
-    """Pure red through the largest shift: 18 of OpenCV's 180 steps, a tenth of the circle."""
-    red = np.full((4, 4, 3), (255, 0, 0), dtype=np.uint8)
+    """Red through the largest shift: 18 of OpenCV's 180 steps, a tenth of the circle.
+
+    A dull red, for what is clipped at 255 after its hue was shifted has another one.
+    """
+    red = np.full((4, 4, 3), (100, 40, 40), dtype=np.uint8)
     shifts = []
     for seed in range(400):
         pixels = photometric_distortion(red, np.random.default_rng(seed))[0, 0] / 255
         hue = colorsys.rgb_to_hsv(*pixels)[0] * 360
         shifts.append(hue - 360 if hue > 180 else hue)
-    assert 34 < max(shifts) < 38
-    assert -38 < min(shifts) < -34
+    assert 34 < max(shifts) < 39  # two degrees are a level or so of dark pixels
+    assert -39 < min(shifts) < -34
 
 
 def test_contrast_comes_before_or_after_the_colours():

@@ -52,5 +52,7 @@ def test_a_map_comes_back_at_the_size_of_the_image():
 def test_a_box_in_pixels_of_the_image():
     frame = frame_of((64, 96), stride=16, max_side=1024)
     assert to_image_box((1, 2, 3, 4), (8, 12), frame) == (8, 16, 24, 32)
+    cut = frame_of((70, 100), stride=16, max_side=1024)  # to 64x96: the rest is in no box
+    assert to_image_box((0, 0, 12, 8), (8, 12), cut) == (0, 0, 96, 64)
     halved = frame_of((128, 192), stride=16, max_side=96)
     assert to_image_box((1, 2, 3, 4), (8, 12), halved) == (16, 32, 48, 64)

@@ -6,15 +6,42 @@ import urllib.request
 
 import pytest
 
-from raynef.runtime.metrics import record, record_step
+from raynef.runtime.metrics import _gauge, record, record_step
 from raynef.runtime.progress import Progress
 
 
-def test_without_ray_nothing_happens(monkeypatch):
-    monkeypatch.setattr("ray.is_initialized", lambda: False)
-    monkeypatch.setattr("raynef.runtime.metrics._gauge", lambda *_: pytest.fail("a gauge"))
-    record("raynef_step", 1.0, rank="0")
-    record_step(3, {"graph": 0.1}, rank=0)
+@pytest.fixture
+def gauges(monkeypatch):
+    """What is set of which gauge, in place of Ray's: (name, value, tags)."""
+    kept = []
+
+    class Gauge:
+        def __init__(self, name, description, tag_keys):
+            assert description
+            self.name, self.tag_keys = name, tag_keys
+
+        def set(self, value, tags):
+            assert set(tags) == set(self.tag_keys)  # Ray refuses others
+            kept.append((self.name, value, tags))
+
+    monkeypatch.setattr("raynef.runtime.metrics.Gauge", Gauge)
+    _gauge.cache_clear()
+    yield kept
+    _gauge.cache_clear()
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_a_step_is_recorded_where_ray_runs_and_nowhere_else(gauges, monkeypatch, running):
+    monkeypatch.setattr("ray.is_initialized", lambda: running)
+    record("raynef_images_per_second", 2.5, stage="features")
+    record_step(3, {"graph": 0.1, "psi": 0.2}, rank=1)
+    expected = [
+        ("raynef_images_per_second", 2.5, {"stage": "features"}),
+        ("raynef_step", 3, {"rank": "1"}),
+        ("raynef_step_seconds", 0.1, {"part": "graph", "rank": "1"}),
+        ("raynef_step_seconds", 0.2, {"part": "psi", "rank": "1"}),
+    ]
+    assert gauges == (expected if running else [])
 
 
 def test_progress_tells_its_rate(monkeypatch):

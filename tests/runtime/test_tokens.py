@@ -148,9 +148,16 @@ def test_another_machine_is_joined_with_a_token_only(monkeypatch, caplog):
     assert "without a token" in caplog.text
 
 
-def test_a_job_joins_its_own_cluster(monkeypatch):
+def test_a_job_joins_its_own_cluster(monkeypatch, caplog):
+    """Its head let it in; whoever else comes from another machine needs a token."""
+    with pytest.raises(UserError, match="is another machine, and there is no"):
+        tokens.require_token("10.0.0.1:6379")
     monkeypatch.setenv(tokens.IN_A_JOB, "{}")
     tokens.require_token("10.0.0.1:6379")
+    assert caplog.text == ""
+    monkeypatch.delenv(tokens.IN_A_JOB)
+    with pytest.raises(UserError, match="is another machine, and there is no"):
+        tokens.require_token("10.0.0.1:6379")
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """The CRF against mean-field inference written out on a tiny image, and on synthetic ones."""
 
+import dataclasses
 import sys
 
 import numpy as np
@@ -58,6 +59,13 @@ def picture(kind, height=6, width=8):
     if kind == "halves":
         image[:, width // 2 :] = 190
     return image
+
+
+def test_potentials_are_those_of_the_published_evaluation():
+    """Of the code of arXiv:2304.02841."""
+    gaussian = {"gaussian_sxy": 1, "gaussian_weight": 3}
+    bilateral = {"bilateral_sxy": 67, "bilateral_srgb": 3, "bilateral_weight": 4}
+    assert dataclasses.asdict(Potentials()) == {**gaussian, **bilateral, "iterations": 10}
 
 
 @pytest.mark.parametrize("kind", ["noise", "flat", "halves"])

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def an_image(num_clusters=9, size=(20, 28)):
     generator = torch.Generator().manual_seed(num_clusters)
     logits = 2 * torch.randn((3, 4, num_clusters), generator=generator)
-    rows, columns = whole_image(size).matrices((3, 4), size, cell=8)
+    rows, columns = whole_image(size).matrices((3, 4), size, cell=(8, 8))
     return logits, rows, columns
 
 
@@ -42,7 +42,7 @@ def test_of_sliding_windows():
     windows = sliding_windows((30, 44), window=20, stride=16)
     generator = torch.Generator().manual_seed(0)
     logits = windows.join(torch.randn((6, 3, 3, 5), generator=generator))
-    rows, columns = windows.matrices((3, 3), (45, 66), cell=8)
+    rows, columns = windows.matrices((3, 3), (45, 66), cell=(8, 8))
     clusters, found = top_probabilities(logits, rows, columns, num_top=5)
     assert clusters.tolist() == [0, 1, 2, 3, 4]
     expected = slow_log_probabilities(logits, rows, columns)

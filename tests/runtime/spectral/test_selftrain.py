@@ -177,6 +177,28 @@ def test_crops_follow_from_seed_step_and_slot(tmp_path):
     assert 0 <= labels.min() <= labels.max() < 60
 
 
+def test_a_label_lies_over_its_crop(tmp_path):
+    """An image and a label of half its size that both tell their columns and rows."""
+    rows, columns = np.mgrid[:48, :72]
+    image = np.stack([3 * columns, 3 * rows, 0 * rows], axis=-1).astype(np.uint8)
+    for name, half in (("across", columns // 2), ("down", rows // 2)):
+        Image.fromarray(half[::2, ::2].astype(np.uint8)).save(tmp_path / f"{name}.png")
+    Image.fromarray(image).save(tmp_path / "image.png")
+    settings = dataclasses.replace(SETTINGS, crop=32, batch_size=1)
+    flips, corners = set(), set()
+    for step in range(12):
+        for name, channel in (("across", 0), ("down", 1)):
+            examples = [Example(str(tmp_path / "image.png"), str(tmp_path / f"{name}.png"))]
+            images, labels = crops(examples, settings, step, [0])
+            shown = images[0, channel].numpy() * 255 / 3 / 2  # in columns or rows of the label
+            assert np.abs(shown - labels[0].numpy() - 0.25).max() <= 1
+            if name == "across":
+                flips.add(bool(labels[0, 0, 0] > labels[0, 0, -1]))
+                corners.add(int(labels.min()))
+    assert flips == {True, False}
+    assert len(corners) > 3
+
+
 def test_no_label_of_peoples_reaches_the_network(store, small, copy_of_sample, tmp_path):
     """Scrambled labels: the same weights to the last bit."""
     for path in (copy_of_sample / "labels").iterdir():

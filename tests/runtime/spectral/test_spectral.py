@@ -279,6 +279,10 @@ def test_crops_are_whole_patches():
     assert crop_around(mask, pixels, expand=0, stride=16).shape == (16, 16, 3)
     assert crop_around(mask, pixels, expand=1, stride=16).shape == (48, 48, 3)
     assert crop_around(~mask, pixels, expand=2, stride=16).shape == (64, 96, 3)
+    mask[2:4, 3:5] = True  # from the middle of one patch across to the middle of another
+    assert crop_around(mask, pixels, expand=0, stride=16).shape == (16, 32, 3)
+    mask[:, 5] = False
+    assert crop_around(mask, pixels, expand=0, stride=16).shape == (16, 32, 3)
 
 
 def test_the_commands(whole, tmp_path, capsys):

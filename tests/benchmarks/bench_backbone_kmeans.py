@@ -3,7 +3,10 @@
 Short side 320 (bilinear), centre crop 320 x 320, patch features after the final norm. Euclidean
 K-means on the train crops' patches; each val patch's logits 2c·h - |c|^2 are upsampled bilinearly
 to the pixels; each cluster gets the class with which it has the largest IoU over all val pixels.
-Prints one JSON line with mIoU and pixel accuracy in percent.
+Prints one JSON line with mIoU and pixel accuracy in percent, and how far a patch's place decides
+its cluster: of the training images, the share whose patch at a corner (mean of the four) lies in
+the cluster that most do there, and the same for a patch elsewhere. With ``--margin 1``, the
+backbone sees a mirrored margin of one patch around each crop, whose features are dropped.
 
     python tests/benchmarks/bench_backbone_kmeans.py ../shared/data/msrc \
         --backbone vit_tiny_patch16_224 --weights FILE.safetensors
@@ -38,6 +41,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--threads", type=int, default=2, help="of torch and faiss")
+    parser.add_argument("--margin", type=int, default=0, help="mirrored patches around a crop")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     faiss.omp_set_num_threads(options.threads)
@@ -63,7 +67,9 @@ def main() -> None:
                 "data": options.root.name,
                 "clusters": options.clusters,
                 "seed": options.seed,
+                "margin": options.margin,
                 **score(counts),
+                **shares_of_one_cluster(train_features, centroids),
                 "seconds": round(time.perf_counter() - start, 1),
             }
         )
@@ -95,10 +101,13 @@ def features_of(names: list[str], root: Path, options: argparse.Namespace) -> np
         return rgb_and_position(images / 255.0).numpy()
     model = load_backbone(BackboneConfig(name=options.backbone, weights=options.weights))
     mean, std = (torch.tensor(value)[:, None, None] for value in (model.mean, model.std))
-    parts = [
-        model((batch / 255.0 - mean) / std)[:, -1].float()
-        for batch in images.split(options.batch_size)
-    ]
+    width, pad = GRID + 2 * options.margin, (options.margin * PATCH,) * 4
+    inner = slice(options.margin, options.margin + GRID)
+    parts = []
+    for batch in images.split(options.batch_size):
+        around = functional.pad((batch / 255.0 - mean) / std, pad, mode="reflect")
+        grid = model(around)[:, -1].float().unflatten(1, (width, width))
+        parts.append(grid[:, inner, inner].flatten(1, 2))
     return torch.cat(parts).numpy()
 
 
@@ -130,6 +139,21 @@ def assign(features: Tensor, centroids: Tensor) -> np.ndarray:
     logits = 2 * features @ centroids.T - centroids.square().sum(1)
     grid = logits.T.reshape(1, -1, GRID, GRID)
     return functional.interpolate(grid, size=(SIDE, SIDE), mode="bilinear")[0].argmax(0).numpy()
+
+
+def shares_of_one_cluster(features: np.ndarray, centroids: Tensor) -> dict[str, float]:
+    """Of images [B, 400, D], the largest share with one cluster at a place, in percent."""
+    norms = centroids.square().sum(1)
+    points = torch.from_numpy(features)
+    clusters = torch.stack([(2 * image @ centroids.T - norms).argmax(1) for image in points])
+    shares = np.array(
+        [np.bincount(place).max() / len(features) for place in clusters.T.numpy()]
+    ).reshape(GRID, GRID)
+    corners = shares[np.ix_((0, -1), (0, -1))]
+    return {
+        "corner_share": round(100 * float(corners.mean()), 1),
+        "share_elsewhere": round(100 * float(shares[1:-1, 1:-1].mean()), 1),
+    }
 
 
 def score(counts: np.ndarray) -> dict[str, float]:

@@ -4,6 +4,7 @@ STORE/object.json, STORE/object.html
 STORE/object/*.png      the mask of each image: 255 the foreground, 0 the rest
 """
 
+import os
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +17,7 @@ from PIL import Image
 from raynef.core import IGNORE
 from raynef.core.errors import UserError
 from raynef.core.files import write_atomic, write_json, write_text
+from raynef.core.storage import is_address
 from raynef.images.decode import read_image
 from raynef.images.fitted import to_whole_image
 from raynef.images.imageset import ImageFile, ImageSet
@@ -29,7 +31,7 @@ from raynef.report.spectral_page import (
 )
 from raynef.report.words import percent
 from raynef.runtime.holds import holds
-from raynef.runtime.predict import output_names
+from raynef.runtime.predict import output_names, require_apart
 from raynef.runtime.progress import Progress
 from raynef.runtime.report import spread
 from raynef.runtime.session import ray_session
@@ -89,10 +91,12 @@ def segment_objects(
         CRF; None where the data set has no masks of two classes.
 
     Raises:
-        UserError: no such store, or a mask that cannot be read.
+        UserError: no such store, ``out`` lies among the images, or a mask that cannot be read.
     """
     started = time.monotonic()
     solved = open_solved(store, root=root)
+    if out is not None:
+        require_apart(folder_of(solved.images), out)
     scored = has_masks(solved.images)
     indices = solved.pairs.images()
     names = output_names(solved.images.files)
@@ -132,6 +136,14 @@ def segment_objects(
     page = solved.folder / "object.html"
     write_text(page, _page(solved, result, crf=crf, scored=scored))
     return {**result, "report": str(page)}
+
+
+def folder_of(images: ImageSet) -> str:
+    """The folder that all images of a data set lie below; of addresses its root."""
+    folders = {os.path.dirname(file.path) for file in images.files}
+    if any(is_address(folder) for folder in folders):
+        return images.root
+    return os.path.commonpath(folders)
 
 
 def has_masks(images: ImageSet) -> bool:

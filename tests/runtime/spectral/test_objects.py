@@ -8,7 +8,16 @@ import pytest
 from raynef.core import IGNORE
 from raynef.core.errors import UserError
 from raynef.images.imageset import ImageFile
-from raynef.runtime.spectral.objects import POTENTIALS, Overlap, _overlap, refined
+from raynef.runtime.session import this_process
+from raynef.runtime.spectral.eigen import open_solved
+from raynef.runtime.spectral.objects import (
+    POTENTIALS,
+    Overlap,
+    _overlap,
+    folder_of,
+    refined,
+    segment_objects,
+)
 from raynef.segment.crf import dense_crf
 from tests.runtime.spectral.test_spectral import blue
 
@@ -50,3 +59,10 @@ def test_potentials_are_those_of_the_published_library():
     )
     np.testing.assert_array_equal(refined(image, mask), expected)
     assert (expected != others).any()
+
+
+def test_masks_may_not_become_images(store):
+    images = open_solved(store).images
+    for out in (folder_of(images), f"{folder_of(images)}/masks"):
+        with this_process(), pytest.raises(UserError, match="the folder of images"):
+            segment_objects(store, out=out)

@@ -119,7 +119,7 @@ def _require_sound(mutants: Sequence[Mutant], trees: list[Path]) -> None:
     logger.info("%d mutants; their tests on the sound source first", len(mutants))
     with contextlib.ExitStack() as stack:
         parts = [(tree, tests[number :: len(trees)]) for number, tree in enumerate(trees)]
-        runs = [stack.enter_context(tests_of(tree, part)) for tree, part in parts if part]
+        runs = [stack.enter_context(forked(tree, p, whole=True)) for tree, p in parts if p]
         for sound in runs:
             status, output = sound.wait()
             if status != _PASSED:
@@ -140,7 +140,7 @@ def _plant_all(
                     path = tree / mutant.file
                     sound = path.read_bytes()
                     path.write_text(spoiled[mutant.name], encoding="utf-8")
-                    tests = stack.enter_context(tests_of(tree, mutant.tests))
+                    tests = stack.enter_context(forked(tree, mutant.tests))
                     running[tree] = (mutant, sound, tests)
             time.sleep(0.05)
             for tree, (mutant, sound, tests) in list(running.items()):
@@ -197,24 +197,24 @@ class Forked:
 
 
 @contextlib.contextmanager
-def tests_of(tree: Path, tests: Sequence[str]) -> Iterator[Forked]:
-    """Tests of a tree, on its own source, until the first that fails."""
+def forked(tree: Path, tests: Sequence[str], *, whole: bool = False) -> Iterator[Forked]:
+    """Tests of a tree, on its own source: the whole of them, or until the first that fails."""
     log = tree.parent / f"{tree.name}.log"
     pid = os.fork()
     if pid == 0:
         status = _ELSEWHERE
         try:
-            status = _run_here(tree, tests, log)
+            status = _run_here(tree, tests, log, whole)
         finally:
             os._exit(status)  # nothing of the parent's ends with it
-    forked = Forked(pid, log)
+    child = Forked(pid, log)
     try:
-        yield forked
+        yield child
     finally:
-        forked.end()
+        child.end()
 
 
-def _run_here(tree: Path, tests: Sequence[str], log: Path) -> int:
+def _run_here(tree: Path, tests: Sequence[str], log: Path, whole: bool) -> int:
     """Pytest in this process, with raynef and its tests imported from a tree.
 
     Hypothesis draws the same examples each time, and no file is compiled into a cache, in which a
@@ -236,8 +236,8 @@ def _run_here(tree: Path, tests: Sequence[str], log: Path) -> int:
         sys.stderr.write("raynef is not imported from the copy\n")
         return _ELSEWHERE
     pytest: Any = importlib.import_module("pytest")
-    options = ["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-seed=0", "-m", _MARKS]
-    status = int(pytest.main([*options, *tests]))
+    options = ["-q", "-p", "no:cacheprovider", "--hypothesis-seed=0", "-m", _MARKS]
+    status = int(pytest.main([*options, *([] if whole else ["-x"]), *tests]))
     sys.stdout.flush()
     sys.stderr.flush()
     return status

@@ -86,12 +86,12 @@ def one_window(segmenter, pixels):
 def slow_logits(segmenter, file, config):
     """(logits of the pixels that are scored [K, H, W], their label, their image)."""
     image, label = read_image(file.path), read_label(file.label)
-    small = resize(image, short_side_size(label.shape, config.short_side))
-    if config.protocol == "reco":
+    reco = config.protocol == "reco"  # which truncates the long side
+    whole = short_side_size(label.shape, config.short_side, truncated=reco)
+    small = resize(image, whole)
+    if reco:
         small = centre_crop(small, config.crop)
-        label = centre_crop(
-            resize_label(label, short_side_size(label.shape, config.short_side)), config.crop
-        )
+        label = centre_crop(resize_label(label, whole), config.crop)
         return one_window(segmenter, small)[0], label, small
     height, width = small.shape[:2]
     side = config.window if config.protocol == "sliding" else max(small.shape)

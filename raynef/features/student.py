@@ -17,6 +17,7 @@ DEPTH = 4
 NUM_HEADS = 3
 GRID_BLOCKS = 3  # residual convolutions at stride 16, before the attention
 STEM_WIDTHS = (32, 64, 128)  # channels at strides 2, 4 and 8
+PADDING_MODE = "replicate"  # zeros would tell every patch how far it is from the image's edge
 MEAN = STD = (0.5, 0.5, 0.5)
 
 
@@ -25,7 +26,9 @@ class ConvBlock(nn.Module):
 
     def __init__(self, width: int, *, kernel: int) -> None:
         super().__init__()
-        self.spread = nn.Conv2d(width, width, kernel, padding=kernel // 2, groups=width)
+        self.spread = nn.Conv2d(
+            width, width, kernel, padding=kernel // 2, groups=width, padding_mode=PADDING_MODE
+        )
         self.norm = nn.GroupNorm(1, width)  # of each image alone: a batch changes nothing
         self.widen = nn.Conv2d(width, 3 * width, 1)
         self.act = nn.GELU()
@@ -57,16 +60,17 @@ class ConvStem(PatchEmbed):
         )
         if self.patch_size != (PATCH_SIZE, PATCH_SIZE):
             raise ValueError(f"the stem's patch size is {PATCH_SIZE}, got {self.patch_size}")
+        half: dict[str, Any] = {"stride": 2, "padding": 1, "padding_mode": PADDING_MODE}
         layers: list[nn.Module] = []
         previous = in_chans
         for width in STEM_WIDTHS:
             layers += [
-                nn.Conv2d(previous, width, 3, stride=2, padding=1, bias=False),
+                nn.Conv2d(previous, width, 3, bias=False, **half),
                 nn.GroupNorm(1, width),  # of each image alone: a batch changes nothing
                 nn.GELU(),
             ]
             previous = width
-        layers.append(nn.Conv2d(previous, embed_dim, 3, stride=2, padding=1, bias=bias))
+        layers.append(nn.Conv2d(previous, embed_dim, 3, bias=bias, **half))
         layers += [ConvBlock(embed_dim, kernel=7) for _ in range(GRID_BLOCKS)]
         self.proj = nn.Sequential(*layers)
 

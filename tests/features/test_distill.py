@@ -9,11 +9,23 @@ from PIL import Image
 from safetensors import safe_open
 from timm.models.vision_transformer import VisionTransformer
 
+from raynef.assign.kmeans import find_centroids
+from raynef.assign.segments import nearest_centroids
 from raynef.core.errors import NonFiniteLossError, UserError
-from raynef.features.distill import DistillConfig, ImageSource, distill, patch_tokens
+from raynef.core.recipe import Backbone as BackboneConfig
+from raynef.features.backbone import load_backbone
+from raynef.features.distill import (
+    DistillConfig,
+    ImageSource,
+    distill,
+    patch_tokens,
+    tokens_within,
+)
+from raynef.features.precision import has_bfloat16
 from raynef.features.student import EMBED_DIM, create_student
 from raynef.features.weights import bundled_file, load_weights
 from raynef.images.decode import read_image
+from raynef.images.scenes import write_scenes
 
 SMALL = DistillConfig(
     steps=4,
@@ -177,6 +189,94 @@ def test_student_takes_any_multiple_of_its_patch() -> None:
     with torch.inference_mode():
         middle, last = patch_tokens(student, torch.rand(1, 3, 48, 80))
     assert middle.shape == last.shape == (1, 15, EMBED_DIM)
+
+
+def test_the_stem_does_not_see_where_an_image_ends() -> None:
+    """On an image of one color, every patch before the position embeddings is the same."""
+    torch.manual_seed(0)
+    stem = create_student().patch_embed
+    with torch.inference_mode():
+        grid = stem(torch.full((1, 3, 96, 128), 0.7))
+    assert grid.std(dim=(1, 2)).max() < 1e-5
+    assert grid.std(dim=3).min() > 0  # of channels: they are not all zero
+
+
+@pytest.mark.parametrize("margin", [1, 2])
+def test_the_margin_that_a_teacher_sees_is_dropped(margin: int) -> None:
+    teacher = make_teacher().eval()
+    images = torch.rand(2, 3, 48, 48)
+    mirrored = torch.from_numpy(
+        np.pad(images.numpy(), ((0, 0), (0, 0), *[(16 * margin, 16 * margin)] * 2), mode="reflect")
+    )
+    with torch.inference_mode():
+        for found, around in zip(
+            tokens_within(teacher, images, margin=margin),
+            patch_tokens(teacher, mirrored),
+            strict=True,
+        ):
+            whole = around.view(2, 3 + 2 * margin, 3 + 2 * margin, -1)
+            inner = whole[:, margin : margin + 3, margin : margin + 3].reshape(2, 9, -1)
+            torch.testing.assert_close(found, inner, rtol=0, atol=0)
+
+
+def test_a_teachers_corners_are_nothing_to_learn(folder: Path) -> None:
+    """Of a teacher with the same huge token at its corners, the student sees none."""
+
+    class Cornered(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inside = make_teacher()
+            self.patch_embed, self.blocks = self.inside.patch_embed, self.inside.blocks
+            self.embed_dim, self.pretrained_cfg = EMBED_DIM, self.inside.pretrained_cfg
+            self.num_prefix_tokens = 0
+
+        def forward_intermediates(self, images: torch.Tensor, **_: object):
+            side = images.shape[-1] // 16
+            tokens = torch.zeros(len(images), side, side, EMBED_DIM)
+            tokens[:, [0, 0, -1, -1], [0, -1, 0, -1]] = 1e4
+            return tokens.flatten(1, 2), (tokens.flatten(1, 2),)
+
+    student = make_student()
+    config = settings(steps=1, cutmix=0.0)
+    distill(Cornered(), student, source(folder), read_image=read_image, config=config)
+    assert student.norm.bias.abs().max() < 1  # the teacher's mean, in its own units
+
+
+def test_no_cluster_is_of_corners_alone(tmp_path: Path) -> None:
+    """K-means on the bundled backbone's patches of scenes: corners go to many clusters."""
+    root = write_scenes(tmp_path, num_train=20, num_val=0, seed=5)
+    paths = sorted((root / "images").iterdir())
+    pixels = np.stack([np.asarray(Image.open(p).convert("RGB").resize((320, 320))) for p in paths])
+    images = torch.from_numpy(pixels).permute(0, 3, 1, 2) / 127.5 - 1
+    backbone = load_backbone(BackboneConfig())
+    features = torch.cat([backbone(part)[:, -1] for part in images.split(5)]).numpy()
+    points = features.reshape(-1, features.shape[-1])
+    centroids = find_centroids(points, 32, iterations=20, seed=0)
+    clusters = nearest_centroids(points, centroids).reshape(-1, 20, 20)
+    for row, column in ((0, 0), (0, -1), (-1, 0), (-1, -1)):
+        counts = np.bincount(clusters[:, row, column], minlength=32)
+        assert counts.max() <= 0.6 * len(paths)
+
+
+def test_bfloat16_is_used_where_the_device_has_it(folder: Path, monkeypatch) -> None:
+    """Without it, each product takes tens of times as long as in float32."""
+    used: list[bool] = []
+    real = torch.autocast
+
+    def spy(device: str, dtype: torch.dtype, *, enabled: bool) -> torch.autocast:
+        used.append(enabled)
+        return real(device, dtype, enabled=enabled)
+
+    monkeypatch.setattr("raynef.features.distill.torch.autocast", spy)
+    for has in (False, True):
+        monkeypatch.setattr("raynef.features.distill.has_bfloat16", lambda device, has=has: has)
+        used.clear()
+        config = settings(steps=1, autocast=True)
+        distill(
+            make_teacher(), make_student(), source(folder), read_image=read_image, config=config
+        )
+        assert set(used) == {has}
+    assert isinstance(has_bfloat16(torch.device("cpu")), bool)
 
 
 def test_bundled_file() -> None:

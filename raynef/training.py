@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from raynef.core.collectives import Alone, Collectives
 from raynef.core.draws import generator, seed_of
@@ -45,6 +46,9 @@ class Trainer:
         recipe: what to train.
         in_dim: T·D, features that ψ sees of a patch.
         num_steps: of the whole training; temperature and learning rate follow a cosine over them.
+            Where a training is lengthened, they are those of the new length: from the step at which
+            it goes on, both follow the cosine that a training of that length has from there on, and
+            so rise at that step.
         device: of this worker.
         collectives: to the other workers.
         num_classes: C of the labels that ``train.leak_labels`` lets in; 0 where it does not.
@@ -216,6 +220,23 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.step_index = int(state["step_index"])
 
+    def start_from(self, weights: dict[str, Tensor]) -> None:
+        """Take ψ's weights from another's, as a segmenter holds them: with a plain head.
+
+        Optimiser and schedules start anew. The same on every worker.
+        """
+        weights = dict(weights)
+        head = weights.pop("head.weight") if uses_orthogonal_head(self.psi) else None
+        self.psi.cpu()  # where the basis is completed by the same draws whatever the device
+        missing, unknown = self.psi.load_state_dict(weights, strict=head is None)
+        if unknown or any(not name.startswith("head.parametrizations.") for name in missing):
+            raise ValueError(f"these are not the weights of this ψ: {missing}, {unknown}")
+        if head is not None:
+            with torch.random.fork_rng(devices=[]), torch.no_grad():
+                torch.manual_seed(seed_of("start", self.recipe.train.seed))
+                self.psi.head.weight = head
+        self.psi.to(self.device)
+
     def _parameters(self) -> list[nn.Parameter]:
         return [*self.psi.parameters(), *(self.leak.parameters() if self.leak is not None else ())]
 
@@ -291,6 +312,11 @@ def uses_bfloat16(precision: str, device: torch.device) -> bool:
     if precision == "auto":
         return device.type == "cuda"
     return precision == "bfloat16"
+
+
+def uses_orthogonal_head(psi: Psi) -> bool:
+    """Whether the weight of ψ's head is kept orthogonal."""
+    return parametrize.is_parametrized(psi.head)
 
 
 def build_psi(recipe: Recipe, in_dim: int) -> Psi:

@@ -45,12 +45,15 @@ class Demo:
 
 @dataclass(frozen=True)
 class Train:
-    """Train a segmenter on images without labels. The same command again resumes."""
+    """Train a segmenter on images without labels. The same command again resumes; with more
+    --train.epochs it goes on from the last checkpoint."""
 
     out: Path
     """Folder of the run."""
     presets: Presets = ("folder",)
     config: Flat = field(default_factory=Recipe)
+    init_from: Path | None = None
+    """Start from the weights of this run's eigenfunctions; optimiser and schedule are new."""
     seeds: Seeds = ()
     address: Address = None
 

@@ -146,11 +146,12 @@ def _dispatch(args: Command | Sweep) -> dict[str, Any]:
 
         return demo(args.config, args.out, num_train=args.num_train, num_val=args.num_val)
     if isinstance(args, Train):
+        job = partial(_train, init_from=args.init_from)
         if args.seeds:
             from raynef.runtime.seeds import over_seeds
 
-            return over_seeds(_train, args.config, args.out, args.seeds, address=args.address)
-        return _train(args.config, args.out, address=args.address)
+            return over_seeds(job, args.config, args.out, args.seeds, address=args.address)
+        return job(args.config, args.out, address=args.address)
     if isinstance(args, Evaluate):
         return _evaluate(args)
     if isinstance(args, Baseline):
@@ -210,13 +211,15 @@ def _check_data(args: DataCheck) -> dict[str, Any]:
     return check_data(data, address=args.address)
 
 
-def _train(config: Recipe, out: Path, *, address: str | None = None) -> dict[str, Any]:
+def _train(
+    config: Recipe, out: Path, *, init_from: Path | None = None, address: str | None = None
+) -> dict[str, Any]:
     """Train, and write the report where there is none yet."""
     from raynef.runtime.report import write_report
     from raynef.runtime.run import RunFolder
     from raynef.runtime.train import train
 
-    result = train(config, out, address=address)
+    result = train(config, out, init_from=init_from, address=address)
     if not RunFolder(out).report_file.is_file():
         write_report(out)
     return result

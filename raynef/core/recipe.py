@@ -269,6 +269,49 @@ class Recipe:
     selftrain: SelfTrain = field(default_factory=SelfTrain)
 
 
+NEVER_SHAPES = frozenset(
+    {
+        "data.val_split",
+        "data.max_bad_fraction",
+        "backbone.batch_size",
+        "train.num_workers",
+        "train.max_failures",
+        "train.store",
+        "evaluate.protocol",
+        "evaluate.crop",
+        "evaluate.window",
+        "evaluate.stride",
+        "evaluate.match",
+        "evaluate.match_on",
+        "evaluate.crf",
+        "evaluate.crf_clusters",
+        "evaluate.batch_size",
+    }
+)
+"""Fields that do not shape what a run's folder holds: what is trained is the same without them, but
+for rounding. They say what may go wrong, where and how wide it runs, and how it is scored later. A
+command may change them on a folder that is there; any other field is fixed when the folder is
+begun. ``evaluate.short_side`` is no such field: the segmenter segments at that size."""
+
+
+def may_change(kind: str, recipe: Recipe) -> frozenset[str]:
+    """Fields that may change in the folder of a run that ``kind`` makes of a recipe.
+
+    The sections of other methods, besides ``NEVER_SHAPES``; and how labels lie, unless it is
+    trained on them.
+    """
+    others = ("kmeans", "probe", "spectral", "selftrain")
+    fields = {
+        f"{section}.{field.name}"
+        for section in others
+        if not kind.startswith(section)
+        for field in dataclasses.fields(getattr(recipe, section))
+    }
+    if not (recipe.train.leak_labels or kind.startswith("probe")):
+        fields.add("data.label_orientation")
+    return NEVER_SHAPES | fields
+
+
 def check(recipe: Recipe) -> Recipe:
     """Return the recipe, or raise UserError that names the field, the rule and the value."""
     data, graph, eigen, train = recipe.data, recipe.graph, recipe.eigen, recipe.train

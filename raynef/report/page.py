@@ -79,8 +79,9 @@ def render(report: Report) -> str:
 
 def _header(report: Report, leaked: bool) -> Markup:
     warning = (
-        "Labels leaked: train.leak_labels was on, so this run saw the labels while training. Its "
-        "scores say nothing about segmentation without labels."
+        "Labels leaked: train.leak_labels was on, in this run or in the one that it started from, "
+        "so it saw the labels while training. Its scores say nothing about segmentation without "
+        "labels."
     )
     links = ["Gallery", "Scores", "Clusters", "Training", "Recipe", "Environment"]
     if report.skipped:
@@ -107,7 +108,9 @@ def _no_labels(report: Report) -> Markup | None:
 def _leaked(report: Report) -> bool:
     train = report.recipe.get("train")
     in_training = isinstance(train, dict) and bool(train.get("leak_labels"))
-    return in_training or bool((report.evaluation or {}).get("labels_leaked"))
+    return (
+        report.labels_leaked or in_training or bool((report.evaluation or {}).get("labels_leaked"))
+    )
 
 
 def _part_of_labels(*, leaked: bool, supervised: bool) -> str:

@@ -55,7 +55,8 @@ class Report:
     ``evaluation`` holds miou, accuracy, per_class_iou {name: fraction or None}, num_images,
     protocol, matching, class_names, and where they apply crf {miou, accuracy}, supervised and
     labels_leaked. ``elsewhere`` holds the same of other data, with data {name, root}. ``skipped``
-    holds {"name", "reason"} per skipped file.
+    holds {"name", "reason"} per skipped file. ``labels_leaked``: the run, or one that it started
+    from, was trained on labels.
     """
 
     title: str
@@ -68,3 +69,4 @@ class Report:
     clusters: list[ClusterCard]
     skipped: list[dict[str, Any]]
     elsewhere: list[dict[str, Any]] = field(default_factory=list)
+    labels_leaked: bool = False

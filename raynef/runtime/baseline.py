@@ -24,6 +24,7 @@ from raynef.images.datasets import open_split
 from raynef.images.imageset import ImageSet
 from raynef.probe import fit_probe
 from raynef.runtime.features import ensure_store, fitting_backbone, view_side
+from raynef.runtime.inputs import found_again, note_input, require_same_input
 from raynef.runtime.patches import Source, count_members, load_psi, sample_patches
 from raynef.runtime.run import RunFolder, bind, hold
 from raynef.runtime.session import ray_session
@@ -141,12 +142,13 @@ def _make(
     with hold(out, recipe, kind=job.kind) as run:
         finished = run.finished()
         if finished is not None:
-            logger.info("%s is finished; its result:", run.path)
-            return finished
+            return found_again(run, recipe, finished)
         images = open_split(recipe.data, recipe.data.train_split)
+        require_same_input(run, recipe, images)
         grid = view_side(recipe) // fitting_backbone(recipe).patch_size
         labels = _labels(images, recipe, grid) if job.supervised else None
         bind(run, recipe, kind=job.kind)
+        note_input(run, images)
         started = time.monotonic()
         home = RunFolder(job.trained.absolute()) if job.trained else run
         with ray_session(address):
@@ -157,7 +159,7 @@ def _make(
 
                 check_labels(labels, store.images())
             fitted = fit(job, Source(store, trunk, precision=recipe.train.precision), labels)
-        leaked = job.trained is not None and recipe.train.leak_labels
+        leaked = _saw_labels(job)
         Segmenter(
             load_backbone(recipe.backbone),
             fitted.head,
@@ -180,6 +182,12 @@ def _make(
         }
         write_json(run.train_file, result)
         return result
+
+
+def _saw_labels(job: _Job) -> bool:
+    """Whether the ψ that it builds upon was trained on labels, itself or where it started from."""
+    finished = RunFolder(job.trained).finished() if job.trained else None
+    return bool(finished and finished["labels_leaked"])
 
 
 def _labels(images: ImageSet, recipe: Recipe, grid: int) -> "PatchLabels":

@@ -83,14 +83,18 @@ def step_of(path: Path) -> int | None:
     return None if header is None else int(header[1])
 
 
+def has_checkpoint(folder: Path) -> bool:
+    """Whether there is one, by its first line; its content is not read."""
+    return any(step_of(path) is not None for path in _files(folder))
+
+
 def newest_checkpoint(folder: Path) -> tuple[State | None, dict[Path, str]]:
     """The state of the latest whole checkpoint, or None, and later files that are damaged, and how.
 
     What lies there is believed, not a record of it: a checkpoint that was written just before a
     crash counts, though nobody was told of it.
     """
-    found = [*folder.glob(f"checkpoint_*/{CHECKPOINT}"), folder / INTERIM]
-    found = [path for path in found if path.is_file()]
+    found = _files(folder)
     # One without a header may be the latest: it is tried first, to be named.
     ranks = {path: (1, 0) if (step := step_of(path)) is None else (0, step) for path in found}
     damaged = {}
@@ -100,6 +104,11 @@ def newest_checkpoint(folder: Path) -> tuple[State | None, dict[Path, str]]:
         except DamagedCheckpointError as error:
             damaged[path] = str(error)
     return None, damaged
+
+
+def _files(folder: Path) -> list[Path]:
+    found = [*folder.glob(f"checkpoint_*/{CHECKPOINT}"), folder / INTERIM]
+    return [path for path in found if path.is_file()]
 
 
 def set_aside(path: Path) -> None:

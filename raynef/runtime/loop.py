@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -11,6 +12,7 @@ from raynef.core.errors import NonFiniteLossError
 from raynef.core.objective import share_of_bound
 from raynef.core.recipe import Recipe, from_dict
 from raynef.core.stopwatch import Stopwatch
+from raynef.features.weights import read_state
 from raynef.runtime.batches import Batches, StoredBatches, StreamedBatches
 from raynef.runtime.checkpoints import State
 from raynef.runtime.store import FeatureStore
@@ -67,6 +69,9 @@ def train_loop(config: dict[str, Any], worker: Worker) -> None:
     if saved is not None:
         trainer.load_state_dict(saved.pop("trainer"))
         state.update(saved)
+    elif config["start"] is not None:
+        trainer.start_from(read_state(Path(config["start"])))
+    state["lengths"] = _lengths(state, config["lengths"], recipe.train.epochs)
     worker.tell({"resumed": len(state["history"])})
 
     steps_per_epoch = config["num_steps"] // recipe.train.epochs
@@ -100,6 +105,23 @@ def train_loop(config: dict[str, Any], worker: Worker) -> None:
             worker.save(kept(), epoch_summary(recipe, state["history"]), trainer, step=step)
         else:
             worker.keep(kept, step=step)
+
+
+def _lengths(state: State, epochs_so_far: list[int], epochs: int) -> list[dict[str, int]]:
+    """The lengths that a training had, in epochs, each with the step from which it had it.
+
+    Args:
+        state: that is gone on with.
+        epochs_so_far: that the run was given, in order; of a checkpoint that says nothing, the
+            first.
+        epochs: now.
+    """
+    lengths = state.get("lengths") or [{"epochs": epochs_so_far[0], "from_step": 0}]
+    if not state["history"]:
+        lengths = []
+    if lengths and lengths[-1]["epochs"] == epochs:
+        return lengths
+    return [*lengths, {"epochs": epochs, "from_step": len(state["history"])}]
 
 
 def epoch_summary(recipe: Recipe, history: list[dict[str, Any]]) -> dict[str, float]:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from raynef.core.errors import UserError
 from raynef.core.files import read_json, write_json
 from raynef.core.methods import CRF
 from raynef.core.recipe import Recipe, to_dict
@@ -23,18 +24,30 @@ def make(method: str, recipe: Recipe, folder: Path, **training: Any) -> Path:
         recipe: of the run; ``train.leak_labels`` as the method needs it.
         folder: of the run that the method is, or that it builds upon.
         training: arguments of ``train`` besides.
+
+    Raises:
+        UserError: it was found, made of other images than there are now; or as what makes it.
     """
     if method in ("kmeans", "probe"):
         job = kmeans if method == "kmeans" else probe
-        job(recipe, folder)
+        _require_same_images(job(recipe, folder), folder)
         return folder
-    train(recipe, folder, **training)
+    _require_same_images(train(recipe, folder, **training), folder)
     run = run_of(method, folder)
     if method == "probe_psi":
         probe_psi(folder, run)
     elif method in ("ours_star", "leaked_star"):
         kmeans_psi(folder, run)
     return run
+
+
+def _require_same_images(result: dict[str, Any], folder: Path) -> None:
+    """Raise UserError where a run was found again that is of other images than there are now."""
+    if "input_changed" in result:
+        raise UserError(
+            f"{folder} was made of other images: {result['input_changed']['in_words']}. A table is "
+            "of one set of them: delete that folder, or give another --out"
+        )
 
 
 def run_of(method: str, folder: Path) -> Path:

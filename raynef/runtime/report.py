@@ -72,6 +72,7 @@ def write_report(path: str | Path, *, images: bool = True) -> dict[str, Any]:
             clusters=_cards(segmenter, [image for _, image, _ in read], evaluation),
             skipped=[{"name": n, "reason": r} for n, r in finished["skipped"].items()],
             elsewhere=[read_json(file) for file in sorted(run.path.glob("evaluate-*.json"))],
+            labels_leaked=bool(finished.get("labels_leaked")),
         )
     )
     write_text(run.report_file, page)

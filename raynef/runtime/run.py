@@ -1,6 +1,8 @@
 """A run's folder: held by one process, bound to one recipe, with a record of what made it.
 
-RUN/run.json         kind (ours, or a baseline), recipe, versions, git commit, machine, command
+RUN/run.json         kind (ours, or a baseline), recipe, versions, git commit, machine, command, and
+                     where they apply started_from (another run) and lengths (epochs, one by one)
+RUN/images.jsonl     the images that it is made of: see ``inputs``
 RUN/log.txt          what was said, with times, and how it ended
 RUN/standing.json    where it stands, for raynef status
 RUN/store/           features, unless train.store names another place
@@ -9,12 +11,14 @@ RUN/steps.jsonl      the terms of L at every step
 RUN/segmenter/       the product
 RUN/train.json       the result: present when training is done
 RUN/evaluate.json, RUN/report.html
+RUN/before/N/        product, result, scores and report of N epochs, of a run that was lengthened
 """
 
 import contextlib
 import importlib.metadata
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import time
@@ -25,7 +29,7 @@ from typing import Any
 
 from raynef.core.errors import UserError
 from raynef.core.files import read_json, write_json
-from raynef.core.recipe import Recipe, from_dict, to_dict
+from raynef.core.recipe import Recipe, from_dict, may_change, to_dict
 from raynef.runtime.holds import LOCK, locked
 from raynef.runtime.log import logged
 
@@ -76,6 +80,8 @@ class RunFolder:
                 "kind": record.get("kind", "ours"),
                 "recipe": record["recipe"],
                 "environment": record.get("environment", {}),
+                "lengths": record.get("lengths", []),
+                "started_from": record.get("started_from"),
             }
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"{self.record_file} is damaged: {error!r}") from error
@@ -87,6 +93,18 @@ class RunFolder:
     def finished(self) -> dict[str, Any] | None:
         """The result of training, or None while there is none."""
         return read_json(self.train_file) if self.train_file.is_file() else None
+
+    def set_aside_result(self, name: str) -> None:
+        """Move product, result, scores and report to RUN/before/NAME; the result, which means that
+        the run is finished, goes last, so that a kill between leaves all of it to do again."""
+        folder = self.path / "before" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        scores = sorted([*self.path.glob("evaluate*.json"), *self.path.glob("score-*.json")])
+        for path in (*scores, self.report_file, self.path / "segmenter", self.train_file):
+            if path.exists():
+                if (folder / path.name).is_dir():
+                    shutil.rmtree(folder / path.name)
+                path.replace(folder / path.name)
 
 
 def runs_of(path: str | Path) -> list[Path]:
@@ -134,34 +152,72 @@ def _is_ours(run: RunFolder) -> bool:
     return run.record_file.is_file() or {p.name for p in run.path.iterdir()} <= {LOCK, "log.txt"}
 
 
-def bind(run: RunFolder, recipe: Recipe, *, kind: str = "ours") -> None:
-    """Fix the recipe of a run that is held, and record what it is made with, at its first start."""
+def bind(
+    run: RunFolder,
+    recipe: Recipe,
+    *,
+    kind: str = "ours",
+    started_from: dict[str, Any] | None = None,
+) -> None:
+    """Fix the recipe of a run that is held, and record what it is made with, at its first start.
+
+    Later, what may change is noted as it is now: see ``raynef.core.recipe.may_change``. More epochs
+    are noted beside the fewer before.
+
+    Args:
+        run: held.
+        recipe: of it.
+        kind: what it makes of the recipe.
+        started_from: of a run that starts warm: see ``warm``.
+    """
+    values = to_dict(recipe)
     if not run.record_file.is_file():
+        record = {"kind": kind, "recipe": values, "environment": environment()}
         write_json(
-            run.record_file,
-            {"kind": kind, "recipe": to_dict(recipe), "environment": environment()},
+            run.record_file, record | ({"started_from": started_from} if started_from else {})
         )
+        return
+    found = run.record()
+    if found["recipe"] != values:
+        now, epochs = {"recipe": values}, recipe.train.epochs
+        before = found["lengths"] or [run.recipe().train.epochs]
+        if epochs > before[-1]:
+            now |= {"lengths": [*before, epochs]}
+        write_json(run.record_file, {**read_json(run.record_file), **now})
 
 
 def _require_same_recipe(run: RunFolder, recipe: Recipe, kind: str) -> None:
-    wanted = to_dict(recipe)
-    if run.record_file.is_file():
-        if run.record()["kind"] != kind:
+    if not run.record_file.is_file():
+        return
+    if run.record()["kind"] != kind:
+        raise UserError(
+            f"{run.path} holds a run of kind {run.record()['kind']}, not {kind}; give another --out"
+        )
+    found, free = run.recipe(), may_change(kind, recipe)  # a field that came later has its default
+    if kind == "ours":
+        if recipe.train.epochs < found.train.epochs:
             raise UserError(
-                f"{run.path} holds a run of kind {run.record()['kind']}, not {kind}; give "
+                f"{run.path} trains for {found.train.epochs} epochs, and train.epochs = "
+                f"{recipe.train.epochs} would shorten it; what is trained is not undone: give "
                 "another --out"
             )
-        found = to_dict(run.recipe())  # a field that came later has its default
-        differing = [
-            f"{section}.{name} is {found[section][name]!r}, not {value!r}"
-            for section, fields in wanted.items()
-            for name, value in fields.items()
-            if found[section][name] != value
-        ]
-        if differing:
-            raise UserError(
-                f"{run.path} belongs to another recipe: {'; '.join(differing)}. Give another --out"
-            )
+        free |= {"train.epochs"}  # more of them: it goes on from its last checkpoint
+    differing = differing_fields(found, recipe, besides=free)
+    if differing:
+        raise UserError(
+            f"{run.path} belongs to another recipe: {'; '.join(differing)}. Give another --out"
+        )
+
+
+def differing_fields(found: Recipe, wanted: Recipe, *, besides: frozenset[str]) -> list[str]:
+    """What differs between two recipes besides some fields, one phrase each."""
+    there = to_dict(found)
+    return [
+        f"{section}.{name} is {there[section][name]!r}, not {value!r}"
+        for section, fields in to_dict(wanted).items()
+        for name, value in fields.items()
+        if there[section][name] != value and f"{section}.{name}" not in besides
+    ]
 
 
 def environment() -> dict[str, Any]:

@@ -16,6 +16,7 @@ from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.images.datasets import open_split
 from raynef.images.imageset import ImageSet
 from raynef.runtime.batches import plan, usable_batch_size
+from raynef.runtime.checkpoints import has_checkpoint
 from raynef.runtime.features import (
     describe_skipped,
     ensure_store,
@@ -24,9 +25,11 @@ from raynef.runtime.features import (
     view_side,
 )
 from raynef.runtime.fit import Spread, Teller, fit
+from raynef.runtime.inputs import found_again, note_input, require_same_input
 from raynef.runtime.loop import TERMS, epoch_summary, train_loop
 from raynef.runtime.run import RunFolder, bind, hold
 from raynef.runtime.session import ray_session, worker_gpu_share
+from raynef.runtime.warm import start_from, starting_weights
 from raynef.runtime.workers import EpochHook
 from raynef.segmenter import Segmenter
 from raynef.training import build_psi
@@ -41,18 +44,22 @@ def train(
     recipe: Recipe,
     out: str | Path,
     *,
+    init_from: str | Path | None = None,
     address: str | None = None,
     on_epoch: EpochHook | None = None,
     callbacks: Sequence[UserCallback] = (),
 ) -> dict[str, Any]:
     """Train a segmenter without labels; the result of ``raynef train``.
 
-    The same command on the same folder goes on where it was interrupted, and returns the result at
-    once where training is done. No label file is opened.
+    The same command on the same folder goes on where it was interrupted, and returns the result
+    where training is done, with ``input_changed`` where the images are others by now. With more
+    epochs it goes on from the last checkpoint, on the schedule of the new length; the result of the
+    fewer is kept in RUN/before. No label file is opened.
 
     Args:
         recipe: what to train.
         out: folder of the run.
+        init_from: a run, or a segmenter, whose ψ it starts from; None: from weights by its seed.
         address: of a Ray cluster.
         on_epoch: hears of every epoch of a training within ``this_process()``.
         callbacks: of Ray Train, for a training on workers.
@@ -63,14 +70,19 @@ def train(
     """
     with hold(out, check(recipe)) as run:
         finished = run.finished()
-        if finished is not None:
-            logger.info("%s is finished; its result:", run.path)
-            return finished
+        if finished is not None and finished["epochs"] >= recipe.train.epochs:
+            start_from(run, recipe, None, init_from)
+            return found_again(run, recipe, finished)
         # Before the folder is bound to the recipe, and before Ray starts: a mistake costs seconds.
         images = open_split(recipe.data, recipe.data.train_split)
+        require_same_input(run, recipe, images)
         backbone = fitting_backbone(recipe)
         labels = _leaking_labels(recipe, images, backbone.patch_size)
-        bind(run, recipe)
+        started_from = start_from(run, recipe, backbone, init_from)
+        if finished is not None:
+            _lengthen(run, finished["epochs"], recipe.train.epochs)
+        bind(run, recipe, started_from=started_from)
+        note_input(run, images)
         logger.info("%d training images under %s", len(images.files), images.root)
         with ray_session(address, min_cpus=cpus_needed(recipe)):
             return _train(
@@ -82,6 +94,20 @@ def train(
                 on_epoch=on_epoch,
                 callbacks=callbacks,
             )
+
+
+def _lengthen(run: RunFolder, before: int, epochs: int) -> None:
+    """Make a finished run one to go on with. Raises UserError: it has no checkpoint to go on from.
+
+    The run is not finished any more; what it made is kept in RUN/before.
+    """
+    if not has_checkpoint(run.path / "checkpoints"):
+        raise UserError(
+            f"{run.path} was trained for {before} epochs and has no checkpoint to go on from to "
+            f"{epochs}; start another run from its weights: --init-from {run.path} --out NEW"
+        )
+    logger.info("train: going on from %d epochs to %d", before, epochs)
+    run.set_aside_result(str(before))
 
 
 def _leaking_labels(recipe: Recipe, images: ImageSet, patch_size: int) -> "PatchLabels | None":
@@ -120,6 +146,8 @@ def _train(
         "in_dim": in_dim,
         "threads": max(1, (os.cpu_count() or 1) // recipe.train.num_workers),
         "store": None,
+        "lengths": run.record()["lengths"] or [recipe.train.epochs],
+        "start": starting_weights(run),
     }
     if recipe.train.features == "stored":
         store = ensure_store(recipe, images, recipe.train.store or run.store)
@@ -182,6 +210,8 @@ def _finish(
             f"not one training crop holds a whole patch: the images under {images.root} are "
             "smaller than a patch of the backbone; raise data.short_side or data.scale"
         )
+    started_from = run.record()["started_from"]
+    leaked = recipe.train.leak_labels or bool(started_from and started_from["labels_leaked"])
     psi = build_psi(recipe, state["in_dim"])
     psi.load_state_dict(state["trainer"]["psi"])
     Segmenter(
@@ -189,7 +219,7 @@ def _finish(
         psi,
         backbone_config=recipe.backbone,
         short_side=recipe.evaluate.short_side,
-        labels_leaked=recipe.train.leak_labels,
+        labels_leaked=leaked,
     ).save(run.path / "segmenter")
     write_text(run.steps_file, "".join(json.dumps(step) + "\n" for step in history))
     if skipped:
@@ -208,7 +238,9 @@ def _finish(
             part: round(seconds / max(1, len(history)), 4)
             for part, seconds in state["split"].items()
         },
-        "labels_leaked": recipe.train.leak_labels,
+        "labels_leaked": leaked,
+        **({"init_from": started_from["run"]} if started_from else {}),
+        **({"lengths": state["lengths"]} if len(state["lengths"]) > 1 else {}),
         "skipped": skipped,
     }
     split = result["step_seconds"]

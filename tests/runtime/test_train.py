@@ -1,6 +1,7 @@
 """Whole runs through Ray: train, evaluate, predict, report, and what may not change them."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,20 @@ def test_two_workers_give_the_curve_of_one(run_on_ray, recipe, tmp_path):
     store = str(run_on_ray[0] / "store")
     train(change(recipe, train={"num_workers": 2, "store": store}), two)
     np.testing.assert_allclose(losses(two), losses(run_on_ray[0]), rtol=1e-3)
+
+
+def test_more_epochs_go_on_on_workers_and_others_start_from_them(run_on_ray, recipe, tmp_path):
+    """Ray Train keeps a record of its own in the folder of checkpoints, of a run that is over."""
+    longer, warm = Path(shutil.copytree(run_on_ray[0], tmp_path / "longer")), tmp_path / "warm"
+    result = train(change(recipe, train={"epochs": 3, "num_workers": 2}), longer)
+    assert result["lengths"] == [{"epochs": 2, "from_step": 0}, {"epochs": 3, "from_step": 4}]
+    assert losses(longer)[:4] == losses(run_on_ray[0])
+    assert len(losses(longer)) == 6
+    shared = {"num_workers": 2, "store": str(longer / "store"), "lr": 1e-9, "lr_end": 1e-9}
+    train(change(recipe, train=shared), warm, init_from=longer)
+    heads = [raynef.Segmenter.load(run).head.state_dict() for run in (longer, warm)]
+    for name, tensor in heads[0].items():
+        np.testing.assert_allclose(heads[1][name], tensor, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("num_workers", [1, pytest.param(2, marks=pytest.mark.slow)])

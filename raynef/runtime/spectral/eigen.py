@@ -19,7 +19,7 @@ import numpy as np
 
 from raynef.core.errors import UserError
 from raynef.core.files import read_json, write_json
-from raynef.core.recipe import Recipe, Spectral, check, from_dict, to_dict
+from raynef.core.recipe import NEVER_SHAPES, Recipe, Spectral, check, from_dict, to_dict
 from raynef.features.blocks import load_block_features
 from raynef.images.datasets import open_split
 from raynef.images.fitted import Frame
@@ -27,6 +27,7 @@ from raynef.images.imageset import ImageSet
 from raynef.runtime.features import ensure_shards, fill_shards
 from raynef.runtime.holds import holds
 from raynef.runtime.log import logged
+from raynef.runtime.run import differing_fields
 from raynef.runtime.session import (
     FEATURES,
     feature_actors,
@@ -105,16 +106,21 @@ def claim(recipe: Recipe, out: Path, *, features: Path, pairs: Path) -> None:
     """
     record = {"recipe": to_dict(recipe), "features": str(features), "eigen": str(pairs)}
     if (out / RECORD).is_file():
-        there = to_dict(recipe_of(out))  # a field that came later has its default
-        for section in ("data", "backbone", "spectral"):
-            for name, value in record["recipe"][section].items():
-                if name not in LATER and there[section][name] != value:
-                    raise UserError(
-                        f"{out} holds eigenpairs of another recipe: {section}.{name} is "
-                        f"{there[section][name]!r} there, {value!r} here. Give another --out, or "
-                        "delete this one"
-                    )
-        record = {**read_json(out / RECORD), "recipe": record["recipe"]}
+        free = NEVER_SHAPES | {"data.label_orientation", *(f"spectral.{name}" for name in LATER)}
+        differing = [
+            phrase
+            for phrase in differing_fields(recipe_of(out), recipe, besides=free)
+            if phrase.startswith(("data.", "backbone.", "spectral."))
+        ]
+        if differing:
+            raise UserError(
+                f"{out} holds eigenpairs of another recipe: {'; '.join(differing)}. Give another "
+                "--out, or delete this one"
+            )
+        there = read_json(out / RECORD)
+        if there["recipe"] == record["recipe"]:
+            return
+        record = {**there, "recipe": record["recipe"]}
     write_json(out / RECORD, record)
 
 

@@ -120,7 +120,8 @@ def test_bad_files_are_skipped_and_named(whole, copy_of_sample, tmp_path):
 
 def test_a_store_is_bound_to_its_recipe(store, whole):
     other = change(whole, spectral={"color_weight": 3.0})
-    with this_process(), pytest.raises(UserError, match=r"spectral\.color_weight is 10\.0 there"):
+    message = r"spectral\.color_weight is 10\.0, not 3\.0"
+    with this_process(), pytest.raises(UserError, match=message):
         eigen(other, store)
 
 

@@ -1,0 +1,98 @@
+"""``--init-from RUN``: ψ starts from the weights of another run's, all else anew.
+
+RUN/start.safetensors     a copy of those weights, so that resuming needs the other run no more
+run.json, started_from    {"run": where they came from, "labels_leaked": whether it saw labels}
+"""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+
+from raynef.core.errors import UserError
+from raynef.core.files import write_atomic
+from raynef.core.recipe import Recipe
+from raynef.eigen.psi import Psi
+from raynef.features.backbone import NUM_TAPS, Backbone
+from raynef.features.weights import weights_identity
+from raynef.runtime.run import RunFolder
+from raynef.segmenter import Segmenter
+from raynef.training import build_psi, uses_orthogonal_head
+
+logger = logging.getLogger("raynef")
+
+_FILE = "start.safetensors"
+_ORTHONORMAL = 1e-3  # largest entry of WWᵀ − I of a head that was kept orthogonal
+
+
+def start_from(
+    run: RunFolder, recipe: Recipe, backbone: Backbone | None, source: str | Path | None
+) -> dict[str, Any] | None:
+    """What a run starts from: found in its record, or made at its first start; None: from seeds.
+
+    Args:
+        run: held, not bound yet at its first start.
+        recipe: of it.
+        backbone: of the recipe; None for a run that has begun.
+        source: a finished run, or a segmenter; None without ``--init-from``.
+
+    Raises:
+        UserError: the run started from another, or ψ of ``source`` has another shape.
+    """
+    if run.record_file.is_file():
+        found = run.record()["started_from"]
+        wanted = None if source is None else str(Path(source).absolute())
+        if (found or {}).get("run") != wanted:
+            there = f"started with --init-from {found['run']}" if found else "started from its seed"
+            raise UserError(
+                f"{run.path} {there}; resume it "
+                f"{'so' if found else 'without --init-from'}, or give another --out"
+            )
+        return found
+    if source is None or backbone is None:
+        return None
+    segmenter = Segmenter.load(source)
+    psi = segmenter.head
+    if not isinstance(psi, Psi):
+        raise UserError(f"--init-from {source} holds a baseline, not eigenfunctions")
+    _require_same_shape(psi, recipe, NUM_TAPS * backbone.dim, source)
+    if weights_identity(recipe.backbone) != segmenter.backbone_weights():
+        logger.warning(
+            "--init-from %s was trained on the features of another backbone (%s)",
+            source,
+            segmenter.backbone_config.name,
+        )
+    tensors = {name: tensor.contiguous() for name, tensor in psi.state_dict().items()}
+    write_atomic(run.path / _FILE, lambda path: safetensors.torch.save_file(tensors, path))
+    if segmenter.labels_leaked:
+        logger.warning("--init-from %s saw labels in its training: this run is marked too", source)
+    return {"run": str(Path(source).absolute()), "labels_leaked": segmenter.labels_leaked}
+
+
+def starting_weights(run: RunFolder) -> str | None:
+    """File of the weights that a bound run starts from; None where it starts from its seed."""
+    return str(run.path / _FILE) if run.record()["started_from"] else None
+
+
+def _require_same_shape(psi: Psi, recipe: Recipe, in_dim: int, source: str | Path) -> None:
+    """Raise UserError, naming what differs, unless ψ is one of this recipe's."""
+    wanted = {
+        "eigen.num_eigenfunctions": recipe.eigen.num_eigenfunctions,
+        "input dimension (three taps of the backbone)": in_dim,
+        "eigen.num_blocks": recipe.eigen.num_blocks,
+    }
+    found = (psi.head.out_features, psi.head.in_features, len(psi.blocks))
+    differing = [
+        f"{name} is {there} there, {here} here"
+        for (name, here), there in zip(wanted.items(), found, strict=True)
+        if there != here
+    ]
+    if not differing and uses_orthogonal_head(build_psi(recipe, in_dim)):
+        weight = psi.head.weight.detach()
+        gap = (weight @ weight.T - torch.eye(len(weight))).abs().max()
+        if gap > _ORTHONORMAL:
+            differing = ["its head is not orthogonal (eigen.orthogonal_head is off there, on here)"]
+    if differing:
+        raise UserError(f"--init-from {source} does not fit: {'; '.join(differing)}")

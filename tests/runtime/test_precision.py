@@ -54,7 +54,7 @@ def test_float32_goes_without_saying(recipe, tmp_path):
     assert store.key == store_key(recipe, images)
     assert set(store.key) == {
         "format", "files", "num_images", "backbone", "weights", "tap", "short_side", "crop",
-        "scale", "flip", "photometric", "num_views", "seed",
+        "scale", "flip", "photometric", "hue_degrees", "num_views", "seed",
     }  # fmt: skip
 
 

@@ -215,7 +215,8 @@ def test_object_masks(turned, tmp_path, monkeypatch):
     monkeypatch.setattr(f"{module}.EigenStore", lambda _: None)
     monkeypatch.setattr(f"{module}.masks_of", lambda *_, **__: {"plain": expected})
     unit = {"images": [0], "files": [turned], "names": ["image.png"]}
-    (found,) = segment_unit(unit, pairs="", codes="mask", scored=True, crf=False, out=None)
+    out = str(tmp_path / "masks")
+    (found,) = segment_unit(unit, pairs="", codes="mask", scored=True, crf=False, out=out)
     assert found["plain"].iou == found["plain"].accuracy == 1.0
 
 

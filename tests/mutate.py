@@ -76,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     logger.setLevel(logging.INFO)
     mutants = [m for m in MUTANTS if options.only is None or m.name in options.only]
     out = options.out or (ROOT / "docs" / "mutations.md" if options.only is None else None)
-    started = time.monotonic()
+    started, revision = time.monotonic(), commit()  # before the trees are copied: it may move on
     try:
         outcomes = run(mutants, jobs=options.jobs)
     except (ListError, ValueError) as error:
@@ -87,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "mutants": len(outcomes),
         "killed": len(outcomes) - len(survivors),
         "survived": survivors,
-        "commit": commit(),
+        "commit": revision,
         "seconds": round(time.monotonic() - started, 1),
     }
     if out is not None:

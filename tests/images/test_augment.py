@@ -169,7 +169,7 @@ def test_saturation_and_hue_against_floats(saturation, hue):
         expected[at] = colorsys.hsv_to_rgb(turned, min(1, s * (saturation or 1)), v)
     difference = np.abs(photometric_distortion(pixels, draws) - expected * 255)
     assert difference.mean() < 2
-    assert difference.max() < 10  # a step of the hue is 6 levels, of a saturation times 1.5 two
+    assert difference.max() < 9  # a step of the hue: 6 levels; of the saturation: 1.5; rounding: 1
 
 
 def test_hues_are_shifted_by_up_to_36_degrees():

@@ -1,0 +1,1 @@
+"""What every command leaves behind, kept as a record that a refactor must not change."""

@@ -98,6 +98,13 @@ _DSM = (
     "--spectral.max-side 96 --spectral.num-clusters 6"
 )
 _EIGEN = f"spectral eigen {_DSM} --spectral.num-eigenvectors 5"
+_RATES = (
+    "--cores 64 --rates.decode-images-per-second 100 --rates.extract-images-per-second 900 "
+    "--rates.step-images-per-second 300 --rates.fixed-seconds 0.1 --rates.pairs-per-second 1e9 "
+    "--rates.score-images-per-second 200 --rates.network-gb-per-second 5 "
+    "--rates.message-seconds 1e-4 --rates.store-gb-per-second 1 --rates.write-gb-per-second 1"
+)
+"""Stated, for what is measured differs from run to run."""
 
 STEPS = (
     _step(
@@ -109,7 +116,7 @@ STEPS = (
     Step("sample", (), ("demo",), 'import os; os.symlink("demo/sample", "sample"); print("{}")'),
     Step("teacher", (), (), _TEACHER + 'print("{}")\n'),
     _step("doctor", "doctor"),
-    _step("plan", "plan --recipe imagenet --images 1.28e6 --gpus 8"),
+    _step("plan", f"plan --recipe imagenet --images 1.28e6 --val-images 5e4 --gpus 8 {_RATES}"),
     _step("data check", "data check folder --data.root sample", "sample"),
     _step("extract", f"extract {_SMALL} --out store", "sample"),
     _step("train", f"train {_SMALL} --train.store store --out run", "extract"),

@@ -16,7 +16,8 @@ from PIL import Image
 _VOLATILE = frozenset(
     {
         "seconds", "step_seconds", "images_per_second", "rate", "eta_s", "time", "started",
-        "commit", "environment", "machine", "versions", "host", "pid", "num_bytes",
+        "commit", "environment", "machine", "versions", "host", "pid", "num_bytes", "log",
+        "found", "advice", "verdict",
     }
 )  # fmt: skip
 """Keys whose values differ from run to run."""

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from raynef.config.recipe import Probe
 from raynef.core.draws import generator, seed_of
-from raynef.core.recipe import Probe
 from raynef.eigen.gumbel import cosine_schedule
 
 

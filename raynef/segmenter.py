@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from raynef.config.recipe import Backbone as BackboneConfig
 from raynef.core.errors import UserError
 from raynef.core.files import read_json, write_atomic, write_json
-from raynef.core.recipe import Backbone as BackboneConfig
 from raynef.eigen.psi import Psi
 from raynef.features.backbone import NUM_TAPS, Backbone, load_backbone
 from raynef.features.extract import extract_features

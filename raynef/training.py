@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from raynef.config.recipe import Recipe
 from raynef.core.collectives import Alone, Collectives
 from raynef.core.draws import generator, seed_of
 from raynef.core.errors import NonFiniteLossError
-from raynef.core.recipe import Recipe
 from raynef.core.stopwatch import Stopwatch, Timed
 from raynef.eigen.gumbel import cosine_schedule, gumbel_noise, gumbel_softmax
 from raynef.eigen.objective import effective_beta, eigenfunction_objective

@@ -14,7 +14,7 @@ from ray.autoscaler._private.util import prepare_config, validate_config
 
 from raynef.cli.arguments import Command
 from raynef.cli.submit import refuse_local_paths
-from raynef.core.presets import load_presets
+from raynef.config.presets import load_presets
 
 HOME = Path(__file__).resolve().parents[1]
 KUBERNETES = HOME / "docs/kubernetes"

@@ -13,8 +13,8 @@ from PIL import Image
 from torch.nn import functional
 
 import raynef
+from raynef.config.recipe import Backbone as BackboneConfig
 from raynef.core.errors import BadImageError, UserError
-from raynef.core.recipe import Backbone as BackboneConfig
 from raynef.eigen.psi import Psi
 from raynef.features.backbone import NUM_TAPS, create_model, load_backbone
 from raynef.heads import LinearHead, from_centroids, trunk_of

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch.nn import functional
 
+from raynef.config.recipe import Eigen, Graph, Recipe, Train
 from raynef.core.errors import NonFiniteLossError
-from raynef.core.recipe import Eigen, Graph, Recipe, Train
 from raynef.eigen.gumbel import gumbel_noise
 from raynef.features.extract import Features
 from raynef.training import Trainer, global_batches, slice_of

@@ -11,8 +11,8 @@ from raynef.cli.machine import Doctor, Status
 from raynef.cli.plan import Plan
 from raynef.cli.spectral import Spectral
 from raynef.cli.submit import Submit
-from raynef.core.recipe import Data, KMeans, Probe, Recipe
-from raynef.core.recipe import Evaluate as Protocol
+from raynef.config.recipe import Data, KMeans, Probe, Recipe
+from raynef.config.recipe import Evaluate as Protocol
 
 Flat = Annotated[Recipe, arg(name="")]
 """A recipe whose fields are flags such as --graph.alpha."""

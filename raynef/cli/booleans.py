@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 
-from raynef.core.recipe import Recipe
+from raynef.config.recipe import Recipe
 
 _VALUES = {"true": True, "false": False}
 

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 from raynef.cli.arguments import Distill
+from raynef.config.recipe import Backbone
 from raynef.core.errors import UserError
-from raynef.core.recipe import Backbone
 from raynef.features.backbone import load_backbone
 from raynef.features.distill import DistillConfig, ImageSource, distill
 from raynef.features.student import create_student

@@ -38,10 +38,10 @@ from raynef.cli.plan import Plan, run_plan
 from raynef.cli.spectral import Spectral, parse_spectral, run_spectral
 from raynef.cli.submit import Job, read_submit, run_submit
 from raynef.cli.tune import Sweep, read_sweep, run_sweep
+from raynef.config.presets import load_presets, with_presets
+from raynef.config.recipe import Data, Recipe, check
 from raynef.core.errors import BadImageError, DiskFullError, NonFiniteLossError, UserError
 from raynef.core.files import disk_full_message, full_disk_reason, json_text
-from raynef.core.presets import load_presets, with_presets
-from raynef.core.recipe import Data, Recipe, check
 from raynef.core.storage import absolute
 from raynef.runtime.causes import cause_within, causes
 from raynef.runtime.interrupt import Terminated, terminable

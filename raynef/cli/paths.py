@@ -3,7 +3,7 @@
 import dataclasses
 import os
 
-from raynef.core.recipe import Recipe
+from raynef.config.recipe import Recipe
 from raynef.core.storage import absolute, is_address
 
 

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 from tyro.conf import arg
 
+from raynef.config.recipe import Recipe
 from raynef.core.pace import StatedRates
-from raynef.core.recipe import Recipe
 
 
 @dataclass(frozen=True)

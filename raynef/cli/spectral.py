@@ -9,9 +9,9 @@ import tyro
 from tyro.conf import Positional, arg
 
 from raynef.cli.paths import absolute_paths
-from raynef.core.presets import load_presets
-from raynef.core.recipe import Backbone, Recipe, SelfTrain, check
-from raynef.core.recipe import Spectral as SpectralSettings
+from raynef.config.presets import load_presets
+from raynef.config.recipe import Backbone, Recipe, SelfTrain, check
+from raynef.config.recipe import Spectral as SpectralSettings
 from raynef.runtime.log import logged
 from raynef.runtime.spectral import RECORD
 

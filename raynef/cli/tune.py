@@ -8,10 +8,10 @@ import tyro
 
 from raynef.cli.arguments import Tune
 from raynef.cli.paths import absolute_paths
+from raynef.config.overrides import override
+from raynef.config.presets import load_presets
+from raynef.config.recipe import check
 from raynef.core.errors import UserError
-from raynef.core.overrides import override
-from raynef.core.presets import load_presets
-from raynef.core.recipe import check
 from raynef.core.space import BACKBONE, Space, read_space
 from raynef.core.storage import absolute, is_address, name_of
 from raynef.core.sweep import DataSet, Target

@@ -16,12 +16,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from raynef.config.overrides import override
+from raynef.config.presets import load_presets
+from raynef.config.recipe import Evaluate, Recipe
+from raynef.config.yaml_file import read_yaml, require_keys, whole_numbers
 from raynef.core.errors import UserError
-from raynef.core.overrides import override
-from raynef.core.presets import load_presets
-from raynef.core.recipe import Evaluate, Recipe
 from raynef.core.storage import is_address
-from raynef.core.yaml_file import read_yaml, require_keys, whole_numbers
 
 COLUMNS = {
     "kmeans": "K-means",

@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from raynef.core.recipe import Recipe
+from raynef.config.recipe import Recipe
 
 FLOAT, HALF, INDEX = 4, 2, 4  # bytes: float32, float16, and the 32-bit columns of κ
 ROW_OVERHEAD = 2_000

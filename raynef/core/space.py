@@ -22,12 +22,12 @@ from dataclasses import asdict, dataclass, field
 from importlib import resources
 from typing import Any, Literal, get_args
 
+from raynef.config.overrides import override
+from raynef.config.presets import preset_names, with_presets
+from raynef.config.recipe import Recipe
+from raynef.config.yaml_file import parse_yaml, read_yaml, require_keys, whole_numbers
 from raynef.core.errors import UserError
 from raynef.core.methods import METHODS, METRICS, METRICS_OF, SECTIONS, SPECTRAL, metrics_of_all
-from raynef.core.overrides import override
-from raynef.core.presets import preset_names, with_presets
-from raynef.core.recipe import Recipe
-from raynef.core.yaml_file import parse_yaml, read_yaml, require_keys, whole_numbers
 
 BACKBONE = "backbone"
 """The axis whose values are presets of backbones, or .yaml files with such a section."""

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from raynef.config.recipe import Data, Evaluate, Recipe, check, fingerprint, to_dict
 from raynef.core.errors import UserError
 from raynef.core.methods import SECTIONS, SPECTRAL
-from raynef.core.recipe import Data, Evaluate, Recipe, check, fingerprint, to_dict
 from raynef.core.space import Space, with_point
 
 _KIND = {

@@ -11,9 +11,9 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from raynef.config.recipe import BUNDLED_BACKBONE
+from raynef.config.recipe import Backbone as BackboneConfig
 from raynef.core.errors import UserError
-from raynef.core.recipe import BUNDLED_BACKBONE
-from raynef.core.recipe import Backbone as BackboneConfig
 from raynef.features.student import create_student
 from raynef.features.taps import (
     NoGridError,

@@ -10,9 +10,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from raynef.config.recipe import Backbone as BackboneConfig
+from raynef.config.recipe import Spectral
 from raynef.core.errors import UserError
-from raynef.core.recipe import Backbone as BackboneConfig
-from raynef.core.recipe import Spectral
 from raynef.features.backbone import create_model
 from raynef.features.taps import NoGridError, Plan, as_tokens, plan_of, projection
 from raynef.features.weights import load_weights, resolve_weights

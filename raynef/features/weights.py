@@ -12,8 +12,8 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from raynef.config.recipe import BUNDLED_BACKBONE, Backbone
 from raynef.core.errors import UserError
-from raynef.core.recipe import BUNDLED_BACKBONE, Backbone
 
 _CLASSIFIERS = ("head.", "head_dist.", "fc.", "classifier.", "fc_norm.")
 _WRAPPERS = ("module.", "backbone.", "encoder_q.", "base_encoder.")

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from raynef.config.recipe import Data
 from raynef.core.draws import generator
-from raynef.core.recipe import Data
 from raynef.images.geometry import pad_to, resized_part, short_side_size
 
 HUE_STEPS = 18

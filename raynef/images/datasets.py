@@ -3,8 +3,8 @@
 import difflib
 from dataclasses import replace
 
+from raynef.config.recipe import Data
 from raynef.core.errors import UserError
-from raynef.core.recipe import Data
 from raynef.images.ade20k import open_ade20k
 from raynef.images.cityscapes import open_cityscapes, open_cityscapes_19
 from raynef.images.coco_20k import open_coco_20k

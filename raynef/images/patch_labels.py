@@ -6,8 +6,8 @@ view, by the same draws, on a path of its own.
 
 import numpy as np
 
+from raynef.config.recipe import Data
 from raynef.core import IGNORE
-from raynef.core.recipe import Data
 from raynef.images.augment import draws_of_view, place
 from raynef.images.geometry import resize_label
 

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from raynef.assign.kmeans import find_centroids, moved
+from raynef.config.recipe import KMeans, Probe, Recipe, check
 from raynef.core.errors import UserError
 from raynef.core.files import write_json
-from raynef.core.recipe import KMeans, Probe, Recipe, check
 from raynef.eigen.psi import Psi
 from raynef.features.backbone import load_backbone
 from raynef.heads import LinearHead, from_centroids, trunk_of

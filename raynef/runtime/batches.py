@@ -11,9 +11,9 @@ from typing import Protocol
 
 import numpy as np
 
+from raynef.config.recipe import Recipe
 from raynef.core.collectives import Collectives
 from raynef.core.errors import UserError
-from raynef.core.recipe import Recipe
 from raynef.features.extract import Features
 from raynef.images.imageset import ImageSet
 from raynef.runtime.features import FeatureActor, describe_skipped, image_unit, make_views

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from raynef.config.recipe import Data
 from raynef.core import IGNORE
 from raynef.core.errors import BadImageError, UserError, require
-from raynef.core.recipe import Data
 from raynef.core.storage import without_secrets
 from raynef.images.boxes import read_boxes
 from raynef.images.datasets import open_split

@@ -16,11 +16,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from raynef.config.recipe import Recipe, fingerprint, to_dict
 from raynef.core.comparison import COLUMNS, PLAN, SUPERVISED, Row, read_comparison
 from raynef.core.errors import UserError
 from raynef.core.files import write_json, write_text
 from raynef.core.methods import CRF
-from raynef.core.recipe import Recipe, fingerprint, to_dict
 from raynef.core.storage import name_of
 from raynef.images.datasets import open_split
 from raynef.images.imageset import require_labels

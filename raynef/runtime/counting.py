@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from raynef.config.recipe import Recipe
 from raynef.core import IGNORE
 from raynef.core.errors import UserError
-from raynef.core.recipe import Recipe
 from raynef.images.imageset import ImageSet
 from raynef.runtime.features import check_skipped
 from raynef.runtime.maps import CountingActor, count_sharpened, read_examples

@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from raynef.core.recipe import Recipe
+from raynef.config.recipe import Recipe
 from raynef.images.scenes import write_scenes
 from raynef.runtime.evaluate import evaluate
 from raynef.runtime.holds import holds

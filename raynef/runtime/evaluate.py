@@ -6,9 +6,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from raynef.config.recipe import Data, Recipe, fingerprint
 from raynef.core.errors import UserError
 from raynef.core.files import write_json
-from raynef.core.recipe import Data, Recipe, fingerprint
 from raynef.core.storage import absolute, file_sizes, name_of
 from raynef.eigen.psi import Psi
 from raynef.images.datasets import open_split

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from filelock import FileLock, Timeout
 
+from raynef.config.recipe import Backbone as BackboneConfig
+from raynef.config.recipe import Data, Recipe, check
 from raynef.core.errors import BadImageError, UserError
-from raynef.core.recipe import Backbone as BackboneConfig
-from raynef.core.recipe import Data, Recipe, check
 from raynef.core.storage import without_secrets
 from raynef.features.backbone import NUM_TAPS, Backbone, load_backbone
 from raynef.features.extract import Features, extract_features

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from raynef.config.recipe import Recipe, fingerprint
 from raynef.core.errors import UserError
 from raynef.core.files import write_text
-from raynef.core.recipe import Recipe, fingerprint
 from raynef.core.storage import file_sizes, without_secrets
 from raynef.images.datasets import open_split
 from raynef.images.imageset import ImageSet

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from raynef.config.recipe import fingerprint
 from raynef.core.files import write_atomic
-from raynef.core.recipe import fingerprint
 from raynef.features.precision import usual_precision
 from raynef.segmenter import Segmenter
 

@@ -4,8 +4,8 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from raynef.config.recipe import Backbone, Data, Spectral, Train
 from raynef.core.errors import UserError
-from raynef.core.recipe import Backbone, Data, Spectral, Train
 
 _SECTIONS = {"data": Data, "backbone": Backbone, "spectral": Spectral, "train": Train}
 _RENAMED = {"seed": "data.view_seed", "backbone": "backbone.name"}

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from raynef.config.recipe import Data
 from raynef.core import IGNORE
 from raynef.core.errors import BadImageError, UserError
-from raynef.core.recipe import Data
 from raynef.images.decode import read_image
 from raynef.images.imageset import ImageSet, require_labels
 from raynef.images.oriented import read_truth

@@ -7,10 +7,10 @@ from typing import Any, Protocol
 
 import torch
 
+from raynef.config.objective import share_of_bound
+from raynef.config.recipe import Recipe, from_dict
 from raynef.core.collectives import Collectives
 from raynef.core.errors import NonFiniteLossError
-from raynef.core.objective import share_of_bound
-from raynef.core.recipe import Recipe, from_dict
 from raynef.core.stopwatch import Stopwatch
 from raynef.features.weights import read_state
 from raynef.runtime.batches import Batches, StoredBatches, StreamedBatches

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from raynef.assign.contingency import contingency
+from raynef.config.recipe import Evaluate
 from raynef.core.errors import BadImageError, UserError
-from raynef.core.recipe import Evaluate
 from raynef.images.decode import decode_image, read_encoded, stored_in
 from raynef.images.geometry import for_scoring
 from raynef.images.oriented import read_truth

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+from raynef.config.recipe import Recipe, to_dict
 from raynef.core.errors import UserError
 from raynef.core.files import read_json, write_json
 from raynef.core.methods import CRF
-from raynef.core.recipe import Recipe, to_dict
 from raynef.core.sweep import score_key
 from raynef.runtime.baseline import kmeans, kmeans_psi, probe, probe_psi
 from raynef.runtime.evaluate import evaluate

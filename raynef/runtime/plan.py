@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from raynef.config.recipe import Recipe, check
 from raynef.core.cost import (
     Shapes,
     edges_per_row,
@@ -33,7 +34,6 @@ from raynef.core.pace import (
     step_pieces,
     training_stage,
 )
-from raynef.core.recipe import Recipe, check
 from raynef.features.backbone import NUM_TAPS, Backbone, create_model
 from raynef.images.datasets import open_split
 from raynef.runtime import rates as here

@@ -21,10 +21,10 @@ import torch
 import torch.distributed as dist
 from PIL import Image
 
+from raynef.config.recipe import Recipe
 from raynef.core.cost import Shapes
 from raynef.core.errors import BadImageError, UserError
 from raynef.core.pace import GB
-from raynef.core.recipe import Recipe
 from raynef.core.storage import read_bytes
 from raynef.features.backbone import NUM_TAPS, Backbone
 from raynef.features.extract import Features, extract_features

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from raynef.config.recipe import Evaluate
 from raynef.core.errors import BadImageError, UserError
 from raynef.core.files import read_json, write_text
-from raynef.core.recipe import Evaluate
 from raynef.core.storage import is_file
 from raynef.images.datasets import open_split
 from raynef.images.decode import read_image

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 
 from raynef.assign.matching import UNMATCHED, Criterion, match, score
-from raynef.core.recipe import Evaluate
+from raynef.config.recipe import Evaluate
 from raynef.images.imageset import ImageSet
 
 _MATCHES = {

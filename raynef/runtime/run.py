@@ -27,9 +27,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from raynef.config.recipe import Recipe, from_dict, may_change, to_dict
 from raynef.core.errors import UserError
 from raynef.core.files import read_json, write_json
-from raynef.core.recipe import Recipe, from_dict, may_change, to_dict
 from raynef.runtime.holds import LOCK, locked
 from raynef.runtime.log import logged
 
@@ -161,7 +161,7 @@ def bind(
 ) -> None:
     """Fix the recipe of a run that is held, and record what it is made with, at its first start.
 
-    Later, what may change is noted as it is now: see ``raynef.core.recipe.may_change``. More epochs
+    Later, what may change is noted as it is now: see ``raynef.config.recipe.may_change``. More epochs
     are noted beside the fewer before.
 
     Args:

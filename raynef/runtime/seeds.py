@@ -12,9 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from raynef.config.recipe import Recipe
 from raynef.core.errors import UserError
 from raynef.core.files import read_json, write_json
-from raynef.core.recipe import Recipe
 from raynef.report.table import mean_sd, percent
 from raynef.runtime.holds import hold_folder, holds
 from raynef.runtime.run import SEEDS, runs_of

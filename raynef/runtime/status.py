@@ -11,10 +11,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from raynef.config.objective import share_of_bound
 from raynef.core.comparison import PLAN
 from raynef.core.errors import UserError
 from raynef.core.files import read_json
-from raynef.core.objective import share_of_bound
 from raynef.runtime.holds import LOCK, is_held
 from raynef.runtime.journal import JOURNAL, MANIFEST, read_journal
 from raynef.runtime.log import LOG

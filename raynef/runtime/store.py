@@ -25,9 +25,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from raynef.config.recipe import Recipe, fingerprint
 from raynef.core.errors import UserError
 from raynef.core.files import append_line, read_json, write_atomic, write_json, write_text
-from raynef.core.recipe import Recipe, fingerprint
 from raynef.core.storage import file_sizes
 from raynef.features.extract import Features
 from raynef.features.weights import weights_identity

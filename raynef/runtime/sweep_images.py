@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from raynef.core.recipe import from_dict
+from raynef.config.recipe import from_dict
 from raynef.images.datasets import open_split
 from raynef.report.sweep_records import SweepImage, TrialMap
 from raynef.runtime.report import gallery_items, read_images, spread

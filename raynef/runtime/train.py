@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from ray.train import UserCallback
 
+from raynef.config.recipe import Recipe, check, to_dict
 from raynef.core.errors import UserError
 from raynef.core.files import write_json, write_text
-from raynef.core.recipe import Recipe, check, to_dict
 from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.images.datasets import open_split
 from raynef.images.imageset import ImageSet

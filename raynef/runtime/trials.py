@@ -25,11 +25,11 @@ from filelock import FileLock
 from ray import tune
 from ray.tune.integration.ray_train import TuneReportCallback
 
+from raynef.config.objective import share_of_bound
+from raynef.config.recipe import Recipe, fingerprint, to_dict
 from raynef.core.errors import BadImageError, NonFiniteLossError, UserError
 from raynef.core.files import read_json, without_infinity, write_json
 from raynef.core.methods import METRICS
-from raynef.core.objective import share_of_bound
-from raynef.core.recipe import Recipe, fingerprint, to_dict
 from raynef.core.sweep import TRAINED, Trial, score_key
 from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.images.datasets import open_split

@@ -11,9 +11,9 @@ from typing import Any
 import safetensors.torch
 import torch
 
+from raynef.config.recipe import Recipe
 from raynef.core.errors import UserError
 from raynef.core.files import write_atomic
-from raynef.core.recipe import Recipe
 from raynef.eigen.psi import Psi
 from raynef.features.backbone import NUM_TAPS, Backbone
 from raynef.features.weights import weights_identity

@@ -25,7 +25,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from raynef.core.recipe import Backbone as BackboneConfig
+from raynef.config.recipe import Backbone as BackboneConfig
 from raynef.features.backbone import load_backbone
 
 SIDE, PATCH, VOID = 320, 16, 255

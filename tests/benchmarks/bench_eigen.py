@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from scipy.sparse.linalg import eigsh
 
-from raynef.core.recipe import Backbone, Spectral
+from raynef.config.recipe import Backbone, Spectral
 from raynef.eigen.spectrum import smallest_eigenpairs
 from raynef.features.blocks import load_block_features
 from raynef.graph.affinity import image_affinity

@@ -29,7 +29,7 @@ from ray._private.internal_api import get_memory_info_reply, get_state_from_addr
 
 from raynef.assign.contingency import contingency
 from raynef.assign.matching import UNMATCHED, match, score
-from raynef.core.recipe import BUNDLED_BACKBONE, Backbone, Data, Evaluate, Recipe
+from raynef.config.recipe import BUNDLED_BACKBONE, Backbone, Data, Evaluate, Recipe
 from raynef.eigen.psi import Psi
 from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.images.datasets import open_split

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from raynef.core.recipe import BUNDLED_BACKBONE, Backbone, Data, Recipe
+from raynef.config.recipe import BUNDLED_BACKBONE, Backbone, Data, Recipe
 from raynef.features.backbone import load_backbone
 from raynef.features.extract import extract_features
 from raynef.images.augment import augment

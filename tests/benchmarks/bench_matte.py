@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from raynef.core.recipe import Backbone
+from raynef.config.recipe import Backbone
 from raynef.eigen.spectrum import smallest_eigenpairs
 from raynef.features.backbone import load_backbone
 from raynef.graph.sampled import sampled_affinity

@@ -9,7 +9,7 @@ import pytest
 
 from raynef.cli.booleans import boolean_fields, plain_flags
 from raynef.cli.main import parse
-from raynef.core.recipe import Recipe, to_dict
+from raynef.config.recipe import Recipe, to_dict
 
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
 _FENCES = re.findall(r"^```\w*\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from raynef.config.recipe import Data, Eigen, Recipe, Train
 from raynef.core.cost import (
     Exchange,
     exchanges,
@@ -27,7 +28,6 @@ from raynef.core.pace import (
     step_pieces,
     training_stage,
 )
-from raynef.core.recipe import Data, Eigen, Recipe, Train
 
 RATES = Rates(
     decode_images_per_second=50,

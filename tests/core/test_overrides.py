@@ -2,9 +2,9 @@
 
 import pytest
 
+from raynef.config.overrides import override
+from raynef.config.recipe import Recipe
 from raynef.core.errors import UserError
-from raynef.core.overrides import override
-from raynef.core.recipe import Recipe
 
 
 def test_fields_are_replaced_and_the_recipe_stays():

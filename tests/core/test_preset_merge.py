@@ -7,8 +7,7 @@ import pytest
 import timm
 import yaml
 
-from raynef.core.errors import UserError
-from raynef.core.presets import (
+from raynef.config.presets import (
     backbone_names,
     load_preset,
     load_presets,
@@ -16,7 +15,8 @@ from raynef.core.presets import (
     preset_values,
     with_presets,
 )
-from raynef.core.recipe import Backbone, Recipe
+from raynef.config.recipe import Backbone, Recipe
+from raynef.core.errors import UserError
 
 BACKBONES = {
     "vit_s_384", "vit_b_384", "vit_l_384", "dino_s16", "dino_b16", "dino_s8", "dino_b8",

@@ -4,9 +4,9 @@ import dataclasses
 
 import pytest
 
+from raynef.config.presets import load_preset, preset_names
+from raynef.config.recipe import BUNDLED_BACKBONE, Recipe, check
 from raynef.core.errors import UserError
-from raynef.core.presets import load_preset, preset_names
-from raynef.core.recipe import BUNDLED_BACKBONE, Recipe, check
 from raynef.images.datasets import dataset_names
 
 BENCHMARKS = {  # short side and crop, K, batch and epochs: as read in the paper

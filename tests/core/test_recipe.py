@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from raynef.config.recipe import Recipe, check, fingerprint, from_dict, to_dict
 from raynef.core.errors import UserError
-from raynef.core.recipe import Recipe, check, fingerprint, from_dict, to_dict
 
 
 def changed(name: str, value: object) -> Recipe:
@@ -226,7 +226,7 @@ def test_fingerprints():
 
 
 def test_a_fingerprint_is_the_same_in_another_process():
-    code = "from raynef.core.recipe import *; print(fingerprint(to_dict(Recipe())), end='')"
+    code = "from raynef.config.recipe import *; print(fingerprint(to_dict(Recipe())), end='')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == fingerprint(to_dict(Recipe()))
 

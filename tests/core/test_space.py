@@ -3,8 +3,8 @@
 import pytest
 import yaml
 
+from raynef.config.recipe import Recipe
 from raynef.core.errors import UserError
-from raynef.core.recipe import Recipe
 from raynef.core.space import INCOMPARABLE, Axis, Search, read_space, space_names, with_point
 
 SHIPPED = (

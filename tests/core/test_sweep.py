@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from raynef.config.recipe import Data, Evaluate, Graph, KMeans, Recipe, Spectral, Train
 from raynef.core.errors import UserError
-from raynef.core.recipe import Data, Evaluate, Graph, KMeans, Recipe, Spectral, Train
 from raynef.core.space import Axis, Space
 from raynef.core.sweep import DataSet, Target, identity, plan, score_key
 

@@ -2,9 +2,9 @@
 
 import pytest
 
+from raynef.config.presets import load_presets
+from raynef.config.yaml_file import parse_yaml, read_yaml
 from raynef.core.errors import UserError
-from raynef.core.presets import load_presets
-from raynef.core.yaml_file import parse_yaml, read_yaml
 
 BILLIONS = "a0: &a0 [x]\n" + "".join(
     f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 12)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from raynef.core.recipe import Eigen, Graph, Recipe, Train
+from raynef.config.recipe import Eigen, Graph, Recipe, Train
 from raynef.eigen import eigenfunction_objective
 from raynef.graph import build_kernel
 from raynef.training import Trainer

@@ -17,7 +17,7 @@ from raynef.images.geometry import resize
 @pytest.fixture(scope="module")
 def real_keys(shared_dir):
     """The attention keys of a real photograph by a real ViT, and the photograph."""
-    from raynef.core.recipe import Backbone
+    from raynef.config.recipe import Backbone
     from raynef.features.backbone import load_backbone
 
     folder = shared_dir / "weights" / "vit_tiny_patch16_224.augreg_in21k_ft_in1k"

@@ -5,9 +5,9 @@ import safetensors.torch
 import timm
 import torch
 
+from raynef.config.recipe import BUNDLED_BACKBONE
+from raynef.config.recipe import Backbone as BackboneConfig
 from raynef.core.errors import UserError
-from raynef.core.recipe import BUNDLED_BACKBONE
-from raynef.core.recipe import Backbone as BackboneConfig
 from raynef.features.backbone import NUM_TAPS, Backbone, create_model, load_backbone
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -11,8 +11,8 @@ from timm.models.vision_transformer import VisionTransformer
 
 from raynef.assign.kmeans import find_centroids
 from raynef.assign.segments import nearest_centroids
+from raynef.config.recipe import Backbone as BackboneConfig
 from raynef.core.errors import NonFiniteLossError, UserError
-from raynef.core.recipe import Backbone as BackboneConfig
 from raynef.features.backbone import load_backbone
 from raynef.features.distill import (
     DistillConfig,

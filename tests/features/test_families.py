@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from raynef.config.recipe import Backbone as BackboneConfig
 from raynef.core.errors import UserError
-from raynef.core.recipe import Backbone as BackboneConfig
 from raynef.features.backbone import Backbone, create_model, load_backbone
 from raynef.features.extract import extract_features
 from tests.features.families import FC_NORM, ISOTROPIC, PYRAMIDS, create, images_of

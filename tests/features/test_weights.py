@@ -11,8 +11,8 @@ import safetensors.torch
 import timm
 import torch
 
+from raynef.config.recipe import BUNDLED_BACKBONE, Backbone
 from raynef.core.errors import UserError
-from raynef.core.recipe import BUNDLED_BACKBONE, Backbone
 from raynef.features.backbone import create_model, load_backbone
 from raynef.features.weights import (
     bundled_file,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from raynef.core.recipe import Data
+from raynef.config.recipe import Data
 from raynef.images import augment as augment_module
 from raynef.images.augment import View, augment, draws_of_view, photometric_distortion, place
 from raynef.images.geometry import resize, short_side_size

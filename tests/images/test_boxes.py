@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from raynef.config.recipe import Data
 from raynef.core.errors import UserError
-from raynef.core.recipe import Data
 from raynef.images.boxes import has_boxes, read_boxes, require_boxes
 from raynef.images.datasets import open_split
 from raynef.images.imageset import ImageFile, ImageSet

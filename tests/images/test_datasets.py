@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from raynef.config.recipe import Data
 from raynef.core import IGNORE
 from raynef.core.errors import UserError
-from raynef.core.recipe import Data
 from raynef.core.storage import read_bytes
 from raynef.images import cityscapes, coco_stuff, pascal_context, voc
 from raynef.images.ade20k import ADE20K_CLASSES

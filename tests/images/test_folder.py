@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from raynef.config.recipe import Data
 from raynef.core.errors import UserError
-from raynef.core.recipe import Data
 from raynef.core.storage import join, list_files, read_bytes
 from raynef.images.datasets import open_split
 from raynef.images.folder import open_folder

@@ -199,7 +199,7 @@ def test_a_list_does_not_lead_out_of_the_data(name, tmp_path):
 
 
 def fuzz_data(root: Path):
-    from raynef.core.recipe import Data
+    from raynef.config.recipe import Data
 
     return Data(root=str(root))
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from raynef.config.recipe import Data, Evaluate
 from raynef.core.errors import UserError
-from raynef.core.recipe import Data, Evaluate
 from raynef.images.boxes import read_boxes
 from raynef.images.datasets import open_split
 from raynef.images.decode import read_image, stored_in

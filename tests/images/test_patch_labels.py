@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
+from raynef.config.recipe import Data
 from raynef.core import IGNORE
-from raynef.core.recipe import Data
 from raynef.images.augment import augment
 from raynef.images.patch_labels import label_view, patch_shares
 

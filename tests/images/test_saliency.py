@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from raynef.config.recipe import Data
 from raynef.core.errors import UserError
-from raynef.core.recipe import Data
 from raynef.images.datasets import open_split
 from raynef.images.decode import read_label, read_mask
 from raynef.images.imageset import ImageSet, require_labels

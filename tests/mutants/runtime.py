@@ -82,7 +82,7 @@ MUTANTS = (
     ),
     Mutant(
         "objective-bound",
-        "raynef/core/objective.py",
+        "raynef/config/objective.py",
         "(1 + recipe.graph.alpha)",
         "(1 - recipe.graph.alpha)",
         ("tests/runtime/test_this_process.py::test_the_hook_hears_each_epoch",),

@@ -103,7 +103,7 @@ MUTANTS = (
     ),
     Mutant(
         "semantic-criterion",
-        "raynef/core/recipe.py",
+        "raynef/config/recipe.py",
         'hungarian: Literal["iou", "count"] = "iou"',
         'hungarian: Literal["iou", "count"] = "count"',
         _SEMANTIC,

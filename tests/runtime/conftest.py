@@ -10,7 +10,7 @@ import safetensors.torch
 import timm
 import torch
 
-from raynef.core.recipe import Backbone, Data, Eigen, Evaluate, Graph, Recipe, Train
+from raynef.config.recipe import Backbone, Data, Eigen, Evaluate, Graph, Recipe, Train
 from raynef.images.scenes import write_scenes
 from raynef.runtime.session import ray_session, this_process
 from raynef.runtime.train import train

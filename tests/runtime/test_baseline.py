@@ -12,9 +12,9 @@ from PIL import Image
 
 import raynef
 from raynef.cli.main import main, parse
+from raynef.config.recipe import KMeans
 from raynef.core.errors import UserError
 from raynef.core.files import read_json
-from raynef.core.recipe import KMeans
 from raynef.features.extract import extract_features
 from raynef.runtime.baseline import kmeans, kmeans_psi, probe, probe_psi
 from raynef.runtime.evaluate import evaluate

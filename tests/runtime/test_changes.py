@@ -12,9 +12,7 @@ import timm
 import torch
 
 import raynef
-from raynef.core.errors import UserError
-from raynef.core.files import read_json, write_json
-from raynef.core.recipe import (
+from raynef.config.recipe import (
     NEVER_SHAPES,
     Data,
     Eigen,
@@ -25,6 +23,8 @@ from raynef.core.recipe import (
     may_change,
     to_dict,
 )
+from raynef.core.errors import UserError
+from raynef.core.files import read_json, write_json
 from raynef.runtime.baseline import kmeans, kmeans_psi
 from raynef.runtime.evaluate import evaluate
 from raynef.runtime.methods import make

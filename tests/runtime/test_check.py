@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from raynef.config.recipe import Data
 from raynef.core import IGNORE
 from raynef.core.errors import UserError
-from raynef.core.recipe import Data
 from raynef.runtime import check as module
 from raynef.runtime.check import check_data
 from tests.s3_server import s3_server

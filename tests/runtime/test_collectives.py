@@ -8,8 +8,8 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+from raynef.config.recipe import Eigen, Graph, Recipe, Train
 from raynef.core.collectives import Alone
-from raynef.core.recipe import Eigen, Graph, Recipe, Train
 from raynef.eigen import eigenfunction_objective
 from raynef.features.extract import Features
 from raynef.graph import build_kernel

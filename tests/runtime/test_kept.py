@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from raynef.core.recipe import Backbone as BackboneConfig
+from raynef.config.recipe import Backbone as BackboneConfig
 from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.heads import LinearHead
 from raynef.runtime.kept import KeptTaps

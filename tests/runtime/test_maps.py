@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
+from raynef.config.recipe import Evaluate
 from raynef.core import IGNORE
-from raynef.core.recipe import Evaluate
 from raynef.eigen.psi import Psi
 from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.images.datasets import open_split

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional
 
-from raynef.core.presets import load_presets
+from raynef.config.presets import load_presets
 from raynef.heads import LinearHead
 from raynef.images.imageset import ImageFile
 from raynef.runtime import predict

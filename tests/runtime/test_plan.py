@@ -13,11 +13,11 @@ import torch.multiprocessing as mp
 from PIL import Image
 
 from raynef.cli.main import main
+from raynef.config.recipe import Backbone, Data, Eigen, Evaluate, Graph, Recipe, Train
 from raynef.core.collectives import Alone
 from raynef.core.cost import exchanges, row_bytes, shapes_of, store_bytes
 from raynef.core.errors import UserError
 from raynef.core.pace import StatedRates
-from raynef.core.recipe import Backbone, Data, Eigen, Evaluate, Graph, Recipe, Train
 from raynef.features.extract import Features
 from raynef.runtime import plan as plan_module
 from raynef.runtime import rates

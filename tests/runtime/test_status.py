@@ -11,9 +11,9 @@ import pytest
 import yaml
 from filelock import FileLock
 
+from raynef.config.recipe import Spectral, to_dict
 from raynef.core.errors import UserError
 from raynef.core.files import read_json, write_json
-from raynef.core.recipe import Spectral, to_dict
 from raynef.runtime import features, progress
 from raynef.runtime.compare import compare
 from raynef.runtime.evaluate import evaluate

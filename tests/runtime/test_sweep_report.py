@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from raynef.config.recipe import Data, Recipe, to_dict
 from raynef.core.errors import UserError
 from raynef.core.files import write_json
-from raynef.core.recipe import Data, Recipe, to_dict
 from raynef.report.ablation import Entry, Grid, PaperValue, Score
 from raynef.runtime.sweep_plots import axis_plots
 from raynef.runtime.sweep_report import is_sweep, write_sweep_report

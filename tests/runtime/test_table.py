@@ -6,9 +6,9 @@ import json
 
 import pytest
 
+from raynef.config.recipe import Data, Evaluate, Recipe, to_dict
 from raynef.core.files import read_json, write_json
 from raynef.core.methods import METRICS, with_crf
-from raynef.core.recipe import Data, Evaluate, Recipe, to_dict
 from raynef.core.space import Axis, Space
 from raynef.core.sweep import DataSet, Target
 from raynef.runtime import methods

@@ -15,9 +15,9 @@ import pytest
 import yaml
 
 from raynef.cli.main import main, parse
+from raynef.config.recipe import to_dict
 from raynef.core.errors import UserError
 from raynef.core.files import read_json
-from raynef.core.recipe import to_dict
 from raynef.core.space import Axis, Search, Space
 from raynef.core.sweep import DataSet, plan
 from raynef.runtime import features

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
+from raynef.config.recipe import NEVER_SHAPES, Recipe, Spectral, check, from_dict, to_dict
 from raynef.core.errors import UserError
 from raynef.core.files import read_json, write_json
-from raynef.core.recipe import NEVER_SHAPES, Recipe, Spectral, check, from_dict, to_dict
 from raynef.features.blocks import load_block_features
 from raynef.images.datasets import open_split
 from raynef.images.fitted import Frame

@@ -13,9 +13,9 @@ import numpy as np
 import pyarrow as pa
 import torch
 
+from raynef.config.recipe import Backbone as BackboneConfig
+from raynef.config.recipe import Recipe, Spectral, fingerprint
 from raynef.core.errors import BadImageError, UserError
-from raynef.core.recipe import Backbone as BackboneConfig
-from raynef.core.recipe import Recipe, Spectral, fingerprint
 from raynef.core.storage import file_sizes, without_secrets
 from raynef.features.blocks import BlockFeatures, load_block_features
 from raynef.features.precision import Precision, computing_in

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from PIL import Image
 
+from raynef.config.recipe import Recipe, check
 from raynef.core.errors import BadImageError, UserError
 from raynef.core.files import write_atomic, write_json, write_text
-from raynef.core.recipe import Recipe, check
 from raynef.core.storage import absolute, name_of
 from raynef.eigen.spectrum import Eigenpairs, smallest_eigenpairs
 from raynef.features.blocks import load_block_features

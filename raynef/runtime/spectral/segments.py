@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from raynef.assign.segments import background_segment, cluster_nodes, unit_length
-from raynef.core.recipe import Recipe, Spectral, fingerprint
+from raynef.config.recipe import Recipe, Spectral, fingerprint
 from raynef.features.precision import computing_in
 from raynef.images.fitted import Frame
 from raynef.runtime.features import ensure_shards, fill_shards

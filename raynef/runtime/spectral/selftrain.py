@@ -23,11 +23,11 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
+from raynef.config.recipe import Backbone as BackboneConfig
+from raynef.config.recipe import Recipe, SelfTrain, fingerprint
 from raynef.core.draws import generator
 from raynef.core.errors import NonFiniteLossError, UserError
 from raynef.core.files import read_json, write_atomic, write_json
-from raynef.core.recipe import Backbone as BackboneConfig
-from raynef.core.recipe import Recipe, SelfTrain, fingerprint
 from raynef.features.backbone import create_model
 from raynef.features.weights import load_exactly, load_weights, read_state, resolve_weights
 from raynef.images.decode import read_image

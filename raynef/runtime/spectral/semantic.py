@@ -19,10 +19,10 @@ from raynef.assign.contingency import contingency
 from raynef.assign.kmeans import find_centroids
 from raynef.assign.matching import Criterion
 from raynef.assign.segments import nearest_centroids
+from raynef.config.recipe import Recipe, Spectral
 from raynef.core.errors import UserError
 from raynef.core.files import write_json, write_text
 from raynef.core.palette import overlay, palette
-from raynef.core.recipe import Recipe, Spectral
 from raynef.images.decode import read_image
 from raynef.images.fitted import Frame, to_whole_image
 from raynef.images.imageset import ImageFile, require_labels

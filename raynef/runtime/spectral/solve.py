@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 import torch
 
+from raynef.config.recipe import Spectral
 from raynef.core.affinity import Affinity, stacked
-from raynef.core.recipe import Spectral
 from raynef.eigen.spectrum import smallest_eigenpairs
 from raynef.graph.affinity import image_affinity
 from raynef.images.decode import read_image

@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from raynef.config.recipe import Recipe, Spectral, fingerprint, to_dict
 from raynef.core.errors import UserError
 from raynef.core.files import read_json
 from raynef.core.methods import METRICS_OF
-from raynef.core.recipe import Recipe, Spectral, fingerprint, to_dict
 from raynef.core.storage import without_secrets
 from raynef.core.sweep import Trial, score_key
 from raynef.features.blocks import load_block_features

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from raynef.core.recipe import Spectral
+from raynef.config.recipe import Spectral
 from raynef.runtime.session import this_process
 from raynef.runtime.spectral.eigen import eigen
 

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from raynef.cli.main import main
+from raynef.config.recipe import Spectral
 from raynef.core.errors import UserError
-from raynef.core.recipe import Spectral
 from raynef.runtime.spectral.matte import matte
 from tests.runtime.conftest import change
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
+from raynef.config.recipe import SelfTrain, Spectral
 from raynef.core.collectives import Alone
 from raynef.core.errors import UserError
-from raynef.core.recipe import SelfTrain, Spectral
 from raynef.runtime.session import this_process
 from raynef.runtime.spectral.eigen import eigen
 from raynef.runtime.spectral.selftrain import (

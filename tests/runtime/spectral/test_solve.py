@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from raynef.core.recipe import Spectral
+from raynef.config.recipe import Spectral
 from raynef.images.fitted import fit
 from raynef.runtime.spectral.solve import EigenActor, solve_images
 

@@ -1,6 +1,6 @@
 """The objective as one number that runs are compared by."""
 
-from raynef.core.recipe import Recipe
+from raynef.config.recipe import Recipe
 
 
 def share_of_bound(recipe: Recipe, loss: float) -> float:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from importlib import resources
 from typing import Any
 
+from raynef.config.recipe import Recipe, from_dict, to_dict
+from raynef.config.yaml_file import parse_yaml, read_yaml
 from raynef.core.errors import UserError
-from raynef.core.recipe import Recipe, from_dict, to_dict
-from raynef.core.yaml_file import parse_yaml, read_yaml
 
 
 def preset_names() -> list[str]:

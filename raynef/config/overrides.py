@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from raynef.config.recipe import Recipe, from_dict, to_dict
 from raynef.core.errors import UserError
-from raynef.core.recipe import Recipe, from_dict, to_dict
 
 
 def override(recipe: Recipe, fields: Mapping[str, Any], *, source: str) -> Recipe:

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from raynef.config.recipe import Backbone as BackboneConfig
 from raynef.core.errors import UserError
-from raynef.core.files import read_json, write_atomic, write_json
 from raynef.eigen.psi import Psi
 from raynef.features.backbone import NUM_TAPS, Backbone, load_backbone
 from raynef.features.extract import extract_features
@@ -21,6 +20,7 @@ from raynef.features.weights import load_exactly, read_state, resolve_weights, w
 from raynef.heads import LinearHead, trunk_of
 from raynef.images.decode import read_image, to_rgb, upright
 from raynef.images.geometry import pad_to, resize, resize_bicubic, short_side_size
+from raynef.io.files import read_json, write_atomic, write_json
 from raynef.segment.upsample import upsample_argmax
 from raynef.segment.windows import Windows, sliding_windows, whole_image
 

@@ -41,11 +41,11 @@ from raynef.cli.tune import Sweep, read_sweep, run_sweep
 from raynef.config.presets import load_presets, with_presets
 from raynef.config.recipe import Data, Recipe, check
 from raynef.core.errors import BadImageError, DiskFullError, NonFiniteLossError, UserError
-from raynef.core.files import disk_full_message, full_disk_reason, json_text
-from raynef.core.storage import absolute
+from raynef.io.files import disk_full_message, full_disk_reason, json_text
+from raynef.io.log import warnings_once
+from raynef.io.storage import absolute
 from raynef.runtime.causes import cause_within, causes
 from raynef.runtime.interrupt import Terminated, terminable
-from raynef.runtime.log import warnings_once
 
 logger = logging.getLogger("raynef")
 

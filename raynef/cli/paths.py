@@ -4,7 +4,7 @@ import dataclasses
 import os
 
 from raynef.config.recipe import Recipe
-from raynef.core.storage import absolute, is_address
+from raynef.io.storage import absolute, is_address
 
 
 def absolute_paths(config: Recipe) -> Recipe:

@@ -12,7 +12,7 @@ from raynef.cli.paths import absolute_paths
 from raynef.config.presets import load_presets
 from raynef.config.recipe import Backbone, Recipe, SelfTrain, check
 from raynef.config.recipe import Spectral as SpectralSettings
-from raynef.runtime.log import logged
+from raynef.io.log import logged
 from raynef.runtime.spectral import RECORD
 
 Address = Annotated[str | None, arg(help="A Ray cluster to join; an embedded one if not given.")]

@@ -12,7 +12,7 @@ import tyro
 from tyro.conf import arg
 
 from raynef.core.errors import UserError
-from raynef.core.storage import is_address
+from raynef.io.storage import is_address
 
 logger = logging.getLogger("raynef")
 

@@ -13,8 +13,8 @@ from raynef.config.presets import load_presets
 from raynef.config.recipe import check
 from raynef.core.errors import UserError
 from raynef.core.space import BACKBONE, Space, read_space
-from raynef.core.storage import absolute, is_address, name_of
 from raynef.core.sweep import DataSet, Target
+from raynef.io.storage import absolute, is_address, name_of
 
 _OF_BACKBONE = ("backbone.name", "backbone.weights", "backbone.tap")
 """Fields that a preset of a backbone brings."""

@@ -21,7 +21,7 @@ from raynef.config.presets import load_presets
 from raynef.config.recipe import Evaluate, Recipe
 from raynef.config.yaml_file import read_yaml, require_keys, whole_numbers
 from raynef.core.errors import UserError
-from raynef.core.storage import is_address
+from raynef.io.storage import is_address
 
 COLUMNS = {
     "kmeans": "K-means",

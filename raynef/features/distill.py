@@ -26,8 +26,8 @@ from torch.nn import functional
 
 from raynef.core.draws import generator
 from raynef.core.errors import BadImageError, NonFiniteLossError, UserError, require
-from raynef.core.files import write_atomic
 from raynef.features.precision import has_bfloat16
+from raynef.io.files import write_atomic
 
 _log = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ The root may be the folder that holds ADEChallengeData2016, or that folder.
 """
 
 from raynef.core import IGNORE
-from raynef.core.storage import join
 from raynef.images.imageset import ImageSet
 from raynef.images.pairing import Files, find_root, official_split, pair
+from raynef.io.storage import join
 
 ADE20K_CLASSES = (
     "wall", "building", "sky", "floor", "tree", "ceiling", "road", "bed", "windowpane", "grass",

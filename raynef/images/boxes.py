@@ -11,10 +11,10 @@ from xml.etree import ElementTree
 import numpy as np
 
 from raynef.core.errors import UserError
-from raynef.core.storage import read_text, without_secrets
 from raynef.images.decode import Stored
 from raynef.images.imageset import ImageFile, ImageSet
 from raynef.images.oriented import turn_boxes
+from raynef.io.storage import read_text, without_secrets
 
 _MOST_BYTES = 16 << 20  # of an annotation: VOC's have some kilobytes
 _SIDES = ("xmin", "ymin", "xmax", "ymax")

@@ -13,7 +13,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from raynef.core.errors import BadImageError, UserError
 from raynef.core.notes import note
-from raynef.core.storage import read_bytes
+from raynef.io.storage import read_bytes
 
 IMAGE_SUFFIXES = frozenset(
     {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp"}

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from raynef.core.errors import UserError
-from raynef.core.storage import (
+from raynef.images.decode import IMAGE_SUFFIXES
+from raynef.images.imageset import ImageFile, ImageSet
+from raynef.io.storage import (
     absolute,
     is_file,
     is_folder,
@@ -14,8 +16,6 @@ from raynef.core.storage import (
     read_text,
     without_secrets,
 )
-from raynef.images.decode import IMAGE_SUFFIXES
-from raynef.images.imageset import ImageFile, ImageSet
 
 
 def open_folder(root: str | Path, split: str | None) -> ImageSet:

@@ -3,9 +3,9 @@
 What is learned here is evaluated on another data set (Table 8, arXiv:2304.02841).
 """
 
-from raynef.core.storage import join
 from raynef.images.imageset import ImageSet
 from raynef.images.pairing import Files, find_root, official_split, pair
+from raynef.io.storage import join
 
 
 def open_imagenet(root: str, split: str | None) -> ImageSet:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from raynef.core.errors import UserError
-from raynef.core.storage import file_sizes, without_secrets
+from raynef.io.storage import file_sizes, without_secrets
 
 LabelCodes = tuple[int, ...] | Literal["mask"] | None
 """What the values of a label file mean: see ``ImageSet.label_codes``."""
@@ -14,7 +14,7 @@ LabelCodes = tuple[int, ...] | Literal["mask"] | None
 class ImageFile:
     """One image of a data set, and what people marked in it, if anything.
 
-    Locations are paths or addresses, as ``raynef.core.storage`` reads them.
+    Locations are paths or addresses, as ``raynef.io.storage`` reads them.
 
     Attributes:
         name: within the root.

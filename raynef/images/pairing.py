@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from raynef.core.errors import UserError
-from raynef.core.storage import absolute, is_folder, join, list_files
 from raynef.images.imageset import ImageFile
+from raynef.io.storage import absolute, is_folder, join, list_files
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ A list holds a stem a line. The root may be the folder that holds VOCdevkit, VOC
 from collections.abc import Mapping
 
 from raynef.core.errors import UserError
-from raynef.core.storage import join, list_files, read_lines
 from raynef.images.imageset import ImageFile, ImageSet
 from raynef.images.pairing import Files, find_root, official_split, pair
+from raynef.io.storage import join, list_files, read_lines
 
 _LISTS = "ImageSets/Segmentation"
 VOC_CLASSES = (

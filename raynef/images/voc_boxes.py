@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from raynef.core.errors import UserError
-from raynef.core.storage import join, list_files, read_lines, without_secrets
 from raynef.images.imageset import ImageSet
 from raynef.images.pairing import Files, find_root, official_split, only_split, pair
+from raynef.io.storage import join, list_files, read_lines, without_secrets
 
 _LISTS = "ImageSets/Main"
 

@@ -16,12 +16,12 @@ import torch
 from raynef.assign.kmeans import find_centroids, moved
 from raynef.config.recipe import KMeans, Probe, Recipe, check
 from raynef.core.errors import UserError
-from raynef.core.files import write_json
 from raynef.eigen.psi import Psi
 from raynef.features.backbone import load_backbone
 from raynef.heads import LinearHead, from_centroids, trunk_of
 from raynef.images.datasets import open_split
 from raynef.images.imageset import ImageSet
+from raynef.io.files import write_json
 from raynef.probe import fit_probe
 from raynef.runtime.features import ensure_store, fitting_backbone, view_side
 from raynef.runtime.inputs import found_again, note_input, require_same_input

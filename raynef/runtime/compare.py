@@ -19,15 +19,15 @@ from typing import Any
 from raynef.config.recipe import Recipe, fingerprint, to_dict
 from raynef.core.comparison import COLUMNS, PLAN, SUPERVISED, Row, read_comparison
 from raynef.core.errors import UserError
-from raynef.core.files import write_json, write_text
 from raynef.core.methods import CRF
-from raynef.core.storage import name_of
 from raynef.images.datasets import open_split
 from raynef.images.imageset import require_labels
+from raynef.io.files import write_json, write_text
+from raynef.io.holds import holds
+from raynef.io.log import logged
+from raynef.io.storage import name_of
 from raynef.report.table import Cell, TableRow, markdown
 from raynef.runtime.evaluate import labelled_part
-from raynef.runtime.holds import holds
-from raynef.runtime.log import logged
 from raynef.runtime.methods import make, run_of, score, score_file
 from raynef.runtime.run import environment
 from raynef.runtime.session import ray_session

@@ -13,9 +13,9 @@ from raynef.config.recipe import Recipe
 from raynef.core import IGNORE
 from raynef.core.errors import UserError
 from raynef.images.imageset import ImageSet
+from raynef.io.progress import Progress
 from raynef.runtime.features import check_skipped
 from raynef.runtime.maps import CountingActor, count_sharpened, read_examples
-from raynef.runtime.progress import Progress
 from raynef.runtime.session import feature_actors
 from raynef.runtime.stream import Unit, stream
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from raynef.config.recipe import Recipe
 from raynef.images.scenes import write_scenes
+from raynef.io.holds import holds
 from raynef.runtime.evaluate import evaluate
-from raynef.runtime.holds import holds
 from raynef.runtime.predict import predict
 from raynef.runtime.report import write_report
 from raynef.runtime.session import ray_session

@@ -8,11 +8,11 @@ from typing import Any
 
 from raynef.config.recipe import Data, Recipe, fingerprint
 from raynef.core.errors import UserError
-from raynef.core.files import write_json
-from raynef.core.storage import absolute, file_sizes, name_of
 from raynef.eigen.psi import Psi
 from raynef.images.datasets import open_split
 from raynef.images.imageset import ImageSet, require_labels
+from raynef.io.files import write_json
+from raynef.io.storage import absolute, file_sizes, name_of
 from raynef.runtime.counting import count
 from raynef.runtime.results import (
     class_names,

@@ -16,7 +16,6 @@ from filelock import FileLock, Timeout
 from raynef.config.recipe import Backbone as BackboneConfig
 from raynef.config.recipe import Data, Recipe, check
 from raynef.core.errors import BadImageError, UserError
-from raynef.core.storage import without_secrets
 from raynef.features.backbone import NUM_TAPS, Backbone, load_backbone
 from raynef.features.extract import Features, extract_features
 from raynef.features.precision import Precision
@@ -25,12 +24,13 @@ from raynef.images.datasets import open_split
 from raynef.images.decode import read_image
 from raynef.images.geometry import resize_bicubic
 from raynef.images.imageset import ImageSet
-from raynef.runtime.holds import GLANCE_S, LOCK
+from raynef.io.holds import GLANCE_S, LOCK
+from raynef.io.progress import Progress
+from raynef.io.standing import standing_in
+from raynef.io.storage import without_secrets
 from raynef.runtime.keys import require_same_key
 from raynef.runtime.precision import precision_for, with_precision
-from raynef.runtime.progress import Progress
 from raynef.runtime.session import feature_actors, in_this_process, ray_session
-from raynef.runtime.standing import standing_in
 from raynef.runtime.store import (
     MANIFEST,
     FeatureStore,

@@ -25,11 +25,11 @@ from ray.util.queue import Empty, Queue
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from raynef.core.errors import NonFiniteLossError, UserError
-from raynef.runtime.checkpoints import State, forget_broken_record, newest_checkpoint
+from raynef.io.checkpoints import State, forget_broken_record, newest_checkpoint
+from raynef.io.progress import Progress
 from raynef.runtime.failures import Patience, Policy
 from raynef.runtime.interrupt import on_interrupt
 from raynef.runtime.loop import Worker
-from raynef.runtime.progress import Progress
 from raynef.runtime.session import TRAIN, gpus_for, in_this_process, resources_of
 from raynef.runtime.workers import EpochHook, ProcessWorker, ray_worker
 

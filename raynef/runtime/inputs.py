@@ -14,10 +14,10 @@ from typing import Any
 
 from raynef.config.recipe import Recipe, fingerprint
 from raynef.core.errors import UserError
-from raynef.core.files import write_text
-from raynef.core.storage import file_sizes, without_secrets
 from raynef.images.datasets import open_split
 from raynef.images.imageset import ImageSet
+from raynef.io.files import write_text
+from raynef.io.storage import file_sizes, without_secrets
 from raynef.runtime.journal import MANIFEST
 from raynef.runtime.keys import differences
 from raynef.runtime.run import RunFolder, bind

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from raynef.config.recipe import fingerprint
-from raynef.core.files import write_atomic
 from raynef.features.precision import usual_precision
+from raynef.io.files import write_atomic
 from raynef.segmenter import Segmenter
 
 logger = logging.getLogger("raynef")

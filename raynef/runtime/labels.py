@@ -18,7 +18,7 @@ from raynef.images.decode import read_image
 from raynef.images.imageset import ImageSet, require_labels
 from raynef.images.oriented import read_truth
 from raynef.images.patch_labels import label_view, patch_shares
-from raynef.runtime.progress import Progress
+from raynef.io.progress import Progress
 from raynef.runtime.stream import Unit, stream
 
 _BATCH = 32  # images of a unit

@@ -13,8 +13,8 @@ from raynef.core.collectives import Collectives
 from raynef.core.errors import NonFiniteLossError
 from raynef.core.stopwatch import Stopwatch
 from raynef.features.weights import read_state
+from raynef.io.checkpoints import State
 from raynef.runtime.batches import Batches, StoredBatches, StreamedBatches
-from raynef.runtime.checkpoints import State
 from raynef.runtime.store import FeatureStore
 from raynef.training import Trainer
 

@@ -5,9 +5,9 @@ from typing import Any
 
 from raynef.config.recipe import Recipe, to_dict
 from raynef.core.errors import UserError
-from raynef.core.files import read_json, write_json
 from raynef.core.methods import CRF
 from raynef.core.sweep import score_key
+from raynef.io.files import read_json, write_json
 from raynef.runtime.baseline import kmeans, kmeans_psi, probe, probe_psi
 from raynef.runtime.evaluate import evaluate
 from raynef.runtime.run import RunFolder

@@ -19,7 +19,7 @@ from raynef.core.draws import generator, lowest
 from raynef.core.errors import UserError
 from raynef.eigen.psi import Psi
 from raynef.heads import LinearHead, trunk_of
-from raynef.runtime.progress import Progress
+from raynef.io.progress import Progress
 from raynef.runtime.session import feature_actors
 from raynef.runtime.store import FeatureStore
 from raynef.runtime.stream import Unit, stream

@@ -10,9 +10,14 @@ import numpy as np
 from PIL import Image
 
 from raynef.core.errors import BadImageError, UserError
-from raynef.core.files import within, write_atomic, write_json
 from raynef.core.palette import overlay, palette
-from raynef.core.storage import (
+from raynef.images.decode import read_image
+from raynef.images.folder import open_folder
+from raynef.images.imageset import ImageFile
+from raynef.io.files import within, write_atomic, write_json
+from raynef.io.holds import holds
+from raynef.io.progress import Progress
+from raynef.io.storage import (
     absolute,
     is_file,
     is_folder,
@@ -20,12 +25,7 @@ from raynef.core.storage import (
     name_of,
     without_secrets,
 )
-from raynef.images.decode import read_image
-from raynef.images.folder import open_folder
-from raynef.images.imageset import ImageFile
 from raynef.runtime.features import describe_skipped
-from raynef.runtime.holds import holds
-from raynef.runtime.progress import Progress
 from raynef.runtime.run import git_commit
 from raynef.runtime.session import feature_actors, ray_session
 from raynef.runtime.stream import Unit, stream

@@ -25,7 +25,6 @@ from raynef.config.recipe import Recipe
 from raynef.core.cost import Shapes
 from raynef.core.errors import BadImageError, UserError
 from raynef.core.pace import GB
-from raynef.core.storage import read_bytes
 from raynef.features.backbone import NUM_TAPS, Backbone
 from raynef.features.extract import Features, extract_features
 from raynef.graph.knn import nearest_neighbors, unit_rows
@@ -33,6 +32,7 @@ from raynef.images.augment import augment
 from raynef.images.decode import decode_image
 from raynef.images.geometry import centre_crop, resize, short_side_size
 from raynef.images.scenes import render_scene
+from raynef.io.storage import read_bytes
 from raynef.runtime.features import resized_view
 from raynef.runtime.store import FeatureStore, StoreProgress, write_shard
 from raynef.segment.upsample import upsample_argmax

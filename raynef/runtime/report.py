@@ -10,16 +10,16 @@ import torch
 
 from raynef.config.recipe import Evaluate
 from raynef.core.errors import BadImageError, UserError
-from raynef.core.files import read_json, write_text
-from raynef.core.storage import is_file
 from raynef.images.datasets import open_split
 from raynef.images.decode import read_image
 from raynef.images.geometry import centre_crop, resize, resize_label, short_side_size
 from raynef.images.imageset import ImageFile, LabelCodes
 from raynef.images.oriented import AmbiguousLabelError, read_truth
+from raynef.io.files import read_json, write_text
+from raynef.io.holds import holds
+from raynef.io.storage import is_file
 from raynef.report.page import render
 from raynef.report.records import ClusterCard, GalleryItem, Report
-from raynef.runtime.holds import holds
 from raynef.runtime.run import RunFolder
 from raynef.segmenter import Segmenter
 

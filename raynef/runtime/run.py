@@ -29,9 +29,9 @@ from typing import Any
 
 from raynef.config.recipe import Recipe, from_dict, may_change, to_dict
 from raynef.core.errors import UserError
-from raynef.core.files import read_json, write_json
-from raynef.runtime.holds import LOCK, locked
-from raynef.runtime.log import logged
+from raynef.io.files import read_json, write_json
+from raynef.io.holds import LOCK, locked
+from raynef.io.log import logged
 
 SEEDS = "seeds.json"
 """In a folder of several runs that differ in their seed alone: which seeds there are."""

@@ -13,7 +13,7 @@ from packaging.version import Version
 
 import raynef
 from raynef.core.errors import UserError
-from raynef.core.storage import is_address
+from raynef.io.storage import is_address
 from raynef.runtime.run import COMMIT_OF_SENDER, git_commit
 
 Ship = Literal["package", "environment", "nothing"]

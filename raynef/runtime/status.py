@@ -14,13 +14,13 @@ from typing import Any
 from raynef.config.objective import share_of_bound
 from raynef.core.comparison import PLAN
 from raynef.core.errors import UserError
-from raynef.core.files import read_json
-from raynef.runtime.holds import LOCK, is_held
+from raynef.io.files import read_json
+from raynef.io.holds import LOCK, is_held
+from raynef.io.log import LOG
+from raynef.io.standing import read_standing
 from raynef.runtime.journal import JOURNAL, MANIFEST, read_journal
-from raynef.runtime.log import LOG
 from raynef.runtime.run import SEEDS, RunFolder, runs_of
 from raynef.runtime.spectral import RECORD
-from raynef.runtime.standing import read_standing
 from raynef.runtime.sweep_folder import open_sweep
 
 Facts = dict[str, Any]

@@ -27,12 +27,12 @@ import torch
 
 from raynef.config.recipe import Recipe, fingerprint
 from raynef.core.errors import UserError
-from raynef.core.files import append_line, read_json, write_atomic, write_json, write_text
-from raynef.core.storage import file_sizes
 from raynef.features.extract import Features
 from raynef.features.weights import weights_identity
 from raynef.images.augment import HUE_CIRCLE, HUE_STEPS
 from raynef.images.imageset import ImageSet
+from raynef.io.files import append_line, read_json, write_atomic, write_json, write_text
+from raynef.io.storage import file_sizes
 from raynef.runtime.journal import JOURNAL, MANIFEST, read_journal
 from raynef.runtime.keys import require_same_key
 from raynef.runtime.verify import Shard, digest_of, find_faults, forget, remember

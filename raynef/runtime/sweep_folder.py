@@ -7,8 +7,8 @@ from typing import Any
 
 from raynef.core.comparison import SUPERVISED
 from raynef.core.errors import UserError
-from raynef.core.files import read_json
 from raynef.core.methods import METRICS
+from raynef.io.files import read_json
 from raynef.report.ablation import Score
 
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from raynef.core.files import write_text
 from raynef.core.methods import METHODS, METRICS_OF, SPECTRAL
+from raynef.io.files import write_text
+from raynef.io.holds import holds
 from raynef.report.ablation import Grid
 from raynef.report.sweep_page import SweepReport, render_sweep
 from raynef.report.sweep_records import Curve, TrialEntry, TrialScore
-from raynef.runtime.holds import holds
 from raynef.runtime.run import RunFolder
 from raynef.runtime.sweep_folder import SweepFolder, open_sweep
 from raynef.runtime.sweep_folder import is_sweep as is_sweep

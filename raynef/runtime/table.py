@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from raynef.core.files import write_text
 from raynef.core.methods import CRF, METHODS
+from raynef.io.files import write_text
+from raynef.io.holds import holds
 from raynef.report.ablation import (
     AFTER_CRF,
     ELSEWHERE,
@@ -22,7 +23,6 @@ from raynef.report.ablation import (
     long_csv,
     markdown,
 )
-from raynef.runtime.holds import holds
 from raynef.runtime.sweep_folder import SweepFolder, open_sweep
 
 logger = logging.getLogger("raynef")

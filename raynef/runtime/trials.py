@@ -28,13 +28,13 @@ from ray.tune.integration.ray_train import TuneReportCallback
 from raynef.config.objective import share_of_bound
 from raynef.config.recipe import Recipe, fingerprint, to_dict
 from raynef.core.errors import BadImageError, NonFiniteLossError, UserError
-from raynef.core.files import read_json, without_infinity, write_json
 from raynef.core.methods import METRICS
 from raynef.core.sweep import TRAINED, Trial, score_key
 from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.images.datasets import open_split
+from raynef.io.files import read_json, without_infinity, write_json
+from raynef.io.holds import LOCK
 from raynef.runtime.counting import count
-from raynef.runtime.holds import LOCK
 from raynef.runtime.methods import make, score
 from raynef.runtime.results import class_names, name_and_score
 from raynef.runtime.run import RunFolder, git_commit

@@ -27,17 +27,17 @@ from ray.tune.logger import TBXLoggerCallback
 from ray.tune.schedulers import ASHAScheduler
 
 from raynef.core.errors import UserError
-from raynef.core.files import read_json, without_infinity, write_json
 from raynef.core.methods import with_crf
 from raynef.core.space import BACKBONE, INCOMPARABLE, Search, Space
 from raynef.core.sweep import TRAINED, DataSet, Plan, Target, Trial, plan
 from raynef.features.blocks import load_block_features
 from raynef.images.datasets import open_split
+from raynef.io.files import read_json, without_infinity, write_json
+from raynef.io.holds import LOCK, locked
+from raynef.io.log import logged
 from raynef.runtime.board import Board
 from raynef.runtime.draws import Listed, Suggested, Trials, drawn_points, state_of
 from raynef.runtime.features import ensure_store, fitting_backbone
-from raynef.runtime.holds import LOCK, locked
-from raynef.runtime.log import logged
 from raynef.runtime.run import environment
 from raynef.runtime.session import (
     TRAIN,

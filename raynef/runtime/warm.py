@@ -13,10 +13,10 @@ import torch
 
 from raynef.config.recipe import Recipe
 from raynef.core.errors import UserError
-from raynef.core.files import write_atomic
 from raynef.eigen.psi import Psi
 from raynef.features.backbone import NUM_TAPS, Backbone
 from raynef.features.weights import weights_identity
+from raynef.io.files import write_atomic
 from raynef.runtime.run import RunFolder
 from raynef.segmenter import Segmenter
 from raynef.training import build_psi, uses_orthogonal_head

@@ -14,7 +14,7 @@ from ray.train import Checkpoint
 
 from raynef.core.collectives import Alone, Collectives
 from raynef.core.errors import NonFiniteLossError
-from raynef.runtime.checkpoints import (
+from raynef.io.checkpoints import (
     CHECKPOINT,
     INTERIM,
     State,

@@ -35,9 +35,9 @@ from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.images.datasets import open_split
 from raynef.images.imageset import ImageSet
 from raynef.images.scenes import write_scenes
+from raynef.io.progress import Progress
 from raynef.runtime import counting as counting_module
 from raynef.runtime.maps import CountingActor, count_sharpened, read_examples
-from raynef.runtime.progress import Progress
 from raynef.runtime.session import ray_session
 from raynef.segmenter import Segmenter
 

@@ -23,8 +23,8 @@ from raynef.features.extract import extract_features
 from raynef.images.augment import augment
 from raynef.images.datasets import open_split
 from raynef.images.decode import read_image
+from raynef.io.progress import Progress
 from raynef.runtime import features as features_module
-from raynef.runtime.progress import Progress
 from raynef.runtime.session import ray_session
 
 

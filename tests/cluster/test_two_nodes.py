@@ -10,7 +10,7 @@ import pytest
 import ray
 from ray.util.state import list_actors
 
-from raynef.core.files import read_json
+from raynef.io.files import read_json
 from raynef.runtime.evaluate import evaluate
 from raynef.runtime.features import extract_store
 from raynef.runtime.session import FEATURES, TRAIN, feature_actors, this_process

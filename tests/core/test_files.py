@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from raynef.core.files import read_json, without_infinity, write_atomic, write_json, write_text
+from raynef.io.files import read_json, without_infinity, write_atomic, write_json, write_text
 
 
 def test_writes_and_makes_folders(tmp_path):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from raynef.core.errors import DiskFullError, UserError
-from raynef.core.files import append_line, read_json, within, write_atomic, write_json, write_text
+from raynef.io.files import append_line, read_json, within, write_atomic, write_json, write_text
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
@@ -49,7 +49,7 @@ from pathlib import Path
 import numpy, pyarrow, safetensors.torch, torch
 from PIL import Image
 from raynef.core.errors import DiskFullError
-from raynef.core.files import append_line, write_atomic, write_json
+from raynef.io.files import append_line, write_atomic, write_json
 from raynef.runtime.store import write_rows
 
 disk = Path(sys.argv[1])

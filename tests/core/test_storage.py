@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from raynef.core import storage
 from raynef.core.errors import BadImageError, UserError
-from raynef.core.storage import (
+from raynef.images.decode import read_image
+from raynef.io import storage
+from raynef.io.storage import (
     absolute,
     file_sizes,
     is_address,
@@ -23,7 +24,6 @@ from raynef.core.storage import (
     read_text,
     without_secrets,
 )
-from raynef.images.decode import read_image
 from tests.s3_server import s3_server
 
 KINDS = ["path", "file", "memory", "mock", "s3"]

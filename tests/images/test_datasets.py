@@ -12,12 +12,12 @@ from PIL import Image
 from raynef.config.recipe import Data
 from raynef.core import IGNORE
 from raynef.core.errors import UserError
-from raynef.core.storage import read_bytes
 from raynef.images import cityscapes, coco_stuff, pascal_context, voc
 from raynef.images.ade20k import ADE20K_CLASSES
 from raynef.images.datasets import dataset_names, open_split
 from raynef.images.decode import read_image, read_label
 from raynef.images.imageset import ImageSet, require_labels
+from raynef.io.storage import read_bytes
 from tests.images.test_boxes import BOXED
 from tests.images.test_saliency import FOLDERS as MASKS
 

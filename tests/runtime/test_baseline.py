@@ -14,8 +14,8 @@ import raynef
 from raynef.cli.main import main, parse
 from raynef.config.recipe import KMeans
 from raynef.core.errors import UserError
-from raynef.core.files import read_json
 from raynef.features.extract import extract_features
+from raynef.io.files import read_json
 from raynef.runtime.baseline import kmeans, kmeans_psi, probe, probe_psi
 from raynef.runtime.evaluate import evaluate
 from raynef.runtime.patches import Source, sample_patches

@@ -24,7 +24,7 @@ from raynef.config.recipe import (
     to_dict,
 )
 from raynef.core.errors import UserError
-from raynef.core.files import read_json, write_json
+from raynef.io.files import read_json, write_json
 from raynef.runtime.baseline import kmeans, kmeans_psi
 from raynef.runtime.evaluate import evaluate
 from raynef.runtime.methods import make

@@ -7,9 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from raynef.core.files import read_json
-from raynef.runtime import workers
-from raynef.runtime.checkpoints import (
+from raynef.io.checkpoints import (
     CHECKPOINT,
     INTERIM,
     DamagedCheckpointError,
@@ -19,6 +17,8 @@ from raynef.runtime.checkpoints import (
     step_of,
     write_checkpoint,
 )
+from raynef.io.files import read_json
+from raynef.runtime import workers
 from raynef.runtime.session import this_process
 from raynef.runtime.train import train
 from raynef.training import Trainer

@@ -7,7 +7,7 @@ import pytest
 
 from raynef.cli.main import main
 from raynef.core.errors import UserError
-from raynef.core.files import read_json
+from raynef.io.files import read_json
 from raynef.runtime.run import runs_of
 from raynef.runtime.seeds import over_seeds, summarize
 from raynef.runtime.session import this_process

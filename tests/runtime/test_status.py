@@ -13,19 +13,20 @@ from filelock import FileLock
 
 from raynef.config.recipe import Spectral, to_dict
 from raynef.core.errors import UserError
-from raynef.core.files import read_json, write_json
-from raynef.runtime import features, progress
+from raynef.io import progress
+from raynef.io.files import read_json, write_json
+from raynef.io.holds import is_held
+from raynef.io.log import logged, warnings_once
+from raynef.io.progress import Progress
+from raynef.io.standing import Standing, read_standing, standing_in
+from raynef.runtime import features
 from raynef.runtime.compare import compare
 from raynef.runtime.evaluate import evaluate
 from raynef.runtime.features import ensure_store, extract_store
-from raynef.runtime.holds import is_held
-from raynef.runtime.log import logged, warnings_once
 from raynef.runtime.loop import share_of_bound
-from raynef.runtime.progress import Progress
 from raynef.runtime.run import bind, hold
 from raynef.runtime.session import this_process
 from raynef.runtime.spectral.eigen import eigen
-from raynef.runtime.standing import Standing, read_standing, standing_in
 from raynef.runtime.status import status
 from raynef.runtime.status_words import ago, in_words
 from raynef.runtime.train import train
@@ -446,7 +447,7 @@ def test_a_full_disk_does_not_end_the_job_for_its_standing(tmp_path, monkeypatch
     def full(path, value):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("raynef.runtime.standing.write_json", full)
+    monkeypatch.setattr("raynef.io.standing.write_json", full)
     with standing_in(tmp_path):
         Progress("train", 2, "images").advance(2)
     assert read_standing(tmp_path) is None

@@ -8,7 +8,7 @@ import pytest
 
 from raynef.config.recipe import Data, Recipe, to_dict
 from raynef.core.errors import UserError
-from raynef.core.files import write_json
+from raynef.io.files import write_json
 from raynef.report.ablation import Entry, Grid, PaperValue, Score
 from raynef.runtime.sweep_plots import axis_plots
 from raynef.runtime.sweep_report import is_sweep, write_sweep_report

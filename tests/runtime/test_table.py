@@ -7,10 +7,10 @@ import json
 import pytest
 
 from raynef.config.recipe import Data, Evaluate, Recipe, to_dict
-from raynef.core.files import read_json, write_json
 from raynef.core.methods import METRICS, with_crf
 from raynef.core.space import Axis, Space
 from raynef.core.sweep import DataSet, Target
+from raynef.io.files import read_json, write_json
 from raynef.runtime import methods
 from raynef.runtime.sweep_folder import SweepFolder
 from raynef.runtime.table import grid_of_sweep, write_tables

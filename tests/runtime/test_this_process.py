@@ -7,7 +7,7 @@ import pytest
 
 import raynef
 from raynef.core.errors import NonFiniteLossError, UserError
-from raynef.core.files import read_json
+from raynef.io.files import read_json
 from raynef.runtime.baseline import kmeans
 from raynef.runtime.evaluate import evaluate
 from raynef.runtime.session import in_this_process, ray_session, this_process

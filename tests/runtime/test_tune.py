@@ -17,9 +17,9 @@ import yaml
 from raynef.cli.main import main, parse
 from raynef.config.recipe import to_dict
 from raynef.core.errors import UserError
-from raynef.core.files import read_json
 from raynef.core.space import Axis, Search, Space
 from raynef.core.sweep import DataSet, plan
+from raynef.io.files import read_json
 from raynef.runtime import features
 from raynef.runtime.run import RunFolder
 from raynef.runtime.session import this_process

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from raynef.core.collectives import Alone
+from raynef.io.checkpoints import INTERIM, newest_checkpoint
 from raynef.runtime import workers
-from raynef.runtime.checkpoints import INTERIM, newest_checkpoint
 
 
 class LateOrders:

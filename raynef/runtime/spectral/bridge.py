@@ -12,15 +12,15 @@ from raynef.assign.cuts import normalized_cut
 from raynef.assign.kmeans import find_centroids
 from raynef.assign.segments import nearest_centroids
 from raynef.core.errors import BadImageError, UserError
-from raynef.core.files import write_json
 from raynef.core.kernel import Kernel
-from raynef.core.storage import absolute
 from raynef.eigen.agreement import Agreement, agreement
 from raynef.eigen.psi import Psi
 from raynef.features.extract import extract_features
 from raynef.graph.kernel import build_kernel
 from raynef.images.decode import read_image
 from raynef.images.geometry import centre_crop, resize, short_side_size
+from raynef.io.files import write_json
+from raynef.io.storage import absolute
 from raynef.runtime.predict import image_files
 from raynef.runtime.report import spread
 from raynef.runtime.run import RunFolder

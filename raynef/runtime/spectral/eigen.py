@@ -19,14 +19,14 @@ import numpy as np
 
 from raynef.config.recipe import NEVER_SHAPES, Recipe, Spectral, check, from_dict, to_dict
 from raynef.core.errors import UserError
-from raynef.core.files import read_json, write_json
 from raynef.features.blocks import load_block_features
 from raynef.images.datasets import open_split
 from raynef.images.fitted import Frame
 from raynef.images.imageset import ImageSet
+from raynef.io.files import read_json, write_json
+from raynef.io.holds import holds
+from raynef.io.log import logged
 from raynef.runtime.features import ensure_shards, fill_shards
-from raynef.runtime.holds import holds
-from raynef.runtime.log import logged
 from raynef.runtime.run import differing_fields
 from raynef.runtime.session import (
     FEATURES,

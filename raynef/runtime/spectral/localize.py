@@ -9,11 +9,13 @@ from typing import Any, Literal
 import numpy as np
 
 from raynef.assign.localization import CORRECT, centre_box, corloc, overlaps
-from raynef.core.files import write_json, write_text
 from raynef.images.boxes import has_boxes, read_boxes, require_boxes
 from raynef.images.decode import read_image
 from raynef.images.fitted import to_image_box, to_whole_image
 from raynef.images.imageset import ImageFile
+from raynef.io.files import write_json, write_text
+from raynef.io.holds import holds
+from raynef.io.progress import Progress
 from raynef.report.spectral_page import (
     Picture,
     SpectralRow,
@@ -23,8 +25,6 @@ from raynef.report.spectral_page import (
     with_boxes,
 )
 from raynef.report.words import percent
-from raynef.runtime.holds import holds
-from raynef.runtime.progress import Progress
 from raynef.runtime.report import spread
 from raynef.runtime.session import ray_session
 from raynef.runtime.spectral.eigen import EigenStore, Solved, open_solved

@@ -12,15 +12,15 @@ from PIL import Image
 
 from raynef.config.recipe import Recipe, check
 from raynef.core.errors import BadImageError, UserError
-from raynef.core.files import write_atomic, write_json, write_text
-from raynef.core.storage import absolute, name_of
 from raynef.eigen.spectrum import Eigenpairs, smallest_eigenpairs
 from raynef.features.blocks import load_block_features
 from raynef.graph.sampled import sampled_affinity
 from raynef.images.decode import read_image
 from raynef.images.fitted import fit, to_whole_image
+from raynef.io.files import write_atomic, write_json, write_text
+from raynef.io.holds import holds
+from raynef.io.storage import absolute, name_of
 from raynef.report.spectral_page import Picture, SpectralRow, painted_vector, render_spectral
-from raynef.runtime.holds import holds
 from raynef.runtime.spectral.features import normalized
 from raynef.segment.matte import rgba_layer, soft_layers
 

@@ -16,12 +16,14 @@ from PIL import Image
 
 from raynef.core import IGNORE
 from raynef.core.errors import UserError
-from raynef.core.files import write_atomic, write_json, write_text
-from raynef.core.storage import is_address
 from raynef.images.decode import read_image
 from raynef.images.fitted import to_whole_image
 from raynef.images.imageset import ImageFile, ImageSet
 from raynef.images.oriented import read_truth
+from raynef.io.files import write_atomic, write_json, write_text
+from raynef.io.holds import holds
+from raynef.io.progress import Progress
+from raynef.io.storage import is_address
 from raynef.report.spectral_page import (
     Picture,
     SpectralRow,
@@ -30,9 +32,7 @@ from raynef.report.spectral_page import (
     render_spectral,
 )
 from raynef.report.words import percent
-from raynef.runtime.holds import holds
 from raynef.runtime.predict import output_names, require_apart
-from raynef.runtime.progress import Progress
 from raynef.runtime.report import spread
 from raynef.runtime.session import ray_session
 from raynef.runtime.spectral.eigen import EigenStore, Solved, open_solved

@@ -27,7 +27,6 @@ from raynef.config.recipe import Backbone as BackboneConfig
 from raynef.config.recipe import Recipe, SelfTrain, fingerprint
 from raynef.core.draws import generator
 from raynef.core.errors import NonFiniteLossError, UserError
-from raynef.core.files import read_json, write_atomic, write_json
 from raynef.features.backbone import create_model
 from raynef.features.weights import load_exactly, load_weights, read_state, resolve_weights
 from raynef.images.decode import read_image
@@ -35,13 +34,14 @@ from raynef.images.fitted import fit as fit_image
 from raynef.images.fitted import to_whole_image
 from raynef.images.geometry import resize
 from raynef.images.imageset import require_labels
+from raynef.io.checkpoints import State
+from raynef.io.files import read_json, write_atomic, write_json
+from raynef.io.holds import holds
+from raynef.io.progress import Progress
 from raynef.network import SegmentationNetwork
-from raynef.runtime.checkpoints import State
 from raynef.runtime.fit import Spread, Teller, fit
-from raynef.runtime.holds import holds
 from raynef.runtime.loop import Worker
 from raynef.runtime.predict import output_names
-from raynef.runtime.progress import Progress
 from raynef.runtime.session import feature_actors, ray_session
 from raynef.runtime.spectral.eigen import Solved, open_solved, units_among
 from raynef.runtime.spectral.semantic import count_pixels, scores_of, table_for, write_labels

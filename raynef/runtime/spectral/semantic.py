@@ -21,16 +21,16 @@ from raynef.assign.matching import Criterion
 from raynef.assign.segments import nearest_centroids
 from raynef.config.recipe import Recipe, Spectral
 from raynef.core.errors import UserError
-from raynef.core.files import write_json, write_text
 from raynef.core.palette import overlay, palette
 from raynef.images.decode import read_image
 from raynef.images.fitted import Frame, to_whole_image
 from raynef.images.imageset import ImageFile, require_labels
 from raynef.images.oriented import read_truth
+from raynef.io.files import write_json, write_text
+from raynef.io.holds import holds
+from raynef.io.progress import Progress
 from raynef.report.spectral_page import Picture, SpectralRow, render_spectral
-from raynef.runtime.holds import holds
 from raynef.runtime.predict import output_names
-from raynef.runtime.progress import Progress
 from raynef.runtime.report import spread
 from raynef.runtime.results import class_names, name_and_score
 from raynef.runtime.session import ray_session

@@ -13,14 +13,14 @@ from typing import Any
 
 from raynef.config.recipe import Recipe, Spectral, fingerprint, to_dict
 from raynef.core.errors import UserError
-from raynef.core.files import read_json
 from raynef.core.methods import METRICS_OF
-from raynef.core.storage import without_secrets
 from raynef.core.sweep import Trial, score_key
 from raynef.features.blocks import load_block_features
 from raynef.images.boxes import require_boxes
 from raynef.images.datasets import open_split
 from raynef.images.imageset import ImageSet, require_labels
+from raynef.io.files import read_json
+from raynef.io.storage import without_secrets
 from raynef.runtime.run import git_commit
 from raynef.runtime.spectral.eigen import claim, eigen_key, ensure_eigenpairs
 from raynef.runtime.spectral.features import ensure_features, features_key

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from raynef.core.errors import UserError
-from raynef.core.files import read_json
 from raynef.core.space import Axis, Space
 from raynef.core.sweep import DataSet, plan
 from raynef.images.datasets import open_split
+from raynef.io.files import read_json
 from raynef.runtime.draws import Listed
 from raynef.runtime.session import this_process
 from raynef.runtime.spectral import solve as solve_module

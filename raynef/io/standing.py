@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
-from raynef.core.files import read_json, write_json
+from raynef.io.files import read_json, write_json
 
 STANDING = "standing.json"
 

@@ -1,7 +1,7 @@
 """What a job says: on stderr, and kept in its folder so that a person can follow it.
 
 FOLDER/log.txt          what was said, with times, and how it ended
-FOLDER/standing.json    where it stands; see raynef.runtime.standing
+FOLDER/standing.json    where it stands; see raynef.io.standing
 """
 
 import contextlib
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from raynef.core.errors import BadImageError, NonFiniteLossError, UserError
-from raynef.runtime.standing import standing_in
+from raynef.io.standing import standing_in
 
 logger = logging.getLogger("raynef")
 

@@ -5,8 +5,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from raynef.io.standing import Standing
 from raynef.runtime.metrics import record
-from raynef.runtime.standing import Standing
 
 logger = logging.getLogger("raynef")
 

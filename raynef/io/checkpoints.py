@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from raynef.core.files import write_atomic
+from raynef.io.files import write_atomic
 
 logger = logging.getLogger("raynef")
 

@@ -13,8 +13,8 @@ from raynef.core.errors import UserError
 from raynef.features.backbone import load_backbone
 from raynef.features.distill import DistillConfig, ImageSource, distill
 from raynef.features.student import create_student
+from raynef.images.datasets.folder import open_folder
 from raynef.images.decode import read_image
-from raynef.images.folder import open_folder
 
 
 def run(args: Distill) -> dict[str, Any]:

@@ -25,7 +25,7 @@ class Data:
     """Which images, and how a training crop is made of them."""
 
     name: str = "folder"
-    """Data set: folder, or one of the benchmarks in raynef.images.datasets."""
+    """Data set: folder, or one of the benchmarks in raynef.images.datasets.registry."""
     root: str | None = None
     """Folder of the data set, or an address that Arrow opens, such as s3://bucket/folder."""
     train_split: str = "train"

@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image
 
 from raynef.core.errors import BadImageError, UserError
+from raynef.images.datasets.imageset import ImageFile
 from raynef.images.decode import Stored, read_encoded, read_label, stored_in, turned
-from raynef.images.imageset import ImageFile
 
 _MIRRORS_X, _MIRRORS_Y = (2, 3, 6, 7), (3, 4, 7, 8)
 

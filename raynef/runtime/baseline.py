@@ -19,8 +19,8 @@ from raynef.core.errors import UserError
 from raynef.eigen.psi import Psi
 from raynef.features.backbone import load_backbone
 from raynef.heads import LinearHead, from_centroids, trunk_of
-from raynef.images.datasets import open_split
-from raynef.images.imageset import ImageSet
+from raynef.images.datasets.imageset import ImageSet
+from raynef.images.datasets.registry import open_split
 from raynef.io.files import write_json
 from raynef.probe import fit_probe
 from raynef.runtime.features import ensure_store, fitting_backbone, view_side

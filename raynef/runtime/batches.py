@@ -15,7 +15,7 @@ from raynef.config.recipe import Recipe
 from raynef.core.collectives import Collectives
 from raynef.core.errors import UserError
 from raynef.features.extract import Features
-from raynef.images.imageset import ImageSet
+from raynef.images.datasets.imageset import ImageSet
 from raynef.runtime.features import FeatureActor, describe_skipped, image_unit, make_views
 from raynef.runtime.session import feature_actors
 from raynef.runtime.store import FeatureStore

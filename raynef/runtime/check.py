@@ -17,10 +17,10 @@ import numpy as np
 from raynef.config.recipe import Data
 from raynef.core import IGNORE
 from raynef.core.errors import BadImageError, UserError, require
-from raynef.images.boxes import read_boxes
-from raynef.images.datasets import open_split
+from raynef.images.datasets.boxes import read_boxes
+from raynef.images.datasets.imageset import ImageFile, ImageSet
+from raynef.images.datasets.registry import open_split
 from raynef.images.decode import Stored, decode_image, read_encoded, read_label, stored_in
-from raynef.images.imageset import ImageFile, ImageSet
 from raynef.images.oriented import AmbiguousLabelError, drawn_as_stored
 from raynef.io.progress import Progress
 from raynef.io.storage import without_secrets

@@ -20,8 +20,8 @@ from raynef.config.recipe import Recipe, fingerprint, to_dict
 from raynef.core.comparison import COLUMNS, PLAN, SUPERVISED, Row, read_comparison
 from raynef.core.errors import UserError
 from raynef.core.methods import CRF
-from raynef.images.datasets import open_split
-from raynef.images.imageset import require_labels
+from raynef.images.datasets.imageset import require_labels
+from raynef.images.datasets.registry import open_split
 from raynef.io.files import write_json, write_text
 from raynef.io.holds import holds
 from raynef.io.log import logged

@@ -12,7 +12,7 @@ import numpy as np
 from raynef.config.recipe import Recipe
 from raynef.core import IGNORE
 from raynef.core.errors import UserError
-from raynef.images.imageset import ImageSet
+from raynef.images.datasets.imageset import ImageSet
 from raynef.io.progress import Progress
 from raynef.runtime.features import check_skipped
 from raynef.runtime.maps import CountingActor, count_sharpened, read_examples

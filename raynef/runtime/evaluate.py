@@ -9,8 +9,8 @@ from typing import Any
 from raynef.config.recipe import Data, Recipe, fingerprint
 from raynef.core.errors import UserError
 from raynef.eigen.psi import Psi
-from raynef.images.datasets import open_split
-from raynef.images.imageset import ImageSet, require_labels
+from raynef.images.datasets.imageset import ImageSet, require_labels
+from raynef.images.datasets.registry import open_split
 from raynef.io.files import write_json
 from raynef.io.storage import absolute, file_sizes, name_of
 from raynef.runtime.counting import count

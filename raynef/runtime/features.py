@@ -20,10 +20,10 @@ from raynef.features.backbone import NUM_TAPS, Backbone, load_backbone
 from raynef.features.extract import Features, extract_features
 from raynef.features.precision import Precision
 from raynef.images.augment import View, augment
-from raynef.images.datasets import open_split
+from raynef.images.datasets.imageset import ImageSet
+from raynef.images.datasets.registry import open_split
 from raynef.images.decode import read_image
 from raynef.images.geometry import resize_bicubic
-from raynef.images.imageset import ImageSet
 from raynef.io.holds import GLANCE_S, LOCK
 from raynef.io.progress import Progress
 from raynef.io.standing import standing_in

@@ -14,8 +14,8 @@ from typing import Any
 
 from raynef.config.recipe import Recipe, fingerprint
 from raynef.core.errors import UserError
-from raynef.images.datasets import open_split
-from raynef.images.imageset import ImageSet
+from raynef.images.datasets.imageset import ImageSet
+from raynef.images.datasets.registry import open_split
 from raynef.io.files import write_text
 from raynef.io.storage import file_sizes, without_secrets
 from raynef.runtime.journal import MANIFEST

@@ -14,8 +14,8 @@ from torch import Tensor
 from raynef.config.recipe import Data
 from raynef.core import IGNORE
 from raynef.core.errors import BadImageError, UserError
+from raynef.images.datasets.imageset import ImageSet, require_labels
 from raynef.images.decode import read_image
-from raynef.images.imageset import ImageSet, require_labels
 from raynef.images.oriented import read_truth
 from raynef.images.patch_labels import label_view, patch_shares
 from raynef.io.progress import Progress

@@ -35,7 +35,7 @@ from raynef.core.pace import (
     training_stage,
 )
 from raynef.features.backbone import NUM_TAPS, Backbone, create_model
-from raynef.images.datasets import open_split
+from raynef.images.datasets.registry import open_split
 from raynef.runtime import rates as here
 from raynef.runtime.features import fitting, images_per_shard, view_side
 

@@ -11,9 +11,9 @@ from PIL import Image
 
 from raynef.core.errors import BadImageError, UserError
 from raynef.core.palette import overlay, palette
+from raynef.images.datasets.folder import open_folder
+from raynef.images.datasets.imageset import ImageFile
 from raynef.images.decode import read_image
-from raynef.images.folder import open_folder
-from raynef.images.imageset import ImageFile
 from raynef.io.files import within, write_atomic, write_json
 from raynef.io.holds import holds
 from raynef.io.progress import Progress

@@ -10,10 +10,10 @@ import torch
 
 from raynef.config.recipe import Evaluate
 from raynef.core.errors import BadImageError, UserError
-from raynef.images.datasets import open_split
+from raynef.images.datasets.imageset import ImageFile, LabelCodes
+from raynef.images.datasets.registry import open_split
 from raynef.images.decode import read_image
 from raynef.images.geometry import centre_crop, resize, resize_label, short_side_size
-from raynef.images.imageset import ImageFile, LabelCodes
 from raynef.images.oriented import AmbiguousLabelError, read_truth
 from raynef.io.files import read_json, write_text
 from raynef.io.holds import holds

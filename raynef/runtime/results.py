@@ -7,7 +7,7 @@ import numpy as np
 
 from raynef.assign.matching import UNMATCHED, Criterion, match, score
 from raynef.config.recipe import Evaluate
-from raynef.images.imageset import ImageSet
+from raynef.images.datasets.imageset import ImageSet
 
 _MATCHES = {
     "iou": "majority by IoU",

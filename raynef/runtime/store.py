@@ -30,7 +30,7 @@ from raynef.core.errors import UserError
 from raynef.features.extract import Features
 from raynef.features.weights import weights_identity
 from raynef.images.augment import HUE_CIRCLE, HUE_STEPS
-from raynef.images.imageset import ImageSet
+from raynef.images.datasets.imageset import ImageSet
 from raynef.io.files import append_line, read_json, write_atomic, write_json, write_text
 from raynef.io.storage import file_sizes
 from raynef.runtime.journal import JOURNAL, MANIFEST, read_journal

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from raynef.config.recipe import from_dict
-from raynef.images.datasets import open_split
+from raynef.images.datasets.registry import open_split
 from raynef.report.sweep_records import SweepImage, TrialMap
 from raynef.runtime.report import gallery_items, read_images, spread
 from raynef.segmenter import Segmenter

@@ -12,8 +12,8 @@ from ray.train import UserCallback
 from raynef.config.recipe import Recipe, check, to_dict
 from raynef.core.errors import UserError
 from raynef.features.backbone import NUM_TAPS, load_backbone
-from raynef.images.datasets import open_split
-from raynef.images.imageset import ImageSet
+from raynef.images.datasets.imageset import ImageSet
+from raynef.images.datasets.registry import open_split
 from raynef.io.checkpoints import has_checkpoint
 from raynef.io.files import write_json, write_text
 from raynef.runtime.batches import plan, usable_batch_size

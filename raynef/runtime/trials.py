@@ -31,7 +31,7 @@ from raynef.core.errors import BadImageError, NonFiniteLossError, UserError
 from raynef.core.methods import METRICS
 from raynef.core.sweep import TRAINED, Trial, score_key
 from raynef.features.backbone import NUM_TAPS, load_backbone
-from raynef.images.datasets import open_split
+from raynef.images.datasets.registry import open_split
 from raynef.io.files import read_json, without_infinity, write_json
 from raynef.io.holds import LOCK
 from raynef.runtime.counting import count

@@ -31,7 +31,7 @@ from raynef.core.methods import with_crf
 from raynef.core.space import BACKBONE, INCOMPARABLE, Search, Space
 from raynef.core.sweep import TRAINED, DataSet, Plan, Target, Trial, plan
 from raynef.features.blocks import load_block_features
-from raynef.images.datasets import open_split
+from raynef.images.datasets.registry import open_split
 from raynef.io.files import read_json, without_infinity, write_json
 from raynef.io.holds import LOCK, locked
 from raynef.io.log import logged

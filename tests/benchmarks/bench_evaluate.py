@@ -32,8 +32,8 @@ from raynef.assign.matching import UNMATCHED, match, score
 from raynef.config.recipe import BUNDLED_BACKBONE, Backbone, Data, Evaluate, Recipe
 from raynef.eigen.psi import Psi
 from raynef.features.backbone import NUM_TAPS, load_backbone
-from raynef.images.datasets import open_split
-from raynef.images.imageset import ImageSet
+from raynef.images.datasets.imageset import ImageSet
+from raynef.images.datasets.registry import open_split
 from raynef.images.scenes import write_scenes
 from raynef.io.progress import Progress
 from raynef.runtime import counting as counting_module

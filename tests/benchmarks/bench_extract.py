@@ -21,7 +21,7 @@ from raynef.config.recipe import BUNDLED_BACKBONE, Backbone, Data, Recipe
 from raynef.features.backbone import load_backbone
 from raynef.features.extract import extract_features
 from raynef.images.augment import augment
-from raynef.images.datasets import open_split
+from raynef.images.datasets.registry import open_split
 from raynef.images.decode import read_image
 from raynef.io.progress import Progress
 from raynef.runtime import features as features_module

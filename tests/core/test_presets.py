@@ -7,7 +7,7 @@ import pytest
 from raynef.config.presets import load_preset, preset_names
 from raynef.config.recipe import BUNDLED_BACKBONE, Recipe, check
 from raynef.core.errors import UserError
-from raynef.images.datasets import dataset_names
+from raynef.images.datasets.registry import dataset_names
 
 BENCHMARKS = {  # short side and crop, K, batch and epochs: as read in the paper
     "pascal_context": (520, 480, 256, 16, 40),

@@ -9,9 +9,9 @@ from PIL import Image
 
 from raynef.config.recipe import Data
 from raynef.core.errors import UserError
-from raynef.images.boxes import has_boxes, read_boxes, require_boxes
-from raynef.images.datasets import open_split
-from raynef.images.imageset import ImageFile, ImageSet
+from raynef.images.datasets.boxes import has_boxes, read_boxes, require_boxes
+from raynef.images.datasets.imageset import ImageFile, ImageSet
+from raynef.images.datasets.registry import open_split
 
 TWO_OBJECTS = """<annotation>
   <folder>VOC2007</folder><size><width>6</width><height>4</height><depth>3</depth></size>

@@ -12,11 +12,11 @@ from PIL import Image
 from raynef.config.recipe import Data
 from raynef.core import IGNORE
 from raynef.core.errors import UserError
-from raynef.images import cityscapes, coco_stuff, pascal_context, voc
-from raynef.images.ade20k import ADE20K_CLASSES
-from raynef.images.datasets import dataset_names, open_split
+from raynef.images.datasets import cityscapes, coco_stuff, pascal_context, voc
+from raynef.images.datasets.ade20k import ADE20K_CLASSES
+from raynef.images.datasets.imageset import ImageSet, require_labels
+from raynef.images.datasets.registry import dataset_names, open_split
 from raynef.images.decode import read_image, read_label
-from raynef.images.imageset import ImageSet, require_labels
 from raynef.io.storage import read_bytes
 from tests.images.test_boxes import BOXED
 from tests.images.test_saliency import FOLDERS as MASKS
@@ -482,7 +482,7 @@ def test_an_object_store(tmp_path):
 @pytest.mark.parametrize("name", LABELLED)
 def test_folders_are_listed_and_files_not_asked_for(tmp_path, monkeypatch, name):
     """As many requests for a set of any size: a million files on a store would take hours."""
-    from raynef.images import pairing
+    from raynef.images.datasets import pairing
 
     root, requests = LAYOUTS[name](tmp_path), []
     listing, folder = pairing.list_files, pairing.is_folder

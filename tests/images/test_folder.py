@@ -9,9 +9,9 @@ from PIL import Image
 
 from raynef.config.recipe import Data
 from raynef.core.errors import UserError
-from raynef.images.datasets import open_split
-from raynef.images.folder import open_folder
-from raynef.images.imageset import require_labels
+from raynef.images.datasets.folder import open_folder
+from raynef.images.datasets.imageset import require_labels
+from raynef.images.datasets.registry import open_split
 from raynef.io.storage import join, list_files, read_bytes
 from tests.s3_server import s3_server
 

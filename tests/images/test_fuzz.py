@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from raynef.core.errors import BadImageError, UserError
-from raynef.images.boxes import read_boxes
-from raynef.images.coco_20k import open_coco_20k
-from raynef.images.datasets import open_split
+from raynef.images.datasets.boxes import read_boxes
+from raynef.images.datasets.coco_20k import open_coco_20k
+from raynef.images.datasets.imageset import ImageFile
+from raynef.images.datasets.registry import open_split
 from raynef.images.decode import MOST_BYTES, decode_image, read_image, read_label, read_mask
-from raynef.images.imageset import ImageFile
 from tests import fuzz
 
 _READ = """

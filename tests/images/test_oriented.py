@@ -10,10 +10,10 @@ from PIL import Image
 
 from raynef.config.recipe import Data, Evaluate
 from raynef.core.errors import UserError
-from raynef.images.boxes import read_boxes
-from raynef.images.datasets import open_split
+from raynef.images.datasets.boxes import read_boxes
+from raynef.images.datasets.imageset import ImageFile, ImageSet
+from raynef.images.datasets.registry import open_split
 from raynef.images.decode import read_image, stored_in
-from raynef.images.imageset import ImageFile, ImageSet
 from raynef.images.oriented import AmbiguousLabelError, read_truth
 from raynef.runtime.check import EITHER_WAY, look_at
 from raynef.runtime.labels import PatchLabels, find_mistakes

@@ -8,9 +8,9 @@ from PIL import Image
 
 from raynef.config.recipe import Data
 from raynef.core.errors import UserError
-from raynef.images.datasets import open_split
+from raynef.images.datasets.imageset import ImageSet, require_labels
+from raynef.images.datasets.registry import open_split
 from raynef.images.decode import read_label, read_mask
-from raynef.images.imageset import ImageSet, require_labels
 
 FOLDERS = {
     "cub": ("test_images", "test_segmentations"),

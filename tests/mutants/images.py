@@ -126,7 +126,7 @@ MUTANTS = (
     ),
     Mutant(
         "cityscapes-codes",
-        "raynef/images/cityscapes.py",
+        "raynef/images/datasets/cityscapes.py",
         "codes[label_id] = index",
         "codes[label_id - 1] = index",
         _DATASETS,
@@ -134,7 +134,7 @@ MUTANTS = (
     ),
     Mutant(
         "pascal-context-codes",
-        "raynef/images/pascal_context.py",
+        "raynef/images/datasets/pascal_context.py",
         "codes = (IGNORE, *range(59))",
         "codes = (*range(59), IGNORE)",
         _DATASETS,
@@ -142,7 +142,7 @@ MUTANTS = (
     ),
     Mutant(
         "ade20k-codes",
-        "raynef/images/ade20k.py",
+        "raynef/images/datasets/ade20k.py",
         "codes = (IGNORE, *range(len(ADE20K_CLASSES)))",
         "codes = (*range(len(ADE20K_CLASSES)), IGNORE)",
         _DATASETS,
@@ -150,7 +150,7 @@ MUTANTS = (
     ),
     Mutant(
         "coco-stuff-codes",
-        "raynef/images/coco_stuff.py",
+        "raynef/images/datasets/coco_stuff.py",
         '"food-things": range(51, 61),\n    "furniture-things": range(61, 71),',
         '"food-things": range(51, 62),\n    "furniture-things": range(62, 71),',
         _DATASETS,
@@ -158,7 +158,7 @@ MUTANTS = (
     ),
     Mutant(
         "voc-boxes-corner",
-        "raynef/images/boxes.py",
+        "raynef/images/datasets/boxes.py",
         "boxes.append((x0 - 1, y0 - 1, x1, y1))",
         "boxes.append((x0, y0, x1, y1))",
         _BOXES,
@@ -166,7 +166,7 @@ MUTANTS = (
     ),
     Mutant(
         "coco-boxes-size",
-        "raynef/images/coco_20k.py",
+        "raynef/images/datasets/coco_20k.py",
         "append((x, y, x + width, y + height))",
         "append((x, y, x + width - 1, y + height - 1))",
         _BOXES,
@@ -174,7 +174,7 @@ MUTANTS = (
     ),
     Mutant(
         "coco-crowds",
-        "raynef/images/coco_20k.py",
+        "raynef/images/datasets/coco_20k.py",
         'if not (item["iscrowd"] or width <= 0',
         "if not (width <= 0",
         _BOXES,

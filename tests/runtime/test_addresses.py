@@ -10,7 +10,7 @@ from PIL import Image
 from raynef.core.errors import UserError
 from raynef.eigen.psi import Psi
 from raynef.features.backbone import NUM_TAPS, load_backbone
-from raynef.images.datasets import open_split
+from raynef.images.datasets.registry import open_split
 from raynef.images.decode import read_image
 from raynef.io.storage import absolute, join
 from raynef.runtime import predict as predict_module

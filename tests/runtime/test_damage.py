@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from raynef.core.errors import UserError
-from raynef.images.datasets import open_split
+from raynef.images.datasets.registry import open_split
 from raynef.runtime import features as features_module
 from raynef.runtime import verify
 from raynef.runtime.features import ensure_store

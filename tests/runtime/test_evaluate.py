@@ -14,7 +14,7 @@ from raynef.core.errors import UserError
 from raynef.eigen.psi import Psi
 from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.heads import LinearHead
-from raynef.images.datasets import open_split
+from raynef.images.datasets.registry import open_split
 from raynef.runtime.evaluate import evaluate
 from raynef.runtime.maps import CountingActor, read_examples
 from raynef.runtime.run import RunFolder, bind

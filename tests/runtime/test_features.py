@@ -12,7 +12,7 @@ from raynef.core.errors import UserError
 from raynef.features.backbone import load_backbone
 from raynef.features.extract import Features, extract_features
 from raynef.images.augment import augment
-from raynef.images.datasets import open_split
+from raynef.images.datasets.registry import open_split
 from raynef.images.decode import read_image
 from raynef.runtime import features as features_module
 from raynef.runtime.features import ensure_store, scan

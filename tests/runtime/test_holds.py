@@ -13,7 +13,7 @@ from filelock import FileLock
 
 from raynef.cli.main import main
 from raynef.core.errors import UserError
-from raynef.images.imageset import ImageFile
+from raynef.images.datasets.imageset import ImageFile
 from raynef.io.holds import hold_folder, holds
 from raynef.runtime.baseline import kmeans
 from raynef.runtime.compare import compare

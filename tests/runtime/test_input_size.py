@@ -8,7 +8,7 @@ from PIL import Image
 from raynef.core.errors import UserError
 from raynef.features.backbone import create_model
 from raynef.images.augment import View, augment
-from raynef.images.datasets import open_split
+from raynef.images.datasets.registry import open_split
 from raynef.images.decode import read_image
 from raynef.runtime import features
 from raynef.runtime.features import FeatureActor, fitting_backbone, image_unit, make_views

@@ -12,7 +12,7 @@ from raynef.config.recipe import Evaluate
 from raynef.core import IGNORE
 from raynef.eigen.psi import Psi
 from raynef.features.backbone import NUM_TAPS, load_backbone
-from raynef.images.datasets import open_split
+from raynef.images.datasets.registry import open_split
 from raynef.images.decode import read_image, read_label
 from raynef.images.geometry import centre_crop, pad_to, resize, resize_label, short_side_size
 from raynef.runtime.maps import CountingActor, count_sharpened, read_examples

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from raynef.config.presets import load_presets
 from raynef.heads import LinearHead
-from raynef.images.imageset import ImageFile
+from raynef.images.datasets.imageset import ImageFile
 from raynef.runtime import predict
 from raynef.runtime.maps import CountingActor, read_examples
 from raynef.runtime.spectral import bridge

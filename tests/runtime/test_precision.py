@@ -11,7 +11,7 @@ from raynef.eigen.psi import Psi
 from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.features.extract import extract_features
 from raynef.images.augment import augment
-from raynef.images.datasets import open_split
+from raynef.images.datasets.registry import open_split
 from raynef.images.decode import read_image
 from raynef.runtime import precision as precision_module
 from raynef.runtime import session

@@ -9,7 +9,7 @@ from raynef.assign.matching import match, score
 from raynef.eigen.psi import Psi
 from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.heads import LinearHead
-from raynef.images.datasets import open_split
+from raynef.images.datasets.registry import open_split
 from raynef.runtime.baseline import kmeans
 from raynef.runtime.evaluate import evaluate
 from raynef.runtime.maps import CountingActor, count_sharpened, read_examples

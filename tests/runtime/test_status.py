@@ -224,7 +224,7 @@ def test_a_store_that_is_being_made(recipe, tmp_path, monkeypatch, every_step):
 
 
 def test_skipped_images_are_counted(recipe, copy_of_sample, tmp_path):
-    from raynef.images.datasets import open_split
+    from raynef.images.datasets.registry import open_split
 
     spoiled = change(recipe, data={"root": str(copy_of_sample), "max_bad_fraction": 0.2})
     images = open_split(spoiled.data, "train")

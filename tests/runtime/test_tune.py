@@ -266,7 +266,7 @@ def test_the_backbone_runs_once_for_each_image_and_view(recipe, tmp_path, monkey
         points=[{ALPHA.key: 0.0}, {ALPHA.key: 0.3}],
     )
     by_name = {trial.name: trial for trial in planned.trials}
-    from raynef.images.datasets import open_split
+    from raynef.images.datasets.registry import open_split
     from raynef.runtime.trials import store_of
 
     with this_process():

@@ -20,9 +20,9 @@ import numpy as np
 from raynef.config.recipe import NEVER_SHAPES, Recipe, Spectral, check, from_dict, to_dict
 from raynef.core.errors import UserError
 from raynef.features.blocks import load_block_features
-from raynef.images.datasets import open_split
+from raynef.images.datasets.imageset import ImageSet
+from raynef.images.datasets.registry import open_split
 from raynef.images.fitted import Frame
-from raynef.images.imageset import ImageSet
 from raynef.io.files import read_json, write_json
 from raynef.io.holds import holds
 from raynef.io.log import logged

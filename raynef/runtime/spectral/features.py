@@ -19,9 +19,9 @@ from raynef.core.errors import BadImageError, UserError
 from raynef.features.blocks import BlockFeatures, load_block_features
 from raynef.features.precision import Precision, computing_in
 from raynef.features.weights import weights_identity
+from raynef.images.datasets.imageset import ImageSet
 from raynef.images.decode import read_image
 from raynef.images.fitted import fit
-from raynef.images.imageset import ImageSet
 from raynef.io.storage import file_sizes, without_secrets
 from raynef.runtime.features import ensure_shards, fill_shards
 from raynef.runtime.precision import precision_for, with_precision

@@ -9,10 +9,10 @@ from typing import Any, Literal
 import numpy as np
 
 from raynef.assign.localization import CORRECT, centre_box, corloc, overlaps
-from raynef.images.boxes import has_boxes, read_boxes, require_boxes
+from raynef.images.datasets.boxes import has_boxes, read_boxes, require_boxes
+from raynef.images.datasets.imageset import ImageFile
 from raynef.images.decode import read_image
 from raynef.images.fitted import to_image_box, to_whole_image
-from raynef.images.imageset import ImageFile
 from raynef.io.files import write_json, write_text
 from raynef.io.holds import holds
 from raynef.io.progress import Progress

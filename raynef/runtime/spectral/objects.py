@@ -16,9 +16,9 @@ from PIL import Image
 
 from raynef.core import IGNORE
 from raynef.core.errors import UserError
+from raynef.images.datasets.imageset import ImageFile, ImageSet
 from raynef.images.decode import read_image
 from raynef.images.fitted import to_whole_image
-from raynef.images.imageset import ImageFile, ImageSet
 from raynef.images.oriented import read_truth
 from raynef.io.files import write_atomic, write_json, write_text
 from raynef.io.holds import holds

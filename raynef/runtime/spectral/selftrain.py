@@ -29,11 +29,11 @@ from raynef.core.draws import generator
 from raynef.core.errors import NonFiniteLossError, UserError
 from raynef.features.backbone import create_model
 from raynef.features.weights import load_exactly, load_weights, read_state, resolve_weights
+from raynef.images.datasets.imageset import require_labels
 from raynef.images.decode import read_image
 from raynef.images.fitted import fit as fit_image
 from raynef.images.fitted import to_whole_image
 from raynef.images.geometry import resize
-from raynef.images.imageset import require_labels
 from raynef.io.checkpoints import State
 from raynef.io.files import read_json, write_atomic, write_json
 from raynef.io.holds import holds

@@ -22,9 +22,9 @@ from raynef.assign.segments import nearest_centroids
 from raynef.config.recipe import Recipe, Spectral
 from raynef.core.errors import UserError
 from raynef.core.palette import overlay, palette
+from raynef.images.datasets.imageset import ImageFile, require_labels
 from raynef.images.decode import read_image
 from raynef.images.fitted import Frame, to_whole_image
-from raynef.images.imageset import ImageFile, require_labels
 from raynef.images.oriented import read_truth
 from raynef.io.files import write_json, write_text
 from raynef.io.holds import holds

@@ -16,10 +16,10 @@ from raynef.config.recipe import Spectral
 from raynef.core.affinity import Affinity, stacked
 from raynef.eigen.spectrum import smallest_eigenpairs
 from raynef.graph.affinity import image_affinity
+from raynef.images.datasets.imageset import ImageFile
 from raynef.images.decode import read_image
 from raynef.images.fitted import Frame, fit
 from raynef.images.geometry import resize
-from raynef.images.imageset import ImageFile
 from raynef.runtime.spectral.features import WholeFeatures
 from raynef.runtime.store import Shard, write_rows
 from raynef.runtime.stream import Unit

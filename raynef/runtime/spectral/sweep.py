@@ -16,9 +16,9 @@ from raynef.core.errors import UserError
 from raynef.core.methods import METRICS_OF
 from raynef.core.sweep import Trial, score_key
 from raynef.features.blocks import load_block_features
-from raynef.images.boxes import require_boxes
-from raynef.images.datasets import open_split
-from raynef.images.imageset import ImageSet, require_labels
+from raynef.images.datasets.boxes import require_boxes
+from raynef.images.datasets.imageset import ImageSet, require_labels
+from raynef.images.datasets.registry import open_split
 from raynef.io.files import read_json
 from raynef.io.storage import without_secrets
 from raynef.runtime.run import git_commit

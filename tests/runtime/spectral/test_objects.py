@@ -7,7 +7,7 @@ import pytest
 
 from raynef.core import IGNORE
 from raynef.core.errors import UserError
-from raynef.images.imageset import ImageFile
+from raynef.images.datasets.imageset import ImageFile
 from raynef.runtime.session import this_process
 from raynef.runtime.spectral.eigen import open_solved
 from raynef.runtime.spectral.objects import (

@@ -101,7 +101,7 @@ class Halves:
 def test_two_workers_have_the_gradient_of_one(store, small, batch_size):
     settings = dataclasses.replace(SETTINGS, steps=1, batch_size=batch_size, checkpoint_steps=1)
     images = sorted((store / "semantic-spectral").rglob("*.png"))
-    from raynef.images.datasets import open_split
+    from raynef.images.datasets.registry import open_split
 
     files = open_split(small.data, "train").files
     examples = [(f.path, str(p)) for f, p in zip(files, images, strict=True)]

@@ -10,7 +10,7 @@ import pytest
 from raynef.core.errors import UserError
 from raynef.core.space import Axis, Space
 from raynef.core.sweep import DataSet, plan
-from raynef.images.datasets import open_split
+from raynef.images.datasets.registry import open_split
 from raynef.io.files import read_json
 from raynef.runtime.draws import Listed
 from raynef.runtime.session import this_process

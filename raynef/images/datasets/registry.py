@@ -5,17 +5,17 @@ from dataclasses import replace
 
 from raynef.config.recipe import Data
 from raynef.core.errors import UserError
-from raynef.images.ade20k import open_ade20k
-from raynef.images.cityscapes import open_cityscapes, open_cityscapes_19
-from raynef.images.coco_20k import open_coco_20k
-from raynef.images.coco_stuff import open_coco_stuff_27
-from raynef.images.folder import open_folder
-from raynef.images.imagenet import open_imagenet
-from raynef.images.imageset import ImageSet
-from raynef.images.pascal_context import open_pascal_context, open_pascal_context_60
-from raynef.images.saliency import open_cub, open_dut_omron, open_duts_te, open_ecssd
-from raynef.images.voc import open_voc2012, open_voc2012_aug
-from raynef.images.voc_boxes import open_voc2007_boxes, open_voc2012_boxes, open_voc_boxes
+from raynef.images.datasets.ade20k import open_ade20k
+from raynef.images.datasets.cityscapes import open_cityscapes, open_cityscapes_19
+from raynef.images.datasets.coco_20k import open_coco_20k
+from raynef.images.datasets.coco_stuff import open_coco_stuff_27
+from raynef.images.datasets.folder import open_folder
+from raynef.images.datasets.imagenet import open_imagenet
+from raynef.images.datasets.imageset import ImageSet
+from raynef.images.datasets.pascal_context import open_pascal_context, open_pascal_context_60
+from raynef.images.datasets.saliency import open_cub, open_dut_omron, open_duts_te, open_ecssd
+from raynef.images.datasets.voc import open_voc2012, open_voc2012_aug
+from raynef.images.datasets.voc_boxes import open_voc2007_boxes, open_voc2012_boxes, open_voc_boxes
 
 _LOADERS = {
     "folder": open_folder,

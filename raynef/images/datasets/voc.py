@@ -11,8 +11,8 @@ A list holds a stem a line. The root may be the folder that holds VOCdevkit, VOC
 from collections.abc import Mapping
 
 from raynef.core.errors import UserError
-from raynef.images.imageset import ImageFile, ImageSet
-from raynef.images.pairing import Files, find_root, official_split, pair
+from raynef.images.datasets.imageset import ImageFile, ImageSet
+from raynef.images.datasets.pairing import Files, find_root, official_split, pair
 from raynef.io.storage import join, list_files, read_lines
 
 _LISTS = "ImageSets/Segmentation"

@@ -10,9 +10,9 @@ VOC2010.
 """
 
 from raynef.core import IGNORE
-from raynef.images.imageset import ImageSet
-from raynef.images.pairing import find_root
-from raynef.images.voc import listed_files, listed_split
+from raynef.images.datasets.imageset import ImageSet
+from raynef.images.datasets.pairing import find_root
+from raynef.images.datasets.voc import listed_files, listed_split
 
 PASCAL_CONTEXT_CLASSES = (
     "aeroplane", "bag", "bed", "bedclothes", "bench", "bicycle", "bird", "boat", "book", "bottle",

@@ -15,8 +15,8 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from raynef.core.errors import UserError
-from raynef.images.imageset import ImageSet
-from raynef.images.pairing import Files, find_root, only_split, pair
+from raynef.images.datasets.imageset import ImageSet
+from raynef.images.datasets.pairing import Files, find_root, only_split, pair
 from raynef.io.storage import absolute, is_file, join, read_lines, read_text, without_secrets
 
 _SPLIT, _LIST, _INSTANCES = "train2014", "coco_20k_filenames.txt", "instances_train2014.json"

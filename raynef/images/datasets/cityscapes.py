@@ -7,8 +7,8 @@ Both sets of classes are read from labelIds, which the download holds; labelTrai
 """
 
 from raynef.core import IGNORE
-from raynef.images.imageset import ImageSet
-from raynef.images.pairing import Files, find_root, official_split, pair
+from raynef.images.datasets.imageset import ImageSet
+from raynef.images.datasets.pairing import Files, find_root, official_split, pair
 from raynef.io.storage import join
 
 _NUM_IDS, _FIRST = 34, 7  # label ids; those before the first class are void

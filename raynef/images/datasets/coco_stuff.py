@@ -10,8 +10,8 @@ without that one, Coco164kFull_Stuff_Coarse.txt; without either, every image.
 """
 
 from raynef.core import IGNORE
-from raynef.images.imageset import ImageSet
-from raynef.images.pairing import Files, find_root, official_split, pair
+from raynef.images.datasets.imageset import ImageSet
+from raynef.images.datasets.pairing import Files, find_root, official_split, pair
 from raynef.io.storage import join, list_files, read_lines
 
 _LISTS = ("Coco164kFull_Stuff_Coarse_7.txt", "Coco164kFull_Stuff_Coarse.txt")

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from raynef.core.errors import UserError
-from raynef.images.imageset import ImageFile
+from raynef.images.datasets.imageset import ImageFile
 from raynef.io.storage import absolute, is_folder, join, list_files
 
 

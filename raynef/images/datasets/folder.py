@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from raynef.core.errors import UserError
+from raynef.images.datasets.imageset import ImageFile, ImageSet
 from raynef.images.decode import IMAGE_SUFFIXES
-from raynef.images.imageset import ImageFile, ImageSet
 from raynef.io.storage import (
     absolute,
     is_file,

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from raynef.core.errors import UserError
-from raynef.images.imageset import ImageSet
-from raynef.images.pairing import Files, find_root, official_split, only_split, pair
+from raynef.images.datasets.imageset import ImageSet
+from raynef.images.datasets.pairing import Files, find_root, official_split, only_split, pair
 from raynef.io.storage import join, list_files, read_lines, without_secrets
 
 _LISTS = "ImageSets/Main"

@@ -3,8 +3,8 @@
 What is learned here is evaluated on another data set (Table 8, arXiv:2304.02841).
 """
 
-from raynef.images.imageset import ImageSet
-from raynef.images.pairing import Files, find_root, official_split, pair
+from raynef.images.datasets.imageset import ImageSet
+from raynef.images.datasets.pairing import Files, find_root, official_split, pair
 from raynef.io.storage import join
 
 

@@ -7,8 +7,8 @@ The root may be the folder that holds ADEChallengeData2016, or that folder.
 """
 
 from raynef.core import IGNORE
-from raynef.images.imageset import ImageSet
-from raynef.images.pairing import Files, find_root, official_split, pair
+from raynef.images.datasets.imageset import ImageSet
+from raynef.images.datasets.pairing import Files, find_root, official_split, pair
 from raynef.io.storage import join
 
 ADE20K_CLASSES = (

@@ -9,8 +9,8 @@ An image and its mask have one stem; both may lie in folders of classes. The one
 Deep Spectral Methods score all images (Table 3, arXiv:2205.07839) and train on none.
 """
 
-from raynef.images.imageset import ImageSet
-from raynef.images.pairing import Files, find_root, only_split, pair
+from raynef.images.datasets.imageset import ImageSet
+from raynef.images.datasets.pairing import Files, find_root, only_split, pair
 from raynef.io.storage import join
 
 SALIENCY_CLASSES = ("background", "foreground")

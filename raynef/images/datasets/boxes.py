@@ -11,8 +11,8 @@ from xml.etree import ElementTree
 import numpy as np
 
 from raynef.core.errors import UserError
+from raynef.images.datasets.imageset import ImageFile, ImageSet
 from raynef.images.decode import Stored
-from raynef.images.imageset import ImageFile, ImageSet
 from raynef.images.oriented import turn_boxes
 from raynef.io.storage import read_text, without_secrets
 

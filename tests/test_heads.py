@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional
 
 from raynef.eigen.psi import Psi
-from raynef.heads import LinearHead, from_centroids, trunk_of
+from raynef.models.heads import LinearHead, from_centroids, trunk_of
 
 BATCH, TAPS, PATCHES, DIM, K = 2, 3, 20, 8, 5
 

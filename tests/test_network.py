@@ -5,7 +5,7 @@ import timm
 import torch
 
 from raynef.core.errors import UserError
-from raynef.network import SegmentationNetwork, freeze
+from raynef.models.network import SegmentationNetwork, freeze
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -17,9 +17,9 @@ from raynef.config.recipe import Backbone as BackboneConfig
 from raynef.core.errors import BadImageError, UserError
 from raynef.eigen.psi import Psi
 from raynef.features.backbone import NUM_TAPS, create_model, load_backbone
-from raynef.heads import LinearHead, from_centroids, trunk_of
 from raynef.images.geometry import pad_to
-from raynef.segmenter import Mapping, Segmenter, save_mapping, segmenter_folder
+from raynef.models.heads import LinearHead, from_centroids, trunk_of
+from raynef.models.segmenter import Mapping, Segmenter, save_mapping, segmenter_folder
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 NAME, K = "vit_tiny_patch16_224", 7

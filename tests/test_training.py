@@ -9,7 +9,7 @@ from raynef.config.recipe import Eigen, Graph, Recipe, Train
 from raynef.core.errors import NonFiniteLossError
 from raynef.eigen.gumbel import gumbel_noise
 from raynef.features.extract import Features
-from raynef.training import Trainer, global_batches, slice_of
+from raynef.models.training import Trainer, global_batches, slice_of
 from tests.graph.twins import dense_kernel, dense_loss
 
 

@@ -18,17 +18,17 @@ from raynef.config.recipe import KMeans, Probe, Recipe, check
 from raynef.core.errors import UserError
 from raynef.eigen.psi import Psi
 from raynef.features.backbone import load_backbone
-from raynef.heads import LinearHead, from_centroids, trunk_of
 from raynef.images.datasets.imageset import ImageSet
 from raynef.images.datasets.registry import open_split
 from raynef.io.files import write_json
-from raynef.probe import fit_probe
+from raynef.models.heads import LinearHead, from_centroids, trunk_of
+from raynef.models.probe import fit_probe
+from raynef.models.segmenter import Mapping, Segmenter, segmenter_folder
 from raynef.runtime.features import ensure_store, fitting_backbone, view_side
 from raynef.runtime.inputs import found_again, note_input, require_same_input
 from raynef.runtime.patches import Source, count_members, load_psi, sample_patches
 from raynef.runtime.run import RunFolder, bind, hold
 from raynef.runtime.session import ray_session
-from raynef.segmenter import Mapping, Segmenter, segmenter_folder
 
 if TYPE_CHECKING:
     from raynef.runtime.labels import PatchLabels

@@ -16,11 +16,11 @@ from raynef.core.collectives import Collectives
 from raynef.core.errors import UserError
 from raynef.features.extract import Features
 from raynef.images.datasets.imageset import ImageSet
+from raynef.models.training import global_batches, slice_of
 from raynef.runtime.features import FeatureActor, describe_skipped, image_unit, make_views
 from raynef.runtime.session import feature_actors
 from raynef.runtime.store import FeatureStore
 from raynef.runtime.stream import Unit, stream
-from raynef.training import global_batches, slice_of
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from raynef.images.datasets.imageset import ImageSet, require_labels
 from raynef.images.datasets.registry import open_split
 from raynef.io.files import write_json
 from raynef.io.storage import absolute, file_sizes, name_of
+from raynef.models.segmenter import Mapping, Segmenter, save_mapping
 from raynef.runtime.counting import count
 from raynef.runtime.results import (
     class_names,
@@ -23,7 +24,6 @@ from raynef.runtime.results import (
 )
 from raynef.runtime.run import RunFolder, hold
 from raynef.runtime.session import ray_session
-from raynef.segmenter import Mapping, Segmenter, save_mapping
 
 logger = logging.getLogger("raynef")
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from raynef.config.recipe import fingerprint
 from raynef.features.precision import usual_precision
 from raynef.io.files import write_atomic
-from raynef.segmenter import Segmenter
+from raynef.models.segmenter import Segmenter
 
 logger = logging.getLogger("raynef")
 

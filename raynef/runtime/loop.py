@@ -14,9 +14,9 @@ from raynef.core.errors import NonFiniteLossError
 from raynef.core.stopwatch import Stopwatch
 from raynef.features.weights import read_state
 from raynef.io.checkpoints import State
+from raynef.models.training import Trainer
 from raynef.runtime.batches import Batches, StoredBatches, StreamedBatches
 from raynef.runtime.store import FeatureStore
-from raynef.training import Trainer
 
 TERMS = ("loss", "trace", "penalty", "clusters_in_use", "entropy", "columns_below_1")
 """Of the objective, as results name them: means over the steps of an epoch."""

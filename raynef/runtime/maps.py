@@ -18,13 +18,13 @@ from raynef.core.errors import BadImageError, UserError
 from raynef.images.decode import decode_image, read_encoded, stored_in
 from raynef.images.geometry import for_scoring
 from raynef.images.oriented import read_truth
+from raynef.models.segmenter import Segmenter
 from raynef.runtime.kept import KeptTaps
 from raynef.runtime.stream import Unit
 from raynef.segment.crf import dense_crf
 from raynef.segment.probabilities import top_probabilities
 from raynef.segment.upsample import upsample_argmax
 from raynef.segment.windows import Windows, sliding_windows
-from raynef.segmenter import Segmenter
 
 
 @dataclass(frozen=True)

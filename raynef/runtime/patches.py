@@ -18,13 +18,13 @@ from raynef.assign.kmeans import Members, members
 from raynef.core.draws import generator, lowest
 from raynef.core.errors import UserError
 from raynef.eigen.psi import Psi
-from raynef.heads import LinearHead, trunk_of
 from raynef.io.progress import Progress
+from raynef.models.heads import LinearHead, trunk_of
+from raynef.models.segmenter import Segmenter
+from raynef.models.training import uses_bfloat16
 from raynef.runtime.session import feature_actors
 from raynef.runtime.store import FeatureStore
 from raynef.runtime.stream import Unit, stream
-from raynef.segmenter import Segmenter
-from raynef.training import uses_bfloat16
 
 if TYPE_CHECKING:
     from raynef.runtime.labels import PatchLabels

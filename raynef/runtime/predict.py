@@ -25,12 +25,12 @@ from raynef.io.storage import (
     name_of,
     without_secrets,
 )
+from raynef.models.segmenter import Segmenter, segmenter_folder
 from raynef.runtime.features import describe_skipped
 from raynef.runtime.run import git_commit
 from raynef.runtime.session import feature_actors, ray_session
 from raynef.runtime.stream import Unit, stream
 from raynef.segment.label_files import UNLABELLED, legend, write_labels
-from raynef.segmenter import Segmenter, segmenter_folder
 
 logger = logging.getLogger("raynef")
 

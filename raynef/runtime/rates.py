@@ -33,12 +33,12 @@ from raynef.images.decode import decode_image
 from raynef.images.geometry import centre_crop, resize, short_side_size
 from raynef.images.scenes import render_scene
 from raynef.io.storage import read_bytes
+from raynef.models.segmenter import Segmenter
+from raynef.models.training import Trainer, build_psi
 from raynef.runtime.features import resized_view
 from raynef.runtime.store import FeatureStore, StoreProgress, write_shard
 from raynef.segment.upsample import upsample_argmax
 from raynef.segment.windows import sliding_windows
-from raynef.segmenter import Segmenter
-from raynef.training import Trainer, build_psi
 
 _PATIENCE_S = 2.0  # about what one measurement may take
 _PATCHES = 8192  # of the larger training step that is timed

@@ -18,10 +18,10 @@ from raynef.images.oriented import AmbiguousLabelError, read_truth
 from raynef.io.files import read_json, write_text
 from raynef.io.holds import holds
 from raynef.io.storage import is_file
+from raynef.models.segmenter import Segmenter
 from raynef.report.page import render
 from raynef.report.records import ClusterCard, GalleryItem, Report
 from raynef.runtime.run import RunFolder
-from raynef.segmenter import Segmenter
 
 logger = logging.getLogger("raynef")
 

@@ -16,6 +16,8 @@ from raynef.images.datasets.imageset import ImageSet
 from raynef.images.datasets.registry import open_split
 from raynef.io.checkpoints import has_checkpoint
 from raynef.io.files import write_json, write_text
+from raynef.models.segmenter import Segmenter
+from raynef.models.training import build_psi
 from raynef.runtime.batches import plan, usable_batch_size
 from raynef.runtime.features import (
     describe_skipped,
@@ -31,8 +33,6 @@ from raynef.runtime.run import RunFolder, bind, hold
 from raynef.runtime.session import ray_session, worker_gpu_share
 from raynef.runtime.warm import start_from, starting_weights
 from raynef.runtime.workers import EpochHook
-from raynef.segmenter import Segmenter
-from raynef.training import build_psi
 
 if TYPE_CHECKING:
     from raynef.runtime.labels import PatchLabels

@@ -34,6 +34,8 @@ from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.images.datasets.registry import open_split
 from raynef.io.files import read_json, without_infinity, write_json
 from raynef.io.holds import LOCK
+from raynef.models.segmenter import Segmenter
+from raynef.models.training import Trainer, build_psi
 from raynef.runtime.counting import count
 from raynef.runtime.methods import make, score
 from raynef.runtime.results import class_names, name_and_score
@@ -42,8 +44,6 @@ from raynef.runtime.session import this_process
 from raynef.runtime.spectral.sweep import spectral_scores
 from raynef.runtime.store import store_key
 from raynef.runtime.workers import EpochHook
-from raynef.segmenter import Segmenter
-from raynef.training import Trainer, build_psi
 
 logger = logging.getLogger("raynef")
 

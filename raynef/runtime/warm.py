@@ -17,9 +17,9 @@ from raynef.eigen.psi import Psi
 from raynef.features.backbone import NUM_TAPS, Backbone
 from raynef.features.weights import weights_identity
 from raynef.io.files import write_atomic
+from raynef.models.segmenter import Segmenter
+from raynef.models.training import build_psi, uses_orthogonal_head
 from raynef.runtime.run import RunFolder
-from raynef.segmenter import Segmenter
-from raynef.training import build_psi, uses_orthogonal_head
 
 logger = logging.getLogger("raynef")
 

@@ -6,7 +6,7 @@ import torch
 
 from raynef.assign.kmeans import find_centroids, members, moved
 from raynef.core.errors import UserError
-from raynef.heads import from_centroids
+from raynef.models.heads import from_centroids
 
 
 def planted(seed=0, *, num=4, each=50, dim=6, spread=0.05):

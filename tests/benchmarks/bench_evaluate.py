@@ -36,10 +36,10 @@ from raynef.images.datasets.imageset import ImageSet
 from raynef.images.datasets.registry import open_split
 from raynef.images.scenes import write_scenes
 from raynef.io.progress import Progress
+from raynef.models.segmenter import Segmenter
 from raynef.runtime import counting as counting_module
 from raynef.runtime.maps import CountingActor, count_sharpened, read_examples
 from raynef.runtime.session import ray_session
-from raynef.segmenter import Segmenter
 
 BOUNDS = {
     "pass_over_forward": ("<=", 2.5),

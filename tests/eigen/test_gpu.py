@@ -6,7 +6,7 @@ import torch
 from raynef.config.recipe import Eigen, Graph, Recipe, Train
 from raynef.eigen import eigenfunction_objective
 from raynef.graph import build_kernel
-from raynef.training import Trainer
+from raynef.models.training import Trainer
 from tests.eigen.test_objective import probabilities
 from tests.graph.test_kernel import batch
 from tests.test_training import planted

@@ -18,7 +18,7 @@ _HEADS = ("tests/test_heads.py",)
 MUTANTS = (
     Mutant(
         "training-graph-of-the-first-tap",
-        "raynef/training.py",
+        "raynef/models/training.py",
         "taps[:, -1][rows],",
         "taps[:, 0][rows],",
         _TRAINING,
@@ -26,7 +26,7 @@ MUTANTS = (
     ),
     Mutant(
         "training-temperature-constant",
-        "raynef/training.py",
+        "raynef/models/training.py",
         "            tau,\n            hard=",
         "            recipe.eigen.tau_start,\n            hard=",
         _TRAINING,
@@ -34,7 +34,7 @@ MUTANTS = (
     ),
     Mutant(
         "training-rate-constant",
-        "raynef/training.py",
+        "raynef/models/training.py",
         'group["lr"] = lr',
         'group["lr"] = train.lr',
         _TRAINING,
@@ -42,7 +42,7 @@ MUTANTS = (
     ),
     Mutant(
         "training-noise-of-one-epoch",
-        "raynef/training.py",
+        "raynef/models/training.py",
         "                epoch=epoch,\n                image=int(image),",
         "                epoch=0,\n                image=int(image),",
         _TRAINING,
@@ -50,7 +50,7 @@ MUTANTS = (
     ),
     Mutant(
         "training-padding-in-the-loss",
-        "raynef/training.py",
+        "raynef/models/training.py",
         "                valid=valid,\n                collectives",
         "                valid=torch.ones_like(valid),\n                collectives",
         _TRAINING,
@@ -58,7 +58,7 @@ MUTANTS = (
     ),
     Mutant(
         "training-gradients-not-summed",
-        "raynef/training.py",
+        "raynef/models/training.py",
         "total = self.collectives.all_reduce_sum(torch.cat([g.flatten() for g in gradients]))",
         "total = torch.cat([g.flatten() for g in gradients])",
         _COLLECTIVES,
@@ -66,7 +66,7 @@ MUTANTS = (
     ),
     Mutant(
         "batches-of-one-epoch",
-        "raynef/training.py",
+        "raynef/models/training.py",
         'generator("order", seed, epoch)',
         'generator("order", seed)',
         _TRAINING,
@@ -74,7 +74,7 @@ MUTANTS = (
     ),
     Mutant(
         "slices-interleaved",
-        "raynef/training.py",
+        "raynef/models/training.py",
         "return np.array_split(batch, world_size)[rank]",
         "return batch[rank::world_size]",
         _TRAINING,
@@ -90,7 +90,7 @@ MUTANTS = (
     ),
     Mutant(
         "centroids-as-a-head",
-        "raynef/heads.py",
+        "raynef/models/heads.py",
         "head.head.weight.copy_(2 * centroids)",
         "head.head.weight.copy_(centroids)",
         _HEADS,
@@ -98,7 +98,7 @@ MUTANTS = (
     ),
     Mutant(
         "head-of-the-first-tap",
-        "raynef/heads.py",
+        "raynef/models/heads.py",
         "features = taps[:, -1] if self.trunk is None",
         "features = taps[:, 0] if self.trunk is None",
         _HEADS,
@@ -178,7 +178,7 @@ MUTANTS = (
     ),
     Mutant(
         "segmenter-not-native",
-        "raynef/segmenter.py",
+        "raynef/models/segmenter.py",
         "resize_bicubic(image, (side, side))",
         "resize_bicubic(image, (2 * side, 2 * side))",
         _NATIVE,
@@ -186,7 +186,7 @@ MUTANTS = (
     ),
     Mutant(
         "segmenter-cells",
-        "raynef/segmenter.py",
+        "raynef/models/segmenter.py",
         "return size[0] * patch / side, size[1] * patch / side",
         "return patch, patch",
         _NATIVE,
@@ -194,7 +194,7 @@ MUTANTS = (
     ),
     Mutant(
         "segmenter-squeezed",
-        "raynef/segmenter.py",
+        "raynef/models/segmenter.py",
         "return sliding_windows(size, window=min(size), stride=min(size))",
         "return whole_image(size)",
         _NATIVE,

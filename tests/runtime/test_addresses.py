@@ -13,11 +13,11 @@ from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.images.datasets.registry import open_split
 from raynef.images.decode import read_image
 from raynef.io.storage import absolute, join
+from raynef.models.segmenter import Segmenter
 from raynef.runtime import predict as predict_module
 from raynef.runtime.features import ensure_store, scan
 from raynef.runtime.predict import predict
 from raynef.runtime.store import store_key
-from raynef.segmenter import Segmenter
 from tests.runtime.conftest import change
 from tests.s3_server import s3_server
 

@@ -379,7 +379,7 @@ def test_a_warm_start_has_the_other_runs_weights_and_its_own_schedule(finished, 
 
 def test_psi_is_the_other_runs_before_the_first_step(finished, recipe):
     from raynef.features.weights import read_state
-    from raynef.training import Trainer
+    from raynef.models.training import Trainer
 
     tensors = read_state(finished / "segmenter" / "model.safetensors")
     trainers = []

@@ -18,10 +18,10 @@ from raynef.io.checkpoints import (
     write_checkpoint,
 )
 from raynef.io.files import read_json
+from raynef.models.training import Trainer
 from raynef.runtime import workers
 from raynef.runtime.session import this_process
 from raynef.runtime.train import train
-from raynef.training import Trainer
 from tests.runtime.conftest import change
 
 

@@ -13,8 +13,8 @@ from raynef.core.collectives import Alone
 from raynef.eigen import eigenfunction_objective
 from raynef.features.extract import Features
 from raynef.graph import build_kernel
+from raynef.models.training import Trainer
 from raynef.runtime.collectives import Distributed
-from raynef.training import Trainer
 
 IMAGES, SIDE, DIM, CLUSTERS, CLASSES = 5, 6, 8, 10, 4
 RECIPE = Recipe(

@@ -13,12 +13,12 @@ from raynef.assign.matching import match, score
 from raynef.core.errors import UserError
 from raynef.eigen.psi import Psi
 from raynef.features.backbone import NUM_TAPS, load_backbone
-from raynef.heads import LinearHead
 from raynef.images.datasets.registry import open_split
+from raynef.models.heads import LinearHead
+from raynef.models.segmenter import Mapping, Segmenter
 from raynef.runtime.evaluate import evaluate
 from raynef.runtime.maps import CountingActor, read_examples
 from raynef.runtime.run import RunFolder, bind
-from raynef.segmenter import Mapping, Segmenter
 from tests.runtime.conftest import change
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray", "one_thread")]

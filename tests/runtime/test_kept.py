@@ -6,9 +6,9 @@ import torch
 
 from raynef.config.recipe import Backbone as BackboneConfig
 from raynef.features.backbone import NUM_TAPS, load_backbone
-from raynef.heads import LinearHead
+from raynef.models.heads import LinearHead
+from raynef.models.segmenter import Segmenter
 from raynef.runtime.kept import KeptTaps
-from raynef.segmenter import Segmenter
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -10,12 +10,12 @@ from torch import nn
 from torch.nn import functional
 
 from raynef.config.presets import load_presets
-from raynef.heads import LinearHead
 from raynef.images.datasets.imageset import ImageFile
+from raynef.models.heads import LinearHead
+from raynef.models.segmenter import Segmenter
 from raynef.runtime import predict
 from raynef.runtime.maps import CountingActor, read_examples
 from raynef.runtime.spectral import bridge
-from raynef.segmenter import Segmenter
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

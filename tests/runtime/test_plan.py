@@ -19,12 +19,12 @@ from raynef.core.cost import exchanges, row_bytes, shapes_of, store_bytes
 from raynef.core.errors import UserError
 from raynef.core.pace import StatedRates
 from raynef.features.extract import Features
+from raynef.models.training import Trainer
 from raynef.runtime import plan as plan_module
 from raynef.runtime import rates
 from raynef.runtime.collectives import Distributed
 from raynef.runtime.plan import plan
 from raynef.runtime.store import StoreProgress, write_shard
-from raynef.training import Trainer
 
 SMALL = Recipe(
     data=Data(short_side=64, crop=64, num_views=2, scale=(1.0, 1.0)),

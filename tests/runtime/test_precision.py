@@ -13,6 +13,7 @@ from raynef.features.extract import extract_features
 from raynef.images.augment import augment
 from raynef.images.datasets.registry import open_split
 from raynef.images.decode import read_image
+from raynef.models.segmenter import Segmenter
 from raynef.runtime import precision as precision_module
 from raynef.runtime import session
 from raynef.runtime.features import FeatureActor, ensure_store
@@ -22,7 +23,6 @@ from raynef.runtime.spectral.eigen import EigenStore, eigen
 from raynef.runtime.spectral.features import WholeFeatures
 from raynef.runtime.spectral.semantic import semantic
 from raynef.runtime.store import FeatureStore, store_key
-from raynef.segmenter import Segmenter
 from tests.runtime.conftest import change
 
 pytestmark = pytest.mark.usefixtures("without_ray")
@@ -157,7 +157,7 @@ def test_stores_of_eigenpairs_say_it_too(recipe, tmp_path, gpus):
 @pytest.mark.parametrize("head", ["psi", "trunk"])
 def test_scores_are_float32_on_a_gpu_too(recipe, monkeypatch, head):
     """A GPU is pretended: what autocast does there it does on this CPU."""
-    from raynef.heads import LinearHead, trunk_of
+    from raynef.models.heads import LinearHead, trunk_of
 
     backbone = load_backbone(recipe.backbone)
     psi = Psi(NUM_TAPS * backbone.dim, 12, num_blocks=1)

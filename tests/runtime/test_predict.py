@@ -12,9 +12,9 @@ from raynef.core.palette import IGNORED, palette
 from raynef.eigen.psi import Psi
 from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.images.decode import SCALED, read_image, read_label
+from raynef.models.segmenter import Mapping, Segmenter
 from raynef.runtime.predict import predict
 from raynef.segment.label_files import write_labels
-from raynef.segmenter import Mapping, Segmenter
 
 pytestmark = pytest.mark.usefixtures("without_ray")
 MAPPING = Mapping((1, 0, -1, 1, 0, 1, -1, 0, 0, 1, 1, 0), ("sky", "road"))

@@ -8,8 +8,9 @@ from raynef.assign.kmeans import find_centroids
 from raynef.assign.matching import match, score
 from raynef.eigen.psi import Psi
 from raynef.features.backbone import NUM_TAPS, load_backbone
-from raynef.heads import LinearHead
 from raynef.images.datasets.registry import open_split
+from raynef.models.heads import LinearHead
+from raynef.models.segmenter import Segmenter
 from raynef.runtime.baseline import kmeans
 from raynef.runtime.evaluate import evaluate
 from raynef.runtime.maps import CountingActor, count_sharpened, read_examples
@@ -17,7 +18,6 @@ from raynef.runtime.patches import Source, sample_patches
 from raynef.runtime.run import RunFolder, bind
 from raynef.runtime.session import this_process
 from raynef.runtime.store import FeatureStore
-from raynef.segmenter import Segmenter
 from tests.runtime.conftest import change
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -21,10 +21,10 @@ from raynef.images.decode import read_image
 from raynef.images.geometry import centre_crop, resize, short_side_size
 from raynef.io.files import write_json
 from raynef.io.storage import absolute
+from raynef.models.segmenter import Segmenter
 from raynef.runtime.predict import image_files
 from raynef.runtime.report import spread
 from raynef.runtime.run import RunFolder
-from raynef.segmenter import Segmenter
 
 _PREFIXES = (5, 10, 20, 50)
 _STARTS, _ITERATIONS = 5, 50

@@ -38,7 +38,7 @@ from raynef.io.checkpoints import State
 from raynef.io.files import read_json, write_atomic, write_json
 from raynef.io.holds import holds
 from raynef.io.progress import Progress
-from raynef.network import SegmentationNetwork
+from raynef.models.network import SegmentationNetwork
 from raynef.runtime.fit import Spread, Teller, fit
 from raynef.runtime.loop import Worker
 from raynef.runtime.predict import output_names

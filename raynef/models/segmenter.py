@@ -17,10 +17,10 @@ from raynef.eigen.psi import Psi
 from raynef.features.backbone import NUM_TAPS, Backbone, load_backbone
 from raynef.features.extract import extract_features
 from raynef.features.weights import load_exactly, read_state, resolve_weights, weights_identity
-from raynef.heads import LinearHead, trunk_of
 from raynef.images.decode import read_image, to_rgb, upright
 from raynef.images.geometry import pad_to, resize, resize_bicubic, short_side_size
 from raynef.io.files import read_json, write_atomic, write_json
+from raynef.models.heads import LinearHead, trunk_of
 from raynef.segment.upsample import upsample_argmax
 from raynef.segment.windows import Windows, sliding_windows, whole_image
 

@@ -6,8 +6,8 @@ import io
 import numpy as np
 from PIL import Image
 
-from raynef.core.palette import IGNORED
 from raynef.report.markup import Markup, tag
+from raynef.report.palette import IGNORED
 
 MAX_WIDTH = 320
 JPEG_QUALITY = 80

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from raynef.core import IGNORE
-from raynef.core.palette import overlay
 from raynef.report.embed import flat, photo, shrink, shrink_labels, small_size
 from raynef.report.markup import Markup, tag
+from raynef.report.palette import overlay
 from raynef.report.records import GalleryItem
 from raynef.report.words import percent
 

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from raynef.core.palette import palette
 from raynef.report.charts import charts
 from raynef.report.clusters import cluster_cards
 from raynef.report.details import pairs, recipe_tables, skipped_files
 from raynef.report.gallery import gallery, without_ignored
 from raynef.report.markup import Markup, tag
+from raynef.report.palette import palette
 from raynef.report.records import Report
 from raynef.report.scores import class_names, elsewhere, scores
 from raynef.report.shell import document, page_header, section

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from raynef.core.palette import overlay, palette
 from raynef.report.embed import photo, shrink, shrink_labels, small_size
 from raynef.report.markup import Markup, tag
+from raynef.report.palette import overlay, palette
 from raynef.report.sweep_records import SweepImage, TrialMap
 
 _WIDTH = 220  # pixels; a row has up to seven pictures

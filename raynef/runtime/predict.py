@@ -10,7 +10,6 @@ import numpy as np
 from PIL import Image
 
 from raynef.core.errors import BadImageError, UserError
-from raynef.core.palette import overlay, palette
 from raynef.images.datasets.folder import open_folder
 from raynef.images.datasets.imageset import ImageFile
 from raynef.images.decode import read_image
@@ -26,6 +25,7 @@ from raynef.io.storage import (
     without_secrets,
 )
 from raynef.models.segmenter import Segmenter, segmenter_folder
+from raynef.report.palette import overlay, palette
 from raynef.runtime.features import describe_skipped
 from raynef.runtime.run import git_commit
 from raynef.runtime.session import feature_actors, ray_session

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from raynef.core.palette import IGNORED, palette
 from raynef.io.files import write_atomic
+from raynef.report.palette import IGNORED, palette
 
 UNLABELLED = 255
 """Value of a pixel without a class, in label files."""

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from raynef.core.palette import IGNORED, boundaries, colorize, oklab, overlay, palette
+from raynef.report.palette import IGNORED, boundaries, colorize, oklab, overlay, palette
 
 # (colours, smallest Oklab distance of any two). 0.02 is just noticeable; fewer are far clearer.
 SEPARATION = [(2, 0.25), (8, 0.18), (27, 0.09), (64, 0.065), (256, 0.035), (1024, 0.018)]

@@ -21,7 +21,6 @@ from raynef.assign.matching import Criterion
 from raynef.assign.segments import nearest_centroids
 from raynef.config.recipe import Recipe, Spectral
 from raynef.core.errors import UserError
-from raynef.core.palette import overlay, palette
 from raynef.images.datasets.imageset import ImageFile, require_labels
 from raynef.images.decode import read_image
 from raynef.images.fitted import Frame, to_whole_image
@@ -29,6 +28,7 @@ from raynef.images.oriented import read_truth
 from raynef.io.files import write_json, write_text
 from raynef.io.holds import holds
 from raynef.io.progress import Progress
+from raynef.report.palette import overlay, palette
 from raynef.report.spectral_page import Picture, SpectralRow, render_spectral
 from raynef.runtime.predict import output_names
 from raynef.runtime.report import spread

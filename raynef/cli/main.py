@@ -142,7 +142,7 @@ def _parse_baseline(method: Any, argv: list[str], prog: str) -> Any:
 def _dispatch(args: Command | Sweep) -> dict[str, Any]:
     """Run a command; imports torch and Ray only where it needs them."""
     if isinstance(args, Demo):
-        from raynef.runtime.demo import demo
+        from raynef.demo.demo import demo
 
         return demo(args.config, args.out, num_train=args.num_train, num_val=args.num_val)
     if isinstance(args, Train):

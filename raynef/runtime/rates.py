@@ -25,13 +25,13 @@ from raynef.config.recipe import Recipe
 from raynef.core.cost import Shapes
 from raynef.core.errors import BadImageError, UserError
 from raynef.core.pace import GB
+from raynef.demo.scenes import render_scene
 from raynef.features.backbone import NUM_TAPS, Backbone
 from raynef.features.extract import Features, extract_features
 from raynef.graph.knn import nearest_neighbors, unit_rows
 from raynef.images.augment import augment
 from raynef.images.decode import decode_image
 from raynef.images.geometry import centre_crop, resize, short_side_size
-from raynef.images.scenes import render_scene
 from raynef.io.storage import read_bytes
 from raynef.models.segmenter import Segmenter
 from raynef.models.training import Trainer, build_psi

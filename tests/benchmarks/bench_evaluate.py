@@ -30,11 +30,11 @@ from ray._private.internal_api import get_memory_info_reply, get_state_from_addr
 from raynef.assign.contingency import contingency
 from raynef.assign.matching import UNMATCHED, match, score
 from raynef.config.recipe import BUNDLED_BACKBONE, Backbone, Data, Evaluate, Recipe
+from raynef.demo.scenes import write_scenes
 from raynef.eigen.psi import Psi
 from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.images.datasets.imageset import ImageSet
 from raynef.images.datasets.registry import open_split
-from raynef.images.scenes import write_scenes
 from raynef.io.progress import Progress
 from raynef.models.segmenter import Segmenter
 from raynef.runtime import counting as counting_module

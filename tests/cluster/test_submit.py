@@ -18,7 +18,7 @@ import requests
 from ray.job_submission import JobSubmissionClient
 
 import raynef
-from raynef.images.scenes import write_scenes
+from raynef.demo.scenes import write_scenes
 from raynef.runtime.run import git_commit
 from tests.runtime.conftest import shrink
 

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from raynef.images.scenes import write_scenes
+from raynef.demo.scenes import write_scenes
 from tests.faults.command import Command
 
 SIDE, BATCH = 128, 8

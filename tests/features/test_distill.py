@@ -13,6 +13,7 @@ from raynef.assign.kmeans import find_centroids
 from raynef.assign.segments import nearest_centroids
 from raynef.config.recipe import Backbone as BackboneConfig
 from raynef.core.errors import NonFiniteLossError, UserError
+from raynef.demo.scenes import write_scenes
 from raynef.features.backbone import load_backbone
 from raynef.features.distill import (
     DistillConfig,
@@ -25,7 +26,6 @@ from raynef.features.precision import has_bfloat16
 from raynef.features.student import EMBED_DIM, create_student
 from raynef.features.weights import bundled_file, load_weights
 from raynef.images.decode import read_image
-from raynef.images.scenes import write_scenes
 
 SMALL = DistillConfig(
     steps=4,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from raynef.images.scenes import CLASSES, Scene, render_scene, write_scenes
+from raynef.demo.scenes import CLASSES, Scene, render_scene, write_scenes
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +160,7 @@ def test_unfinished_folder_has_no_lists(tmp_path: Path, monkeypatch: pytest.Monk
     def fail(*args: object, **kwargs: object) -> Scene:
         raise RuntimeError("power cut")
 
-    monkeypatch.setattr("raynef.images.scenes.render_scene", fail)
+    monkeypatch.setattr("raynef.demo.scenes.render_scene", fail)
     with pytest.raises(RuntimeError, match="power cut"):
         write_scenes(tmp_path, num_train=2, num_val=1)
     assert not list(tmp_path.glob("*.txt"))

@@ -11,7 +11,7 @@ import timm
 import torch
 
 from raynef.config.recipe import Backbone, Data, Eigen, Evaluate, Graph, Recipe, Train
-from raynef.images.scenes import write_scenes
+from raynef.demo.scenes import write_scenes
 from raynef.runtime.session import ray_session, this_process
 from raynef.runtime.train import train
 

@@ -13,11 +13,11 @@ from filelock import FileLock
 
 from raynef.cli.main import main
 from raynef.core.errors import UserError
+from raynef.demo.demo import demo
 from raynef.images.datasets.imageset import ImageFile
 from raynef.io.holds import hold_folder, holds
 from raynef.runtime.baseline import kmeans
 from raynef.runtime.compare import compare
-from raynef.runtime.demo import demo
 from raynef.runtime.evaluate import evaluate
 from raynef.runtime.features import ensure_shards
 from raynef.runtime.predict import output_names, predict

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from raynef.images.scene_backdrop import GroundLayer
-from raynef.images.scene_canvas import Label
-from raynef.images.scene_dice import Dice, everywhere
-from raynef.images.scene_ground import Canal, Lane, Shore
-from raynef.images.scene_plan import Plan, crowd, house_row
+from raynef.demo.scene_backdrop import GroundLayer
+from raynef.demo.scene_canvas import Label
+from raynef.demo.scene_dice import Dice, everywhere
+from raynef.demo.scene_ground import Canal, Lane, Shore
+from raynef.demo.scene_plan import Plan, crowd, house_row
 
 
 def street(dice: Dice) -> Plan:

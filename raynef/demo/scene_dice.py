@@ -8,13 +8,13 @@ from typing import TypeVar
 
 import numpy as np
 
-from raynef.images.scene_backdrop import GroundLayer, Ridge, Water
-from raynef.images.scene_built import Building, Facade
-from raynef.images.scene_canvas import Label
-from raynef.images.scene_nature import FlowerBed, Tree, TreeBelt, plant
-from raynef.images.scene_people import Person
-from raynef.images.scene_textures import Field, Rgb, grass, paving
-from raynef.images.scene_vehicles import Vehicle
+from raynef.demo.scene_backdrop import GroundLayer, Ridge, Water
+from raynef.demo.scene_built import Building, Facade
+from raynef.demo.scene_canvas import Label
+from raynef.demo.scene_nature import FlowerBed, Tree, TreeBelt, plant
+from raynef.demo.scene_people import Person
+from raynef.demo.scene_textures import Field, Rgb, grass, paving
+from raynef.demo.scene_vehicles import Vehicle
 
 Option = TypeVar("Option")
 

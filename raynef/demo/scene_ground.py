@@ -8,10 +8,10 @@ from typing import TypeVar
 
 import numpy as np
 
-from raynef.images.scene_backdrop import GroundLayer
-from raynef.images.scene_canvas import Label
-from raynef.images.scene_dice import Dice
-from raynef.images.scene_textures import Field, Rgb, Textures, asphalt, dirt
+from raynef.demo.scene_backdrop import GroundLayer
+from raynef.demo.scene_canvas import Label
+from raynef.demo.scene_dice import Dice
+from raynef.demo.scene_textures import Field, Rgb, Textures, asphalt, dirt
 
 Number = TypeVar("Number", float, np.ndarray)
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from raynef.images.scene_backdrop import GroundLayer, Ridge, Water
-from raynef.images.scene_built import Building
-from raynef.images.scene_canvas import Label
-from raynef.images.scene_dice import Dice
-from raynef.images.scene_nature import FlowerBed, Tree, TreeBelt
-from raynef.images.scene_people import Person
-from raynef.images.scene_vehicles import Vehicle
+from raynef.demo.scene_backdrop import GroundLayer, Ridge, Water
+from raynef.demo.scene_built import Building
+from raynef.demo.scene_canvas import Label
+from raynef.demo.scene_dice import Dice
+from raynef.demo.scene_nature import FlowerBed, Tree, TreeBelt
+from raynef.demo.scene_people import Person
+from raynef.demo.scene_vehicles import Vehicle
 
 Thing = Building | FlowerBed | Person | Tree | TreeBelt | Vehicle
 

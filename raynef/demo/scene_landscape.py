@@ -6,12 +6,12 @@ from functools import partial
 
 import numpy as np
 
-from raynef.images.scene_backdrop import GroundLayer
-from raynef.images.scene_canvas import Label
-from raynef.images.scene_dice import Dice
-from raynef.images.scene_ground import Lane, Shore
-from raynef.images.scene_plan import Plan, crowd
-from raynef.images.scene_textures import dirt
+from raynef.demo.scene_backdrop import GroundLayer
+from raynef.demo.scene_canvas import Label
+from raynef.demo.scene_dice import Dice
+from raynef.demo.scene_ground import Lane, Shore
+from raynef.demo.scene_plan import Plan, crowd
+from raynef.demo.scene_textures import dirt
 
 
 def country(dice: Dice) -> Plan:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from raynef.images.scene_canvas import Canvas, Label, Light, ShadowMap
-from raynef.images.scene_textures import Rgb, Textures
+from raynef.demo.scene_canvas import Canvas, Label, Light, ShadowMap
+from raynef.demo.scene_textures import Rgb, Textures
 
 
 @dataclass(frozen=True)

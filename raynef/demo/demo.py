@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from raynef.config.recipe import Recipe
-from raynef.images.scenes import write_scenes
+from raynef.demo.scenes import write_scenes
 from raynef.io.holds import holds
 from raynef.runtime.evaluate import evaluate
 from raynef.runtime.predict import predict

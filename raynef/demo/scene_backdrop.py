@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageFilter
 
-from raynef.images.scene_canvas import FAR, Camera, Canvas, Label, Light, ShadowMap
-from raynef.images.scene_textures import Field, Rgb, Textures, fade, mix, tint
+from raynef.demo.scene_canvas import FAR, Camera, Canvas, Label, Light, ShadowMap
+from raynef.demo.scene_textures import Field, Rgb, Textures, fade, mix, tint
 
 # name: sun elevation (degrees), then sun, ambient, zenith and horizon colours, cloud cover, share
 # of lit windows

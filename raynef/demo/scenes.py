@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from raynef.images.scene_backdrop import develop, draw_camera, draw_light, paint_ground, paint_sky
-from raynef.images.scene_canvas import Canvas, Label, ShadowMap
-from raynef.images.scene_dice import Dice
-from raynef.images.scene_landscape import country, highway, lakeside, park
-from raynef.images.scene_plan import keep_dry
-from raynef.images.scene_textures import make_textures
-from raynef.images.scene_town import canal, square, street
+from raynef.demo.scene_backdrop import develop, draw_camera, draw_light, paint_ground, paint_sky
+from raynef.demo.scene_canvas import Canvas, Label, ShadowMap
+from raynef.demo.scene_dice import Dice
+from raynef.demo.scene_landscape import country, highway, lakeside, park
+from raynef.demo.scene_plan import keep_dry
+from raynef.demo.scene_textures import make_textures
+from raynef.demo.scene_town import canal, square, street
 
 CLASSES: tuple[str, ...] = tuple(label.name.lower() for label in Label)
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from raynef.images.scene_canvas import Canvas, Label, Light, Patch, ShadowMap
-from raynef.images.scene_textures import Field, Rgb, Textures, fade, mix, tint
+from raynef.demo.scene_canvas import Canvas, Label, Light, Patch, ShadowMap
+from raynef.demo.scene_textures import Field, Rgb, Textures, fade, mix, tint
 
 
 @dataclass(frozen=True)

@@ -38,14 +38,14 @@ from raynef.cli.plan import Plan, run_plan
 from raynef.cli.spectral import Spectral, parse_spectral, run_spectral
 from raynef.cli.submit import Job, read_submit, run_submit
 from raynef.cli.tune import Sweep, read_sweep, run_sweep
+from raynef.cluster.causes import cause_within, causes
+from raynef.cluster.interrupt import Terminated, terminable
 from raynef.config.presets import load_presets, with_presets
 from raynef.config.recipe import Data, Recipe, check
 from raynef.core.errors import BadImageError, DiskFullError, NonFiniteLossError, UserError
 from raynef.io.files import disk_full_message, full_disk_reason, json_text
 from raynef.io.log import warnings_once
 from raynef.io.storage import absolute
-from raynef.runtime.causes import cause_within, causes
-from raynef.runtime.interrupt import Terminated, terminable
 
 logger = logging.getLogger("raynef")
 
@@ -244,10 +244,10 @@ def _baseline(method: Any) -> dict[str, Any]:
 
 def _evaluate(args: Evaluate) -> dict[str, Any]:
     """Score a run, or each run of a folder of several seeds and their mean."""
+    from raynef.cluster.session import ray_session
     from raynef.runtime.evaluate import evaluate
     from raynef.runtime.run import RunFolder, runs_of
     from raynef.runtime.seeds import summarize
-    from raynef.runtime.session import ray_session
 
     runs = runs_of(args.run)
     results = []

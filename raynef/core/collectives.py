@@ -1,7 +1,7 @@
 """What mathematics may ask of other workers: three collectives over slices of the global batch.
 
 Workers hold consecutive slices of the rows, in rank order, of possibly different lengths. The
-distributed implementation lives in ``raynef.runtime.collectives``; one process alone is the same
+distributed implementation lives in ``raynef.cluster.collectives``; one process alone is the same
 protocol with a world of one, so that there is no second code path.
 """
 

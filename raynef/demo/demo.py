@@ -5,13 +5,13 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from raynef.cluster.session import ray_session
 from raynef.config.recipe import Recipe
 from raynef.demo.scenes import write_scenes
 from raynef.io.holds import holds
 from raynef.runtime.evaluate import evaluate
 from raynef.runtime.predict import predict
 from raynef.runtime.report import write_report
-from raynef.runtime.session import ray_session
 from raynef.runtime.train import train
 
 logger = logging.getLogger("raynef")

@@ -5,8 +5,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from raynef.cluster.metrics import record
 from raynef.io.standing import Standing
-from raynef.runtime.metrics import record
 
 logger = logging.getLogger("raynef")
 

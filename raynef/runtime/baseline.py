@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from raynef.assign.kmeans import find_centroids, moved
+from raynef.cluster.session import ray_session
 from raynef.config.recipe import KMeans, Probe, Recipe, check
 from raynef.core.errors import UserError
 from raynef.eigen.psi import Psi
@@ -28,7 +29,6 @@ from raynef.runtime.features import ensure_store, fitting_backbone, view_side
 from raynef.runtime.inputs import found_again, note_input, require_same_input
 from raynef.runtime.patches import Source, count_members, load_psi, sample_patches
 from raynef.runtime.run import RunFolder, bind, hold
-from raynef.runtime.session import ray_session
 
 if TYPE_CHECKING:
     from raynef.runtime.labels import PatchLabels

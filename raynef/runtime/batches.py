@@ -11,6 +11,8 @@ from typing import Protocol
 
 import numpy as np
 
+from raynef.cluster.session import feature_actors
+from raynef.cluster.stream import Unit, stream
 from raynef.config.recipe import Recipe
 from raynef.core.collectives import Collectives
 from raynef.core.errors import UserError
@@ -18,9 +20,7 @@ from raynef.features.extract import Features
 from raynef.images.datasets.imageset import ImageSet
 from raynef.models.training import global_batches, slice_of
 from raynef.runtime.features import FeatureActor, describe_skipped, image_unit, make_views
-from raynef.runtime.session import feature_actors
 from raynef.runtime.store import FeatureStore
-from raynef.runtime.stream import Unit, stream
 
 
 @dataclass(frozen=True)

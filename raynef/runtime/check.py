@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from raynef.cluster.session import ray_session
+from raynef.cluster.stream import Unit, stream
 from raynef.config.recipe import Data
 from raynef.core import IGNORE
 from raynef.core.errors import BadImageError, UserError, require
@@ -24,8 +26,6 @@ from raynef.images.decode import Stored, decode_image, read_encoded, read_label,
 from raynef.images.oriented import AmbiguousLabelError, drawn_as_stored
 from raynef.io.progress import Progress
 from raynef.io.storage import without_secrets
-from raynef.runtime.session import ray_session
-from raynef.runtime.stream import Unit, stream
 
 logger = logging.getLogger("raynef")
 

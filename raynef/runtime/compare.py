@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from raynef.cluster.session import ray_session
 from raynef.config.recipe import Recipe, fingerprint, to_dict
 from raynef.core.comparison import COLUMNS, PLAN, SUPERVISED, Row, read_comparison
 from raynef.core.errors import UserError
@@ -30,7 +31,6 @@ from raynef.report.table import Cell, TableRow, markdown
 from raynef.runtime.evaluate import labelled_part
 from raynef.runtime.methods import make, run_of, score, score_file
 from raynef.runtime.run import environment
-from raynef.runtime.session import ray_session
 from raynef.runtime.store import store_key
 from raynef.runtime.train import cpus_needed
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from raynef.cluster.session import feature_actors
+from raynef.cluster.stream import Unit, stream
 from raynef.config.recipe import Recipe
 from raynef.core import IGNORE
 from raynef.core.errors import UserError
@@ -16,8 +18,6 @@ from raynef.images.datasets.imageset import ImageSet
 from raynef.io.progress import Progress
 from raynef.runtime.features import check_skipped
 from raynef.runtime.maps import CountingActor, count_sharpened, read_examples
-from raynef.runtime.session import feature_actors
-from raynef.runtime.stream import Unit, stream
 
 MAX_CLASSES = IGNORE  # label files hold 0 … 254
 

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from raynef.cluster.session import ray_session
 from raynef.config.recipe import Data, Recipe, fingerprint
 from raynef.core.errors import UserError
 from raynef.eigen.psi import Psi
@@ -23,7 +24,6 @@ from raynef.runtime.results import (
     protocol_in_words,
 )
 from raynef.runtime.run import RunFolder, hold
-from raynef.runtime.session import ray_session
 
 logger = logging.getLogger("raynef")
 

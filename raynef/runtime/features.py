@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from filelock import FileLock, Timeout
 
+from raynef.cluster.session import feature_actors, in_this_process, ray_session
+from raynef.cluster.stream import Unit, stream
 from raynef.config.recipe import Backbone as BackboneConfig
 from raynef.config.recipe import Data, Recipe, check
 from raynef.core.errors import BadImageError, UserError
@@ -30,7 +32,6 @@ from raynef.io.standing import standing_in
 from raynef.io.storage import without_secrets
 from raynef.runtime.keys import require_same_key
 from raynef.runtime.precision import precision_for, with_precision
-from raynef.runtime.session import feature_actors, in_this_process, ray_session
 from raynef.runtime.store import (
     MANIFEST,
     FeatureStore,
@@ -41,7 +42,6 @@ from raynef.runtime.store import (
     store_key,
     write_shard,
 )
-from raynef.runtime.stream import Unit, stream
 from raynef.runtime.verify import find_faults
 
 logger = logging.getLogger("raynef")

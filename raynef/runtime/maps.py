@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from raynef.assign.contingency import contingency
+from raynef.cluster.stream import Unit
 from raynef.config.recipe import Evaluate
 from raynef.core.errors import BadImageError, UserError
 from raynef.images.decode import decode_image, read_encoded, stored_in
@@ -20,7 +21,6 @@ from raynef.images.geometry import for_scoring
 from raynef.images.oriented import read_truth
 from raynef.models.segmenter import Segmenter
 from raynef.runtime.kept import KeptTaps
-from raynef.runtime.stream import Unit
 from raynef.segment.crf import dense_crf
 from raynef.segment.probabilities import top_probabilities
 from raynef.segment.upsample import upsample_argmax

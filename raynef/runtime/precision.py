@@ -10,9 +10,9 @@ store that was made on GPUs is read where there are none.
 from pathlib import Path
 from typing import Any, get_args
 
+from raynef.cluster.session import feature_actors
 from raynef.core.errors import UserError
 from raynef.features.precision import Precision
-from raynef.runtime.session import feature_actors
 from raynef.runtime.store import begun_key
 
 _NAME = "feature_precision"

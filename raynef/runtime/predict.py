@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from raynef.cluster.session import feature_actors, ray_session
+from raynef.cluster.stream import Unit, stream
 from raynef.core.errors import BadImageError, UserError
 from raynef.images.datasets.folder import open_folder
 from raynef.images.datasets.imageset import ImageFile
@@ -28,8 +30,6 @@ from raynef.models.segmenter import Segmenter, segmenter_folder
 from raynef.report.palette import overlay, palette
 from raynef.runtime.features import describe_skipped
 from raynef.runtime.run import git_commit
-from raynef.runtime.session import feature_actors, ray_session
-from raynef.runtime.stream import Unit, stream
 from raynef.segment.label_files import UNLABELLED, legend, write_labels
 
 logger = logging.getLogger("raynef")

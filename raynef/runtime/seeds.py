@@ -12,13 +12,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from raynef.cluster.session import ray_session
 from raynef.config.recipe import Recipe
 from raynef.core.errors import UserError
 from raynef.io.files import read_json, write_json
 from raynef.io.holds import hold_folder, holds
 from raynef.report.table import mean_sd, percent
 from raynef.runtime.run import SEEDS, runs_of
-from raynef.runtime.session import ray_session
 from raynef.runtime.train import cpus_needed
 
 logger = logging.getLogger("raynef")

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from raynef.cluster.tokens import check_head
 from raynef.core.errors import UserError
 from raynef.runtime.shipping import Parcel, Ship, runtime_env
-from raynef.runtime.tokens import check_head
 
 logger = logging.getLogger("raynef")
 

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from ray.train import UserCallback
 
+from raynef.cluster.fit import Spread, Teller, fit
+from raynef.cluster.session import ray_session, worker_gpu_share
+from raynef.cluster.workers import EpochHook
 from raynef.config.recipe import Recipe, check, to_dict
 from raynef.core.errors import UserError
 from raynef.features.backbone import NUM_TAPS, load_backbone
@@ -26,13 +29,10 @@ from raynef.runtime.features import (
     scan,
     view_side,
 )
-from raynef.runtime.fit import Spread, Teller, fit
 from raynef.runtime.inputs import found_again, note_input, require_same_input
 from raynef.runtime.loop import TERMS, epoch_summary, train_loop
 from raynef.runtime.run import RunFolder, bind, hold
-from raynef.runtime.session import ray_session, worker_gpu_share
 from raynef.runtime.warm import start_from, starting_weights
-from raynef.runtime.workers import EpochHook
 
 if TYPE_CHECKING:
     from raynef.runtime.labels import PatchLabels

@@ -25,6 +25,8 @@ from filelock import FileLock
 from ray import tune
 from ray.tune.integration.ray_train import TuneReportCallback
 
+from raynef.cluster.session import this_process
+from raynef.cluster.workers import EpochHook
 from raynef.config.objective import share_of_bound
 from raynef.config.recipe import Recipe, fingerprint, to_dict
 from raynef.core.errors import BadImageError, NonFiniteLossError, UserError
@@ -40,10 +42,8 @@ from raynef.runtime.counting import count
 from raynef.runtime.methods import make, score
 from raynef.runtime.results import class_names, name_and_score
 from raynef.runtime.run import RunFolder, git_commit
-from raynef.runtime.session import this_process
 from raynef.runtime.spectral.sweep import spectral_scores
 from raynef.runtime.store import store_key
-from raynef.runtime.workers import EpochHook
 
 logger = logging.getLogger("raynef")
 

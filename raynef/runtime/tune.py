@@ -26,6 +26,14 @@ from ray import tune
 from ray.tune.logger import TBXLoggerCallback
 from ray.tune.schedulers import ASHAScheduler
 
+from raynef.cluster.session import (
+    TRAIN,
+    gpus_for,
+    nodes_for,
+    ray_session,
+    resources_of,
+    threads_of_each,
+)
 from raynef.core.errors import UserError
 from raynef.core.methods import with_crf
 from raynef.core.space import BACKBONE, INCOMPARABLE, Search, Space
@@ -39,14 +47,6 @@ from raynef.runtime.board import Board
 from raynef.runtime.draws import Listed, Suggested, Trials, drawn_points, state_of
 from raynef.runtime.features import ensure_store, fitting_backbone
 from raynef.runtime.run import environment
-from raynef.runtime.session import (
-    TRAIN,
-    gpus_for,
-    nodes_for,
-    ray_session,
-    resources_of,
-    threads_of_each,
-)
 from raynef.runtime.spectral.sweep import make_stores, require_truth, same_stores
 from raynef.runtime.train import cpus_needed
 from raynef.runtime.trials import Job, note_failure, run_trial, store_of

@@ -29,6 +29,7 @@ from ray._private.internal_api import get_memory_info_reply, get_state_from_addr
 
 from raynef.assign.contingency import contingency
 from raynef.assign.matching import UNMATCHED, match, score
+from raynef.cluster.session import ray_session
 from raynef.config.recipe import BUNDLED_BACKBONE, Backbone, Data, Evaluate, Recipe
 from raynef.demo.scenes import write_scenes
 from raynef.eigen.psi import Psi
@@ -39,7 +40,6 @@ from raynef.io.progress import Progress
 from raynef.models.segmenter import Segmenter
 from raynef.runtime import counting as counting_module
 from raynef.runtime.maps import CountingActor, count_sharpened, read_examples
-from raynef.runtime.session import ray_session
 
 BOUNDS = {
     "pass_over_forward": ("<=", 2.5),

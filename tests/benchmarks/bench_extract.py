@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from raynef.cluster.session import ray_session
 from raynef.config.recipe import BUNDLED_BACKBONE, Backbone, Data, Recipe
 from raynef.features.backbone import load_backbone
 from raynef.features.extract import extract_features
@@ -25,7 +26,6 @@ from raynef.images.datasets.registry import open_split
 from raynef.images.decode import read_image
 from raynef.io.progress import Progress
 from raynef.runtime import features as features_module
-from raynef.runtime.session import ray_session
 
 
 def bare_loop(recipe: Recipe, files: list[str]) -> float:

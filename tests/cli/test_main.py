@@ -12,10 +12,10 @@ from PIL import Image
 
 from raynef.cli.arguments import Evaluate, Predict, Train
 from raynef.cli.main import _plain, main, parse
+from raynef.cluster.causes import cause_within
 from raynef.config.presets import load_preset
 from raynef.config.recipe import Data, Recipe, from_dict, to_dict
 from raynef.core.errors import BadImageError, NonFiniteLossError, UserError
-from raynef.runtime.causes import cause_within
 
 COMMANDS = [
     "demo",

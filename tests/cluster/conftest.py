@@ -8,7 +8,7 @@ import pytest
 import ray
 from ray.cluster_utils import Cluster
 
-from raynef.runtime.session import ray_session
+from raynef.cluster.session import ray_session
 from tests.runtime import conftest as tiny
 
 sample, tiny_weights, recipe = tiny.sample, tiny.tiny_weights, tiny.recipe

@@ -10,11 +10,11 @@ import pytest
 import ray
 from ray.util.state import list_actors
 
+from raynef.cluster.session import FEATURES, TRAIN, feature_actors, this_process
+from raynef.cluster.stream import stream
 from raynef.io.files import read_json
 from raynef.runtime.evaluate import evaluate
 from raynef.runtime.features import extract_store
-from raynef.runtime.session import FEATURES, TRAIN, feature_actors, this_process
-from raynef.runtime.stream import stream
 from raynef.runtime.train import train
 from tests.runtime.conftest import change
 

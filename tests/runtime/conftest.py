@@ -10,9 +10,9 @@ import safetensors.torch
 import timm
 import torch
 
+from raynef.cluster.session import ray_session, this_process
 from raynef.config.recipe import Backbone, Data, Eigen, Evaluate, Graph, Recipe, Train
 from raynef.demo.scenes import write_scenes
-from raynef.runtime.session import ray_session, this_process
 from raynef.runtime.train import train
 
 

@@ -12,6 +12,7 @@ from PIL import Image
 
 import raynef
 from raynef.cli.main import main, parse
+from raynef.cluster.session import this_process
 from raynef.config.recipe import KMeans
 from raynef.core.errors import UserError
 from raynef.features.extract import extract_features
@@ -21,7 +22,6 @@ from raynef.runtime.evaluate import evaluate
 from raynef.runtime.patches import Source, sample_patches
 from raynef.runtime.predict import predict
 from raynef.runtime.report import write_report
-from raynef.runtime.session import this_process
 from raynef.runtime.store import FeatureStore
 from raynef.runtime.train import train
 from tests.runtime.conftest import change

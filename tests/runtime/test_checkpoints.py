@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from raynef.cluster import workers
+from raynef.cluster.session import this_process
 from raynef.io.checkpoints import (
     CHECKPOINT,
     INTERIM,
@@ -19,8 +21,6 @@ from raynef.io.checkpoints import (
 )
 from raynef.io.files import read_json
 from raynef.models.training import Trainer
-from raynef.runtime import workers
-from raynef.runtime.session import this_process
 from raynef.runtime.train import train
 from tests.runtime.conftest import change
 

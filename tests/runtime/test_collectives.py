@@ -8,13 +8,13 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+from raynef.cluster.collectives import Distributed
 from raynef.config.recipe import Eigen, Graph, Recipe, Train
 from raynef.core.collectives import Alone
 from raynef.eigen import eigenfunction_objective
 from raynef.features.extract import Features
 from raynef.graph import build_kernel
 from raynef.models.training import Trainer
-from raynef.runtime.collectives import Distributed
 
 IMAGES, SIDE, DIM, CLUSTERS, CLASSES = 5, 6, 8, 10, 4
 RECIPE = Recipe(

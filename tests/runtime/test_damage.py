@@ -9,12 +9,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from raynef.cluster.session import this_process
 from raynef.core.errors import UserError
 from raynef.images.datasets.registry import open_split
 from raynef.runtime import features as features_module
 from raynef.runtime import verify
 from raynef.runtime.features import ensure_store
-from raynef.runtime.session import this_process
 from raynef.runtime.spectral import features as whole_module
 from raynef.runtime.spectral.features import ensure_features
 from raynef.runtime.store import FeatureStore

@@ -8,10 +8,10 @@ from ray.train import FailureConfig
 from ray.train.v2._internal.execution.failure_handling import FailureDecision
 from ray.train.v2.api.exceptions import WorkerGroupError
 
+from raynef.cluster.causes import cause_within
+from raynef.cluster.failures import Patience, Policy
+from raynef.cluster.fit import Spread, fit
 from raynef.core.errors import UserError
-from raynef.runtime.causes import cause_within
-from raynef.runtime.failures import Patience, Policy
-from raynef.runtime.fit import Spread, fit
 
 
 def decided(*errors: Exception) -> FailureDecision:

@@ -7,8 +7,8 @@ import textwrap
 
 import pytest
 
-from raynef.runtime import session
-from raynef.runtime.fit import Spread, worker_resources
+from raynef.cluster import session
+from raynef.cluster.fit import Spread, worker_resources
 
 # What ``fit`` reserves for each worker, with another backend: NCCL needs GPUs that are there.
 PLACED = """
@@ -16,9 +16,9 @@ import json, sys
 import ray, ray.train
 from ray.train import RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
-from raynef.runtime.fit import Spread, worker_resources
-from raynef.runtime.session import feature_actors, worker_gpu_share
-from raynef.runtime.stream import stream
+from raynef.cluster.fit import Spread, worker_resources
+from raynef.cluster.session import feature_actors, worker_gpu_share
+from raynef.cluster.stream import stream
 
 class Actor:
     def __init__(self, device):
@@ -85,7 +85,7 @@ def test_shares_of_a_whole_gpu(monkeypatch):
 
 @pytest.mark.parametrize("share", [0.5, 0.25, 0.0, 1.5])
 def test_a_share_that_lets_two_ranks_onto_one_gpu_is_refused(monkeypatch, share):
-    monkeypatch.setattr("raynef.runtime.fit.resources_of", lambda role: {})
+    monkeypatch.setattr("raynef.cluster.fit.resources_of", lambda role: {})
     with pytest.raises(ValueError, match=r"gpu_share must be in \(0\.5, 1\]"):
         worker_resources(Spread(2, share, 0, "train.num_workers"), on_gpu=True)
     assert worker_resources(Spread(2, share, 0, "f"), on_gpu=False) == {"CPU": 1}

@@ -12,6 +12,7 @@ import pytest
 from filelock import FileLock
 
 from raynef.cli.main import main
+from raynef.cluster.session import this_process
 from raynef.core.errors import UserError
 from raynef.demo.demo import demo
 from raynef.images.datasets.imageset import ImageFile
@@ -23,7 +24,6 @@ from raynef.runtime.features import ensure_shards
 from raynef.runtime.predict import output_names, predict
 from raynef.runtime.report import write_report
 from raynef.runtime.seeds import over_seeds
-from raynef.runtime.session import this_process
 from raynef.runtime.spectral.eigen import eigen
 from raynef.runtime.spectral.localize import localize
 from raynef.runtime.spectral.matte import matte

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from raynef.runtime.interrupt import Terminated, on_interrupt, terminable
+from raynef.cluster.interrupt import Terminated, on_interrupt, terminable
 
 
 @pytest.fixture(autouse=True)

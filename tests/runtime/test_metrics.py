@@ -6,8 +6,8 @@ import urllib.request
 
 import pytest
 
+from raynef.cluster.metrics import _gauge, record, record_step
 from raynef.io.progress import Progress
-from raynef.runtime.metrics import _gauge, record, record_step
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def gauges(monkeypatch):
             assert set(tags) == set(self.tag_keys)  # Ray refuses others
             kept.append((self.name, value, tags))
 
-    monkeypatch.setattr("raynef.runtime.metrics.Gauge", Gauge)
+    monkeypatch.setattr("raynef.cluster.metrics.Gauge", Gauge)
     _gauge.cache_clear()
     yield kept
     _gauge.cache_clear()

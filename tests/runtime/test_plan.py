@@ -13,6 +13,7 @@ import torch.multiprocessing as mp
 from PIL import Image
 
 from raynef.cli.main import main
+from raynef.cluster.collectives import Distributed
 from raynef.config.recipe import Backbone, Data, Eigen, Evaluate, Graph, Recipe, Train
 from raynef.core.collectives import Alone
 from raynef.core.cost import exchanges, row_bytes, shapes_of, store_bytes
@@ -22,7 +23,6 @@ from raynef.features.extract import Features
 from raynef.models.training import Trainer
 from raynef.runtime import plan as plan_module
 from raynef.runtime import rates
-from raynef.runtime.collectives import Distributed
 from raynef.runtime.plan import plan
 from raynef.runtime.store import StoreProgress, write_shard
 

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from raynef.cluster import session
+from raynef.cluster.session import FEATURES, FeatureActors, feature_actors
 from raynef.core.errors import UserError
 from raynef.eigen.psi import Psi
 from raynef.features.backbone import NUM_TAPS, load_backbone
@@ -15,10 +17,8 @@ from raynef.images.datasets.registry import open_split
 from raynef.images.decode import read_image
 from raynef.models.segmenter import Segmenter
 from raynef.runtime import precision as precision_module
-from raynef.runtime import session
 from raynef.runtime.features import FeatureActor, ensure_store
 from raynef.runtime.kept import KeptTaps
-from raynef.runtime.session import FEATURES, FeatureActors, feature_actors
 from raynef.runtime.spectral.eigen import EigenStore, eigen
 from raynef.runtime.spectral.features import WholeFeatures
 from raynef.runtime.spectral.semantic import semantic

@@ -6,6 +6,7 @@ import torch
 
 from raynef.assign.kmeans import find_centroids
 from raynef.assign.matching import match, score
+from raynef.cluster.session import this_process
 from raynef.eigen.psi import Psi
 from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.images.datasets.registry import open_split
@@ -16,7 +17,6 @@ from raynef.runtime.evaluate import evaluate
 from raynef.runtime.maps import CountingActor, count_sharpened, read_examples
 from raynef.runtime.patches import Source, sample_patches
 from raynef.runtime.run import RunFolder, bind
-from raynef.runtime.session import this_process
 from raynef.runtime.store import FeatureStore
 from tests.runtime.conftest import change
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from raynef.cli.main import main
+from raynef.cluster.session import this_process
 from raynef.core.errors import UserError
 from raynef.io.files import read_json
 from raynef.runtime.run import runs_of
 from raynef.runtime.seeds import over_seeds, summarize
-from raynef.runtime.session import this_process
 from raynef.runtime.train import train
 
 pytestmark = pytest.mark.usefixtures("without_ray")

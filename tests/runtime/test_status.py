@@ -11,6 +11,7 @@ import pytest
 import yaml
 from filelock import FileLock
 
+from raynef.cluster.session import this_process
 from raynef.config.recipe import Spectral, to_dict
 from raynef.core.errors import UserError
 from raynef.io import progress
@@ -25,7 +26,6 @@ from raynef.runtime.evaluate import evaluate
 from raynef.runtime.features import ensure_store, extract_store
 from raynef.runtime.loop import share_of_bound
 from raynef.runtime.run import bind, hold
-from raynef.runtime.session import this_process
 from raynef.runtime.spectral.eigen import eigen
 from raynef.runtime.status import status
 from raynef.runtime.status_words import ago, in_words

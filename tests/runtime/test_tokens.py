@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from ray.exceptions import AuthenticationError
 
+from raynef.cluster import tokens
+from raynef.cluster.session import ray_session
 from raynef.core.errors import UserError
-from raynef.runtime import tokens
-from raynef.runtime.session import ray_session
 
 FAR = "http://10.1.2.3:8265"
 
@@ -171,7 +171,7 @@ def no_ray(monkeypatch):
 
     monkeypatch.setattr("ray.is_initialized", lambda: False)
     monkeypatch.setattr("ray.init", init)
-    monkeypatch.setattr("raynef.runtime.session._require_answer", lambda address: None)
+    monkeypatch.setattr("raynef.cluster.session._require_answer", lambda address: None)
     return calls
 
 
@@ -223,7 +223,7 @@ def test_a_cluster_that_refuses_the_token_is_one_line(home, monkeypatch, capfd, 
         monkeypatch.setenv(f"RAY_AUTH_{name}", value)
     monkeypatch.setattr("ray.is_initialized", lambda: False)
     monkeypatch.setattr("ray.init", init)
-    monkeypatch.setattr("raynef.runtime.session._require_answer", lambda address: None)
+    monkeypatch.setattr("raynef.cluster.session._require_answer", lambda address: None)
     with pytest.raises(UserError, match=message) as caught, ray_session("127.0.0.1:6379"):
         pass
     assert "\n" not in str(caught.value)
@@ -255,7 +255,7 @@ def test_what_is_said_while_joining_is_passed_on(monkeypatch, capfd):
     monkeypatch.setattr("ray.init", lambda **_: os.write(2, b"a warning of the core\n"))
     monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 8})
     monkeypatch.setattr("ray.shutdown", lambda: None)
-    monkeypatch.setattr("raynef.runtime.session._require_answer", lambda address: None)
+    monkeypatch.setattr("raynef.cluster.session._require_answer", lambda address: None)
     with ray_session("127.0.0.1:6379"):
         assert capfd.readouterr().err == "a warning of the core\n"
 

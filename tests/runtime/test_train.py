@@ -10,12 +10,12 @@ from filelock import FileLock
 from PIL import Image
 
 import raynef
+from raynef.cluster.session import this_process
 from raynef.core.errors import UserError
 from raynef.images.decode import read_image
 from raynef.runtime.evaluate import evaluate
 from raynef.runtime.predict import predict
 from raynef.runtime.report import write_report
-from raynef.runtime.session import this_process
 from raynef.runtime.train import train
 from tests.runtime.conftest import change
 

@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from raynef.cli.main import main, parse
+from raynef.cluster.session import this_process
 from raynef.config.recipe import to_dict
 from raynef.core.errors import UserError
 from raynef.core.space import Axis, Search, Space
@@ -23,7 +24,6 @@ from raynef.io.files import read_json
 from raynef.models.segmenter import Segmenter
 from raynef.runtime import features
 from raynef.runtime.run import RunFolder
-from raynef.runtime.session import this_process
 from raynef.runtime.table import write_tables
 from raynef.runtime.train import train
 from raynef.runtime.trials import Job, run_trial

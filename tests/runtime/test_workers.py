@@ -5,9 +5,9 @@ import queue
 import pytest
 import torch
 
+from raynef.cluster import workers
 from raynef.core.collectives import Alone
 from raynef.io.checkpoints import INTERIM, newest_checkpoint
-from raynef.runtime import workers
 
 
 class LateOrders:

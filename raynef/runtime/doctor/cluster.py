@@ -8,10 +8,10 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from raynef.cluster.session import ray_session
 from raynef.core.amounts import in_bytes
 from raynef.core.errors import UserError
 from raynef.runtime.doctor.finding import Finding
-from raynef.runtime.session import ray_session
 
 _ANSWER_S = 60.0  # a worker process starts, and imports raynef
 _COMPARED = ("raynef", "torch", "ray", "numpy", "pyarrow")

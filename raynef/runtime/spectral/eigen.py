@@ -17,6 +17,14 @@ from typing import Any
 
 import numpy as np
 
+from raynef.cluster.session import (
+    FEATURES,
+    feature_actors,
+    gpus_for,
+    in_this_process,
+    ray_session,
+)
+from raynef.cluster.stream import Unit, stream
 from raynef.config.recipe import NEVER_SHAPES, Recipe, Spectral, check, from_dict, to_dict
 from raynef.core.errors import UserError
 from raynef.features.blocks import load_block_features
@@ -28,13 +36,6 @@ from raynef.io.holds import holds
 from raynef.io.log import logged
 from raynef.runtime.features import ensure_shards, fill_shards
 from raynef.runtime.run import differing_fields
-from raynef.runtime.session import (
-    FEATURES,
-    feature_actors,
-    gpus_for,
-    in_this_process,
-    ray_session,
-)
 from raynef.runtime.spectral import RECORD
 from raynef.runtime.spectral.features import WholeFeatures, ensure_features, image_units
 from raynef.runtime.spectral.solve import (
@@ -47,7 +48,6 @@ from raynef.runtime.spectral.solve import (
     write_unit,
 )
 from raynef.runtime.store import ShardStore, StoreProgress
-from raynef.runtime.stream import Unit, stream
 
 logger = logging.getLogger("raynef")
 

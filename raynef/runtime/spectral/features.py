@@ -13,6 +13,8 @@ import numpy as np
 import pyarrow as pa
 import torch
 
+from raynef.cluster.session import feature_actors
+from raynef.cluster.stream import Unit, stream
 from raynef.config.recipe import Backbone as BackboneConfig
 from raynef.config.recipe import Recipe, Spectral, fingerprint
 from raynef.core.errors import BadImageError, UserError
@@ -25,9 +27,7 @@ from raynef.images.fitted import fit
 from raynef.io.storage import file_sizes, without_secrets
 from raynef.runtime.features import ensure_shards, fill_shards
 from raynef.runtime.precision import precision_for, with_precision
-from raynef.runtime.session import feature_actors
 from raynef.runtime.store import Shard, ShardStore, StoreProgress, write_rows
-from raynef.runtime.stream import Unit, stream
 
 logger = logging.getLogger("raynef")
 

@@ -9,6 +9,8 @@ from typing import Any, Literal
 import numpy as np
 
 from raynef.assign.localization import CORRECT, centre_box, corloc, overlaps
+from raynef.cluster.session import ray_session
+from raynef.cluster.stream import Unit, stream
 from raynef.images.datasets.boxes import has_boxes, read_boxes, require_boxes
 from raynef.images.datasets.imageset import ImageFile
 from raynef.images.decode import read_image
@@ -26,10 +28,8 @@ from raynef.report.spectral_page import (
 )
 from raynef.report.words import percent
 from raynef.runtime.report import spread
-from raynef.runtime.session import ray_session
 from raynef.runtime.spectral.eigen import EigenStore, Solved, open_solved
 from raynef.runtime.spectral.features import WholeFeatures
-from raynef.runtime.stream import Unit, stream
 from raynef.segment.boxes import Box, box_around, foreground, largest_component
 from raynef.segment.lost import lost_mask
 

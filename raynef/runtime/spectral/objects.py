@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from raynef.cluster.session import ray_session
+from raynef.cluster.stream import Unit, stream
 from raynef.core import IGNORE
 from raynef.core.errors import UserError
 from raynef.images.datasets.imageset import ImageFile, ImageSet
@@ -34,10 +36,8 @@ from raynef.report.spectral_page import (
 from raynef.report.words import percent
 from raynef.runtime.predict import output_names, require_apart
 from raynef.runtime.report import spread
-from raynef.runtime.session import ray_session
 from raynef.runtime.spectral.eigen import EigenStore, Solved, open_solved
 from raynef.runtime.spectral.localize import fiedler_foreground
-from raynef.runtime.stream import Unit, stream
 from raynef.segment.crf import Potentials, dense_crf
 
 POTENTIALS = Potentials(

@@ -5,10 +5,10 @@ from functools import partial
 
 import numpy as np
 
+from raynef.cluster.stream import Unit, stream
 from raynef.core.draws import generator, lowest
 from raynef.runtime.spectral.features import WholeFeatures
 from raynef.runtime.spectral.segments import SegmentStore
-from raynef.runtime.stream import Unit, stream
 
 Source = SegmentStore | WholeFeatures
 """Where the points of an image come from: its segments, or its patches."""

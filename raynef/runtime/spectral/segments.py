@@ -13,17 +13,17 @@ import numpy as np
 import pyarrow as pa
 
 from raynef.assign.segments import background_segment, cluster_nodes, unit_length
+from raynef.cluster.session import feature_actors
+from raynef.cluster.stream import Unit, stream
 from raynef.config.recipe import Recipe, Spectral, fingerprint
 from raynef.features.precision import computing_in
 from raynef.images.fitted import Frame
 from raynef.runtime.features import ensure_shards, fill_shards
 from raynef.runtime.precision import precision_of
-from raynef.runtime.session import feature_actors
 from raynef.runtime.spectral.eigen import EigenStore, Solved, units_among
 from raynef.runtime.spectral.features import WholeFeatures, WholeImageActor, normalized
 from raynef.runtime.spectral.solve import fitted, frame_column, frame_from
 from raynef.runtime.store import Shard, ShardStore, StoreProgress, write_rows
-from raynef.runtime.stream import Unit, stream
 from raynef.segment.boxes import box_around, expanded
 
 logger = logging.getLogger("raynef")

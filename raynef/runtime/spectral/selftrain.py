@@ -23,6 +23,9 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
+from raynef.cluster.fit import Spread, Teller, fit
+from raynef.cluster.session import feature_actors, ray_session
+from raynef.cluster.stream import Unit, stream
 from raynef.config.recipe import Backbone as BackboneConfig
 from raynef.config.recipe import Recipe, SelfTrain, fingerprint
 from raynef.core.draws import generator
@@ -39,13 +42,10 @@ from raynef.io.files import read_json, write_atomic, write_json
 from raynef.io.holds import holds
 from raynef.io.progress import Progress
 from raynef.models.network import SegmentationNetwork
-from raynef.runtime.fit import Spread, Teller, fit
 from raynef.runtime.loop import Worker
 from raynef.runtime.predict import output_names
-from raynef.runtime.session import feature_actors, ray_session
 from raynef.runtime.spectral.eigen import Solved, open_solved, units_among
 from raynef.runtime.spectral.semantic import count_pixels, scores_of, table_for, write_labels
-from raynef.runtime.stream import Unit, stream
 
 logger = logging.getLogger("raynef")
 

@@ -19,6 +19,8 @@ from raynef.assign.contingency import contingency
 from raynef.assign.kmeans import find_centroids
 from raynef.assign.matching import Criterion
 from raynef.assign.segments import nearest_centroids
+from raynef.cluster.session import ray_session
+from raynef.cluster.stream import Unit, stream
 from raynef.config.recipe import Recipe, Spectral
 from raynef.core.errors import UserError
 from raynef.images.datasets.imageset import ImageFile, require_labels
@@ -33,12 +35,10 @@ from raynef.report.spectral_page import Picture, SpectralRow, render_spectral
 from raynef.runtime.predict import output_names
 from raynef.runtime.report import spread
 from raynef.runtime.results import class_names, name_and_score
-from raynef.runtime.session import ray_session
 from raynef.runtime.spectral.eigen import LATER, EigenStore, Solved, open_solved, units_among
 from raynef.runtime.spectral.features import WholeFeatures
 from raynef.runtime.spectral.points import Source, draw_points
 from raynef.runtime.spectral.segments import NO_BACKGROUND, SegmentStore, ensure_segments
-from raynef.runtime.stream import Unit, stream
 from raynef.segment.label_files import write_labels
 
 Method = Literal["spectral", "cluster-seg", "cluster-patch"]

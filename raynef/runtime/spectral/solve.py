@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
+from raynef.cluster.stream import Unit
 from raynef.config.recipe import Spectral
 from raynef.core.affinity import Affinity, stacked
 from raynef.eigen.spectrum import smallest_eigenpairs
@@ -22,7 +23,6 @@ from raynef.images.fitted import Frame, fit
 from raynef.images.geometry import resize
 from raynef.runtime.spectral.features import WholeFeatures
 from raynef.runtime.store import Shard, write_rows
-from raynef.runtime.stream import Unit
 
 
 @dataclass(frozen=True)

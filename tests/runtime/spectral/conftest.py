@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
+from raynef.cluster.session import this_process
 from raynef.config.recipe import Spectral
-from raynef.runtime.session import this_process
 from raynef.runtime.spectral.eigen import eigen
 
 

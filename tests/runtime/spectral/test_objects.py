@@ -5,10 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
+from raynef.cluster.session import this_process
 from raynef.core import IGNORE
 from raynef.core.errors import UserError
 from raynef.images.datasets.imageset import ImageFile
-from raynef.runtime.session import this_process
 from raynef.runtime.spectral.eigen import open_solved
 from raynef.runtime.spectral.objects import (
     POTENTIALS,

@@ -7,10 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
+from raynef.cluster.session import this_process
 from raynef.config.recipe import SelfTrain, Spectral
 from raynef.core.collectives import Alone
 from raynef.core.errors import UserError
-from raynef.runtime.session import this_process
 from raynef.runtime.spectral.eigen import eigen
 from raynef.runtime.spectral.selftrain import (
     Example,

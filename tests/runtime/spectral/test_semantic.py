@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from raynef.cluster.session import this_process
 from raynef.images.datasets.registry import open_split
 from raynef.images.fitted import to_whole_image
-from raynef.runtime.session import this_process
 from raynef.runtime.spectral.eigen import open_solved
 from raynef.runtime.spectral.features import WholeFeatures, ensure_features
 from raynef.runtime.spectral.points import draw_points, read_points

@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 
 from raynef.cli.main import main
+from raynef.cluster.session import this_process
 from raynef.config.recipe import to_dict
 from raynef.core.errors import UserError
 from raynef.images.datasets.registry import open_split
 from raynef.io.files import read_json, write_json
-from raynef.runtime.session import this_process
 from raynef.runtime.spectral.eigen import EigenStore, eigen, open_solved, recipe_of
 from raynef.runtime.spectral.features import WholeFeatures
 from raynef.runtime.spectral.localize import localize

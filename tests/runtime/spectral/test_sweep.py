@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from raynef.cluster.session import this_process
 from raynef.core.errors import UserError
 from raynef.core.space import Axis, Space
 from raynef.core.sweep import DataSet, plan
 from raynef.images.datasets.registry import open_split
 from raynef.io.files import read_json
 from raynef.runtime.draws import Listed
-from raynef.runtime.session import this_process
 from raynef.runtime.spectral import solve as solve_module
 from raynef.runtime.spectral.features import WholeImageActor
 from raynef.runtime.spectral.segments import CropActor

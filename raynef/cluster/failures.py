@@ -13,8 +13,8 @@ from ray.train.v2._internal.execution.failure_handling import (
 )
 from ray.train.v2.api.exceptions import TrainingFailedError
 
+from raynef.cluster.causes import cause_within
 from raynef.core.errors import UserError
-from raynef.runtime.causes import cause_within
 
 
 class Policy(DefaultFailurePolicy):

@@ -18,16 +18,16 @@ import ray
 import torch
 from ray.exceptions import AuthenticationError
 
-from raynef.core.errors import UserError
-from raynef.features.precision import Precision, usual_precision
-from raynef.runtime.interrupt import terminable
-from raynef.runtime.tokens import (
+from raynef.cluster.interrupt import terminable
+from raynef.cluster.tokens import (
     IF_TOKEN,
     ensure_token,
     require_token,
     sends_token,
     token_refused,
 )
+from raynef.core.errors import UserError
+from raynef.features.precision import Precision, usual_precision
 
 logger = logging.getLogger("raynef")
 

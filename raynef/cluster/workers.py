@@ -12,6 +12,8 @@ import ray.train.torch
 import torch
 from ray.train import Checkpoint
 
+from raynef.cluster.collectives import current_collectives
+from raynef.cluster.metrics import record_step
 from raynef.core.collectives import Alone, Collectives
 from raynef.core.errors import NonFiniteLossError
 from raynef.io.checkpoints import (
@@ -23,8 +25,6 @@ from raynef.io.checkpoints import (
     step_of,
     write_checkpoint,
 )
-from raynef.runtime.collectives import current_collectives
-from raynef.runtime.metrics import record_step
 
 INTERIM_S = 180.0
 """Seconds between checkpoints within an epoch: the most that a crash costs."""

@@ -19,8 +19,8 @@ import ray
 import ray.data
 import torch
 
+from raynef.cluster.session import FeatureActors, in_this_process
 from raynef.core.notes import noting
-from raynef.runtime.session import FeatureActors, in_this_process
 
 logger = logging.getLogger("raynef")
 

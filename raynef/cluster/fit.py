@@ -24,14 +24,14 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from ray.util.queue import Empty, Queue
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from raynef.cluster.failures import Patience, Policy
+from raynef.cluster.interrupt import on_interrupt
+from raynef.cluster.session import TRAIN, gpus_for, in_this_process, resources_of
+from raynef.cluster.workers import EpochHook, ProcessWorker, ray_worker
 from raynef.core.errors import NonFiniteLossError, UserError
 from raynef.io.checkpoints import State, forget_broken_record, newest_checkpoint
 from raynef.io.progress import Progress
-from raynef.runtime.failures import Patience, Policy
-from raynef.runtime.interrupt import on_interrupt
 from raynef.runtime.loop import Worker
-from raynef.runtime.session import TRAIN, gpus_for, in_this_process, resources_of
-from raynef.runtime.workers import EpochHook, ProcessWorker, ray_worker
 
 logger = logging.getLogger("raynef")
 

@@ -116,7 +116,7 @@ def parse(argv: list[str]) -> Command | Sweep | Job:
     if isinstance(args, Tune):
         return read_sweep(args, argv[1:])
     if isinstance(args, Evaluate):
-        from raynef.runtime.run import RunFolder, runs_of
+        from raynef.stores.run import RunFolder, runs_of
 
         recipe = RunFolder(runs_of(args.run)[0]).recipe()
         recipe = with_presets(recipe, args.presets, sections=("data", "evaluate"))
@@ -131,7 +131,7 @@ def _parse_baseline(method: Any, argv: list[str], prog: str) -> Any:
         base = dataclasses.replace(method, config=load_presets(method.presets))
         method = tyro.cli(type(method), args=argv, default=base, prog=prog)
         return dataclasses.replace(method, config=absolute_paths(check(method.config)))
-    from raynef.runtime.run import RunFolder, runs_of
+    from raynef.stores.run import RunFolder, runs_of
 
     recipe = RunFolder(runs_of(method.run)[0]).recipe()
     section = "kmeans" if isinstance(method, BaselineKMeansPsi) else "probe"
@@ -216,8 +216,8 @@ def _train(
 ) -> dict[str, Any]:
     """Train, and write the report where there is none yet."""
     from raynef.runtime.report import write_report
-    from raynef.runtime.run import RunFolder
     from raynef.runtime.train import train
+    from raynef.stores.run import RunFolder
 
     result = train(config, out, init_from=init_from, address=address)
     if not RunFolder(out).report_file.is_file():
@@ -246,8 +246,8 @@ def _evaluate(args: Evaluate) -> dict[str, Any]:
     """Score a run, or each run of a folder of several seeds and their mean."""
     from raynef.cluster.session import ray_session
     from raynef.runtime.evaluate import evaluate
-    from raynef.runtime.run import RunFolder, runs_of
     from raynef.runtime.seeds import summarize
+    from raynef.stores.run import RunFolder, runs_of
 
     runs = runs_of(args.run)
     results = []

@@ -26,9 +26,9 @@ from raynef.models.heads import LinearHead, from_centroids, trunk_of
 from raynef.models.probe import fit_probe
 from raynef.models.segmenter import Mapping, Segmenter, segmenter_folder
 from raynef.runtime.features import ensure_store, fitting_backbone, view_side
-from raynef.runtime.inputs import found_again, note_input, require_same_input
 from raynef.runtime.patches import Source, count_members, load_psi, sample_patches
-from raynef.runtime.run import RunFolder, bind, hold
+from raynef.stores.inputs import found_again, note_input, require_same_input
+from raynef.stores.run import RunFolder, bind, hold
 
 if TYPE_CHECKING:
     from raynef.runtime.labels import PatchLabels

@@ -20,7 +20,7 @@ from raynef.features.extract import Features
 from raynef.images.datasets.imageset import ImageSet
 from raynef.models.training import global_batches, slice_of
 from raynef.runtime.features import FeatureActor, describe_skipped, image_unit, make_views
-from raynef.runtime.store import FeatureStore
+from raynef.stores.features import FeatureStore
 
 
 @dataclass(frozen=True)

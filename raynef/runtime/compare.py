@@ -30,9 +30,9 @@ from raynef.io.storage import name_of
 from raynef.report.table import Cell, TableRow, markdown
 from raynef.runtime.evaluate import labelled_part
 from raynef.runtime.methods import make, run_of, score, score_file
-from raynef.runtime.run import environment
-from raynef.runtime.store import store_key
 from raynef.runtime.train import cpus_needed
+from raynef.stores.features import store_key
+from raynef.stores.run import environment
 
 logger = logging.getLogger("raynef")
 

@@ -23,7 +23,7 @@ from raynef.runtime.results import (
     name_and_score,
     protocol_in_words,
 )
-from raynef.runtime.run import RunFolder, hold
+from raynef.stores.run import RunFolder, hold
 
 logger = logging.getLogger("raynef")
 

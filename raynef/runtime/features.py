@@ -30,9 +30,8 @@ from raynef.io.holds import GLANCE_S, LOCK
 from raynef.io.progress import Progress
 from raynef.io.standing import standing_in
 from raynef.io.storage import without_secrets
-from raynef.runtime.keys import require_same_key
 from raynef.runtime.precision import precision_for, with_precision
-from raynef.runtime.store import (
+from raynef.stores.features import (
     MANIFEST,
     FeatureStore,
     Shard,
@@ -42,7 +41,8 @@ from raynef.runtime.store import (
     store_key,
     write_shard,
 )
-from raynef.runtime.verify import find_faults
+from raynef.stores.keys import require_same_key
+from raynef.stores.verify import find_faults
 
 logger = logging.getLogger("raynef")
 

@@ -16,7 +16,7 @@ from raynef.features.weights import read_state
 from raynef.io.checkpoints import State
 from raynef.models.training import Trainer
 from raynef.runtime.batches import Batches, StoredBatches, StreamedBatches
-from raynef.runtime.store import FeatureStore
+from raynef.stores.features import FeatureStore
 
 TERMS = ("loss", "trace", "penalty", "clusters_in_use", "entropy", "columns_below_1")
 """Of the objective, as results name them: means over the steps of an epoch."""

@@ -20,11 +20,11 @@ from raynef.images.decode import decode_image, read_encoded, stored_in
 from raynef.images.geometry import for_scoring
 from raynef.images.oriented import read_truth
 from raynef.models.segmenter import Segmenter
-from raynef.runtime.kept import KeptTaps
 from raynef.segment.crf import dense_crf
 from raynef.segment.probabilities import top_probabilities
 from raynef.segment.upsample import upsample_argmax
 from raynef.segment.windows import Windows, sliding_windows
+from raynef.stores.kept import KeptTaps
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from raynef.core.sweep import score_key
 from raynef.io.files import read_json, write_json
 from raynef.runtime.baseline import kmeans, kmeans_psi, probe, probe_psi
 from raynef.runtime.evaluate import evaluate
-from raynef.runtime.run import RunFolder
 from raynef.runtime.train import train
+from raynef.stores.run import RunFolder
 
 _SCORES = ("miou", "accuracy")
 

@@ -24,7 +24,7 @@ from raynef.io.progress import Progress
 from raynef.models.heads import LinearHead, trunk_of
 from raynef.models.segmenter import Segmenter
 from raynef.models.training import uses_bfloat16
-from raynef.runtime.store import FeatureStore
+from raynef.stores.features import FeatureStore
 
 if TYPE_CHECKING:
     from raynef.runtime.labels import PatchLabels

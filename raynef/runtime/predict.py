@@ -29,8 +29,8 @@ from raynef.io.storage import (
 from raynef.models.segmenter import Segmenter, segmenter_folder
 from raynef.report.palette import overlay, palette
 from raynef.runtime.features import describe_skipped
-from raynef.runtime.run import git_commit
 from raynef.segment.label_files import UNLABELLED, legend, write_labels
+from raynef.stores.run import git_commit
 
 logger = logging.getLogger("raynef")
 

@@ -36,9 +36,9 @@ from raynef.io.storage import read_bytes
 from raynef.models.segmenter import Segmenter
 from raynef.models.training import Trainer, build_psi
 from raynef.runtime.features import resized_view
-from raynef.runtime.store import FeatureStore, StoreProgress, write_shard
 from raynef.segment.upsample import upsample_argmax
 from raynef.segment.windows import sliding_windows
+from raynef.stores.features import FeatureStore, StoreProgress, write_shard
 
 _PATIENCE_S = 2.0  # about what one measurement may take
 _PATCHES = 8192  # of the larger training step that is timed

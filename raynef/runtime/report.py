@@ -21,7 +21,7 @@ from raynef.io.storage import is_file
 from raynef.models.segmenter import Segmenter
 from raynef.report.page import render
 from raynef.report.records import ClusterCard, GalleryItem, Report
-from raynef.runtime.run import RunFolder
+from raynef.stores.run import RunFolder
 
 logger = logging.getLogger("raynef")
 

@@ -14,7 +14,7 @@ from packaging.version import Version
 import raynef
 from raynef.core.errors import UserError
 from raynef.io.storage import is_address
-from raynef.runtime.run import COMMIT_OF_SENDER, git_commit
+from raynef.stores.run import COMMIT_OF_SENDER, git_commit
 
 Ship = Literal["package", "environment", "nothing"]
 _STOP_WAIT_S = 30  # of a stopped job for its last checkpoint; Ray's own is 3

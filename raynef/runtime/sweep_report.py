@@ -14,12 +14,12 @@ from raynef.io.holds import holds
 from raynef.report.ablation import Grid
 from raynef.report.sweep_page import SweepReport, render_sweep
 from raynef.report.sweep_records import Curve, TrialEntry, TrialScore
-from raynef.runtime.run import RunFolder
 from raynef.runtime.sweep_folder import SweepFolder, open_sweep
 from raynef.runtime.sweep_folder import is_sweep as is_sweep
 from raynef.runtime.sweep_images import Shown, sweep_images
 from raynef.runtime.sweep_plots import axis_plots
 from raynef.runtime.table import grid_of_sweep, heading, shown_value
+from raynef.stores.run import RunFolder
 
 logger = logging.getLogger("raynef")
 

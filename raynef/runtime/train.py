@@ -29,10 +29,10 @@ from raynef.runtime.features import (
     scan,
     view_side,
 )
-from raynef.runtime.inputs import found_again, note_input, require_same_input
 from raynef.runtime.loop import TERMS, epoch_summary, train_loop
-from raynef.runtime.run import RunFolder, bind, hold
 from raynef.runtime.warm import start_from, starting_weights
+from raynef.stores.inputs import found_again, note_input, require_same_input
+from raynef.stores.run import RunFolder, bind, hold
 
 if TYPE_CHECKING:
     from raynef.runtime.labels import PatchLabels

@@ -41,9 +41,9 @@ from raynef.models.training import Trainer, build_psi
 from raynef.runtime.counting import count
 from raynef.runtime.methods import make, score
 from raynef.runtime.results import class_names, name_and_score
-from raynef.runtime.run import RunFolder, git_commit
 from raynef.runtime.spectral.sweep import spectral_scores
-from raynef.runtime.store import store_key
+from raynef.stores.features import store_key
+from raynef.stores.run import RunFolder, git_commit
 
 logger = logging.getLogger("raynef")
 

@@ -46,10 +46,10 @@ from raynef.io.log import logged
 from raynef.runtime.board import Board
 from raynef.runtime.draws import Listed, Suggested, Trials, drawn_points, state_of
 from raynef.runtime.features import ensure_store, fitting_backbone
-from raynef.runtime.run import environment
 from raynef.runtime.spectral.sweep import make_stores, require_truth, same_stores
 from raynef.runtime.train import cpus_needed
 from raynef.runtime.trials import Job, note_failure, run_trial, store_of
+from raynef.stores.run import environment
 
 logger = logging.getLogger("raynef")
 

@@ -19,7 +19,7 @@ from raynef.features.weights import weights_identity
 from raynef.io.files import write_atomic
 from raynef.models.segmenter import Segmenter
 from raynef.models.training import build_psi, uses_orthogonal_head
-from raynef.runtime.run import RunFolder
+from raynef.stores.run import RunFolder
 
 logger = logging.getLogger("raynef")
 

@@ -19,7 +19,7 @@ from ray.job_submission import JobSubmissionClient
 
 import raynef
 from raynef.demo.scenes import write_scenes
-from raynef.runtime.run import git_commit
+from raynef.stores.run import git_commit
 from tests.runtime.conftest import shrink
 
 pytestmark = pytest.mark.cluster

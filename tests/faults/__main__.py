@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from raynef.runtime.run import environment
+from raynef.stores.run import environment
 from tests.faults.scenarios import SCENARIOS, Bench, Outcome
 
 HEAD = """# Faults, and what they cost

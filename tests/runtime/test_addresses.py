@@ -17,7 +17,7 @@ from raynef.models.segmenter import Segmenter
 from raynef.runtime import predict as predict_module
 from raynef.runtime.features import ensure_store, scan
 from raynef.runtime.predict import predict
-from raynef.runtime.store import store_key
+from raynef.stores.features import store_key
 from tests.runtime.conftest import change
 from tests.s3_server import s3_server
 

@@ -22,8 +22,8 @@ from raynef.runtime.evaluate import evaluate
 from raynef.runtime.patches import Source, sample_patches
 from raynef.runtime.predict import predict
 from raynef.runtime.report import write_report
-from raynef.runtime.store import FeatureStore
 from raynef.runtime.train import train
+from raynef.stores.features import FeatureStore
 from tests.runtime.conftest import change
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]

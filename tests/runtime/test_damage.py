@@ -13,11 +13,11 @@ from raynef.cluster.session import this_process
 from raynef.core.errors import UserError
 from raynef.images.datasets.registry import open_split
 from raynef.runtime import features as features_module
-from raynef.runtime import verify
 from raynef.runtime.features import ensure_store
 from raynef.runtime.spectral import features as whole_module
 from raynef.runtime.spectral.features import ensure_features
-from raynef.runtime.store import FeatureStore
+from raynef.stores import verify
+from raynef.stores.features import FeatureStore
 from tests.runtime.conftest import change
 
 pytestmark = pytest.mark.usefixtures("one_thread")

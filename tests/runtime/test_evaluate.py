@@ -18,7 +18,7 @@ from raynef.models.heads import LinearHead
 from raynef.models.segmenter import Mapping, Segmenter
 from raynef.runtime.evaluate import evaluate
 from raynef.runtime.maps import CountingActor, read_examples
-from raynef.runtime.run import RunFolder, bind
+from raynef.stores.run import RunFolder, bind
 from tests.runtime.conftest import change
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray", "one_thread")]

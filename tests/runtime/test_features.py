@@ -16,8 +16,8 @@ from raynef.images.datasets.registry import open_split
 from raynef.images.decode import read_image
 from raynef.runtime import features as features_module
 from raynef.runtime.features import ensure_store, scan
-from raynef.runtime.keys import differences
-from raynef.runtime.store import FeatureStore, StoreProgress, store_key, write_shard
+from raynef.stores.features import FeatureStore, StoreProgress, store_key, write_shard
+from raynef.stores.keys import differences
 from tests.runtime.conftest import change
 
 pytestmark = pytest.mark.ray

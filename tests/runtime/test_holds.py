@@ -89,7 +89,7 @@ def test_the_second_command_refuses(command, recipe, tmp_path):
 
 
 def test_the_second_evaluation_refuses(recipe, tmp_path):
-    from raynef.runtime.run import bind, hold
+    from raynef.stores.run import bind, hold
 
     with hold(tmp_path / "run", recipe) as run:
         bind(run, recipe)

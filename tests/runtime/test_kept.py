@@ -8,7 +8,7 @@ from raynef.config.recipe import Backbone as BackboneConfig
 from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.models.heads import LinearHead
 from raynef.models.segmenter import Segmenter
-from raynef.runtime.kept import KeptTaps
+from raynef.stores.kept import KeptTaps
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -74,7 +74,7 @@ def test_there_is_a_bound_and_a_full_disk_is_no_failure(segmenter, tmp_path, mon
     def full(*_args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("raynef.runtime.kept.write_atomic", full)
+    monkeypatch.setattr("raynef.stores.kept.write_atomic", full)
     other = KeptTaps(segmenter, tmp_path / "full")
     assert other(crops()).shape[0] == 3
     assert "No space left" in caplog.text

@@ -24,7 +24,7 @@ from raynef.models.training import Trainer
 from raynef.runtime import plan as plan_module
 from raynef.runtime import rates
 from raynef.runtime.plan import plan
-from raynef.runtime.store import StoreProgress, write_shard
+from raynef.stores.features import StoreProgress, write_shard
 
 SMALL = Recipe(
     data=Data(short_side=64, crop=64, num_views=2, scale=(1.0, 1.0)),

@@ -18,11 +18,11 @@ from raynef.images.decode import read_image
 from raynef.models.segmenter import Segmenter
 from raynef.runtime import precision as precision_module
 from raynef.runtime.features import FeatureActor, ensure_store
-from raynef.runtime.kept import KeptTaps
 from raynef.runtime.spectral.eigen import EigenStore, eigen
 from raynef.runtime.spectral.features import WholeFeatures
 from raynef.runtime.spectral.semantic import semantic
-from raynef.runtime.store import FeatureStore, store_key
+from raynef.stores.features import FeatureStore, store_key
+from raynef.stores.kept import KeptTaps
 from tests.runtime.conftest import change
 
 pytestmark = pytest.mark.usefixtures("without_ray")

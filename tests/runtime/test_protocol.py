@@ -16,8 +16,8 @@ from raynef.runtime.baseline import kmeans
 from raynef.runtime.evaluate import evaluate
 from raynef.runtime.maps import CountingActor, count_sharpened, read_examples
 from raynef.runtime.patches import Source, sample_patches
-from raynef.runtime.run import RunFolder, bind
-from raynef.runtime.store import FeatureStore
+from raynef.stores.features import FeatureStore
+from raynef.stores.run import RunFolder, bind
 from tests.runtime.conftest import change
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -25,11 +25,11 @@ from raynef.runtime.compare import compare
 from raynef.runtime.evaluate import evaluate
 from raynef.runtime.features import ensure_store, extract_store
 from raynef.runtime.loop import share_of_bound
-from raynef.runtime.run import bind, hold
 from raynef.runtime.spectral.eigen import eigen
 from raynef.runtime.status import status
 from raynef.runtime.status_words import ago, in_words
 from raynef.runtime.train import train
+from raynef.stores.run import bind, hold
 from tests.runtime.conftest import change
 
 pytestmark = pytest.mark.usefixtures("one_thread")

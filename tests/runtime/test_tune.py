@@ -23,11 +23,11 @@ from raynef.core.sweep import DataSet, plan
 from raynef.io.files import read_json
 from raynef.models.segmenter import Segmenter
 from raynef.runtime import features
-from raynef.runtime.run import RunFolder
 from raynef.runtime.table import write_tables
 from raynef.runtime.train import train
 from raynef.runtime.trials import Job, run_trial
 from raynef.runtime.tune import Options, _cause, _concurrent, _gpu_share, _loggers, _rungs, sweep
+from raynef.stores.run import RunFolder
 from tests.runtime.conftest import change
 
 ALPHA = Axis("graph.alpha", "grid", (0.0, 0.3))

@@ -24,7 +24,7 @@ from raynef.io.storage import absolute
 from raynef.models.segmenter import Segmenter
 from raynef.runtime.predict import image_files
 from raynef.runtime.report import spread
-from raynef.runtime.run import RunFolder
+from raynef.stores.run import RunFolder
 
 _PREFIXES = (5, 10, 20, 50)
 _STARTS, _ITERATIONS = 5, 50

@@ -35,7 +35,6 @@ from raynef.io.files import read_json, write_json
 from raynef.io.holds import holds
 from raynef.io.log import logged
 from raynef.runtime.features import ensure_shards, fill_shards
-from raynef.runtime.run import differing_fields
 from raynef.runtime.spectral import RECORD
 from raynef.runtime.spectral.features import WholeFeatures, ensure_features, image_units
 from raynef.runtime.spectral.solve import (
@@ -47,7 +46,8 @@ from raynef.runtime.spectral.solve import (
     solve_unit,
     write_unit,
 )
-from raynef.runtime.store import ShardStore, StoreProgress
+from raynef.stores.features import ShardStore, StoreProgress
+from raynef.stores.run import differing_fields
 
 logger = logging.getLogger("raynef")
 

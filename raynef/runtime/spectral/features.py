@@ -27,7 +27,7 @@ from raynef.images.fitted import fit
 from raynef.io.storage import file_sizes, without_secrets
 from raynef.runtime.features import ensure_shards, fill_shards
 from raynef.runtime.precision import precision_for, with_precision
-from raynef.runtime.store import Shard, ShardStore, StoreProgress, write_rows
+from raynef.stores.features import Shard, ShardStore, StoreProgress, write_rows
 
 logger = logging.getLogger("raynef")
 

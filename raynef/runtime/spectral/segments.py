@@ -23,8 +23,8 @@ from raynef.runtime.precision import precision_of
 from raynef.runtime.spectral.eigen import EigenStore, Solved, units_among
 from raynef.runtime.spectral.features import WholeFeatures, WholeImageActor, normalized
 from raynef.runtime.spectral.solve import fitted, frame_column, frame_from
-from raynef.runtime.store import Shard, ShardStore, StoreProgress, write_rows
 from raynef.segment.boxes import box_around, expanded
+from raynef.stores.features import Shard, ShardStore, StoreProgress, write_rows
 
 logger = logging.getLogger("raynef")
 

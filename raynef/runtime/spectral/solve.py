@@ -22,7 +22,7 @@ from raynef.images.decode import read_image
 from raynef.images.fitted import Frame, fit
 from raynef.images.geometry import resize
 from raynef.runtime.spectral.features import WholeFeatures
-from raynef.runtime.store import Shard, write_rows
+from raynef.stores.features import Shard, write_rows
 
 
 @dataclass(frozen=True)

@@ -21,13 +21,13 @@ from raynef.images.datasets.imageset import ImageSet, require_labels
 from raynef.images.datasets.registry import open_split
 from raynef.io.files import read_json
 from raynef.io.storage import without_secrets
-from raynef.runtime.run import git_commit
 from raynef.runtime.spectral.eigen import claim, eigen_key, ensure_eigenpairs
 from raynef.runtime.spectral.features import ensure_features, features_key
 from raynef.runtime.spectral.localize import localize
 from raynef.runtime.spectral.objects import has_masks, segment_objects
 from raynef.runtime.spectral.semantic import OWN, semantic
 from raynef.runtime.spectral.semantic import Method as SemanticMethod
+from raynef.stores.run import git_commit
 
 _BOXES = ("localize", "lost")
 _LABELS: dict[str, SemanticMethod] = {

@@ -33,9 +33,9 @@ from raynef.images.augment import HUE_CIRCLE, HUE_STEPS
 from raynef.images.datasets.imageset import ImageSet
 from raynef.io.files import append_line, read_json, write_atomic, write_json, write_text
 from raynef.io.storage import file_sizes
-from raynef.runtime.journal import JOURNAL, MANIFEST, read_journal
-from raynef.runtime.keys import require_same_key
-from raynef.runtime.verify import Shard, digest_of, find_faults, forget, remember
+from raynef.stores.journal import JOURNAL, MANIFEST, read_journal
+from raynef.stores.keys import require_same_key
+from raynef.stores.verify import Shard, digest_of, find_faults, forget, remember
 
 logger = logging.getLogger("raynef")
 

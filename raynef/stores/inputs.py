@@ -18,10 +18,10 @@ from raynef.images.datasets.imageset import ImageSet
 from raynef.images.datasets.registry import open_split
 from raynef.io.files import write_text
 from raynef.io.storage import file_sizes, without_secrets
-from raynef.runtime.journal import MANIFEST
-from raynef.runtime.keys import differences
-from raynef.runtime.run import RunFolder, bind
-from raynef.runtime.store import read_manifest
+from raynef.stores.features import read_manifest
+from raynef.stores.journal import MANIFEST
+from raynef.stores.keys import differences
+from raynef.stores.run import RunFolder, bind
 
 logger = logging.getLogger("raynef")
 

@@ -148,7 +148,7 @@ def _dispatch(args: Command | Sweep) -> dict[str, Any]:
     if isinstance(args, Train):
         job = partial(_train, init_from=args.init_from)
         if args.seeds:
-            from raynef.runtime.seeds import over_seeds
+            from raynef.jobs.seeds import over_seeds
 
             return over_seeds(job, args.config, args.out, args.seeds, address=args.address)
         return job(args.config, args.out, address=args.address)
@@ -171,11 +171,11 @@ def _dispatch(args: Command | Sweep) -> dict[str, Any]:
 
         return write_tables(args.sweep)
     if isinstance(args, Predict):
-        from raynef.runtime.predict import predict
+        from raynef.jobs.predict import predict
 
         return predict(args.run, args.source, args.out, address=args.address)
     if isinstance(args, Extract):
-        from raynef.runtime.features import extract_store
+        from raynef.jobs.extract import extract_store
 
         return extract_store(args.config, args.out, address=args.address)
     if isinstance(args, Plan):
@@ -185,7 +185,7 @@ def _dispatch(args: Command | Sweep) -> dict[str, Any]:
             raise UserError("raynef data: which tool? There is: check")
         return _check_data(args.tool)
     if isinstance(args, Report):
-        from raynef.runtime.report import write_report
+        from raynef.jobs.report import write_report
         from raynef.runtime.sweep_report import is_sweep, write_sweep_report
 
         write = write_sweep_report if is_sweep(args.run) else write_report
@@ -198,7 +198,7 @@ def _dispatch(args: Command | Sweep) -> dict[str, Any]:
 
 
 def _check_data(args: DataCheck) -> dict[str, Any]:
-    from raynef.runtime.check import check_data
+    from raynef.jobs.check import check_data
 
     data = Data(
         name=args.name,
@@ -215,8 +215,8 @@ def _train(
     config: Recipe, out: Path, *, init_from: Path | None = None, address: str | None = None
 ) -> dict[str, Any]:
     """Train, and write the report where there is none yet."""
-    from raynef.runtime.report import write_report
-    from raynef.runtime.train import train
+    from raynef.jobs.report import write_report
+    from raynef.jobs.train import train
     from raynef.stores.run import RunFolder
 
     result = train(config, out, init_from=init_from, address=address)
@@ -227,8 +227,8 @@ def _train(
 
 def _baseline(method: Any) -> dict[str, Any]:
     """Make a baseline, once for each seed where there are several."""
-    from raynef.runtime import baseline
-    from raynef.runtime.seeds import over_runs, over_seeds
+    from raynef.jobs import baseline
+    from raynef.jobs.seeds import over_runs, over_seeds
 
     if isinstance(method, BaselineKMeans | BaselineProbe):
         job = baseline.kmeans if isinstance(method, BaselineKMeans) else baseline.probe
@@ -245,8 +245,8 @@ def _baseline(method: Any) -> dict[str, Any]:
 def _evaluate(args: Evaluate) -> dict[str, Any]:
     """Score a run, or each run of a folder of several seeds and their mean."""
     from raynef.cluster.session import ray_session
-    from raynef.runtime.evaluate import evaluate
-    from raynef.runtime.seeds import summarize
+    from raynef.jobs.evaluate import evaluate
+    from raynef.jobs.seeds import summarize
     from raynef.stores.run import RunFolder, runs_of
 
     runs = runs_of(args.run)

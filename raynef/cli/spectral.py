@@ -13,7 +13,7 @@ from raynef.config.presets import load_presets
 from raynef.config.recipe import Backbone, Recipe, SelfTrain, check
 from raynef.config.recipe import Spectral as SpectralSettings
 from raynef.io.log import logged
-from raynef.runtime.spectral import RECORD
+from raynef.jobs.spectral import RECORD
 
 Address = Annotated[str | None, arg(help="A Ray cluster to join; an embedded one if not given.")]
 Presets = Annotated[
@@ -157,12 +157,12 @@ def parse_spectral(method: Any, argv: list[str]) -> Any:
         UserError: a mistake in them.
     """
     if isinstance(method, Semantic):
-        from raynef.runtime.spectral.eigen import recipe_of
+        from raynef.jobs.spectral.eigen import recipe_of
 
         base = dataclasses.replace(method, settings=recipe_of(method.store).spectral)
         return tyro.cli(Semantic, args=argv, default=base, prog="raynef spectral semantic")
     if isinstance(method, Train):
-        from raynef.runtime.spectral.eigen import recipe_of
+        from raynef.jobs.spectral.eigen import recipe_of
 
         recipe = recipe_of(method.store)
         base = dataclasses.replace(method, settings=recipe.selftrain, backbone=recipe.backbone)
@@ -187,11 +187,11 @@ def run_spectral(method: Any) -> dict[str, Any]:
 def _run(method: Any) -> dict[str, Any]:
     """Imports torch and Ray only here."""
     if isinstance(method, Eigen):
-        from raynef.runtime.spectral.eigen import eigen
+        from raynef.jobs.spectral.eigen import eigen
 
         return eigen(method.config, method.out, features=method.features, address=method.address)
     if isinstance(method, Localize):
-        from raynef.runtime.spectral.localize import localize
+        from raynef.jobs.spectral.localize import localize
 
         return localize(
             method.store,
@@ -201,8 +201,8 @@ def _run(method: Any) -> dict[str, Any]:
             address=method.address,
         )
     if isinstance(method, Train):
-        from raynef.runtime.spectral.eigen import recipe_of
-        from raynef.runtime.spectral.selftrain import selftrain
+        from raynef.jobs.spectral.eigen import recipe_of
+        from raynef.jobs.spectral.selftrain import selftrain
 
         recipe = dataclasses.replace(
             recipe_of(method.store), selftrain=method.settings, backbone=method.backbone
@@ -215,7 +215,7 @@ def _run(method: Any) -> dict[str, Any]:
             address=method.address,
         )
     if isinstance(method, Matte):
-        from raynef.runtime.spectral.matte import matte
+        from raynef.jobs.spectral.matte import matte
 
         return matte(
             method.image,
@@ -226,14 +226,14 @@ def _run(method: Any) -> dict[str, Any]:
             seed=method.seed,
         )
     if isinstance(method, CompareSpectra):
-        from raynef.runtime.spectral.bridge import compare_spectra
+        from raynef.jobs.spectral.bridge import compare_spectra
 
         return compare_spectra(
             method.run, method.source, num_images=method.num_images, out=method.out
         )
     if isinstance(method, Semantic):
-        from raynef.runtime.spectral.eigen import recipe_of
-        from raynef.runtime.spectral.semantic import semantic
+        from raynef.jobs.spectral.eigen import recipe_of
+        from raynef.jobs.spectral.semantic import semantic
 
         recipe = dataclasses.replace(recipe_of(method.store), spectral=method.settings)
         return semantic(
@@ -244,7 +244,7 @@ def _run(method: Any) -> dict[str, Any]:
             seed=method.seed,
             address=method.address,
         )
-    from raynef.runtime.spectral.objects import segment_objects
+    from raynef.jobs.spectral.objects import segment_objects
 
     return segment_objects(
         method.store, out=method.out, crf=method.crf, root=method.root, address=method.address

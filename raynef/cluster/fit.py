@@ -31,7 +31,7 @@ from raynef.cluster.workers import EpochHook, ProcessWorker, ray_worker
 from raynef.core.errors import NonFiniteLossError, UserError
 from raynef.io.checkpoints import State, forget_broken_record, newest_checkpoint
 from raynef.io.progress import Progress
-from raynef.runtime.loop import Worker
+from raynef.jobs.loop import Worker
 
 logger = logging.getLogger("raynef")
 

@@ -9,10 +9,10 @@ from raynef.cluster.session import ray_session
 from raynef.config.recipe import Recipe
 from raynef.demo.scenes import write_scenes
 from raynef.io.holds import holds
-from raynef.runtime.evaluate import evaluate
-from raynef.runtime.predict import predict
-from raynef.runtime.report import write_report
-from raynef.runtime.train import train
+from raynef.jobs.evaluate import evaluate
+from raynef.jobs.predict import predict
+from raynef.jobs.report import write_report
+from raynef.jobs.train import train
 
 logger = logging.getLogger("raynef")
 

@@ -27,10 +27,10 @@ from raynef.io.files import write_json, write_text
 from raynef.io.holds import holds
 from raynef.io.log import logged
 from raynef.io.storage import name_of
+from raynef.jobs.evaluate import labelled_part
+from raynef.jobs.train import cpus_needed
 from raynef.report.table import Cell, TableRow, markdown
-from raynef.runtime.evaluate import labelled_part
 from raynef.runtime.methods import make, run_of, score, score_file
-from raynef.runtime.train import cpus_needed
 from raynef.stores.features import store_key
 from raynef.stores.run import environment
 
@@ -74,7 +74,7 @@ def _require_data(row: Row) -> None:
         train = open_split(data, data.train_split)
         require_labels(open_split(data, data.val_split))
         if row.recipe.train.leak_labels or SUPERVISED & set(row.columns):
-            from raynef.runtime.labels import patch_labels  # which the label-free path never does
+            from raynef.jobs.labels import patch_labels  # which the label-free path never does
 
             patch_labels(train, data, grid=1)
         elif row.evaluate.match_on == "train":

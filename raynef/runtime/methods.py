@@ -8,9 +8,9 @@ from raynef.core.errors import UserError
 from raynef.core.methods import CRF
 from raynef.core.sweep import score_key
 from raynef.io.files import read_json, write_json
-from raynef.runtime.baseline import kmeans, kmeans_psi, probe, probe_psi
-from raynef.runtime.evaluate import evaluate
-from raynef.runtime.train import train
+from raynef.jobs.baseline import kmeans, kmeans_psi, probe, probe_psi
+from raynef.jobs.evaluate import evaluate
+from raynef.jobs.train import train
 from raynef.stores.run import RunFolder
 
 _SCORES = ("miou", "accuracy")

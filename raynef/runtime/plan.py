@@ -36,8 +36,8 @@ from raynef.core.pace import (
 )
 from raynef.features.backbone import NUM_TAPS, Backbone, create_model
 from raynef.images.datasets.registry import open_split
+from raynef.jobs.extract import fitting, images_per_shard, view_side
 from raynef.runtime import rates as here
-from raynef.runtime.features import fitting, images_per_shard, view_side
 
 logger = logging.getLogger("raynef")
 

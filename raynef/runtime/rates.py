@@ -33,9 +33,9 @@ from raynef.images.augment import augment
 from raynef.images.decode import decode_image
 from raynef.images.geometry import centre_crop, resize, short_side_size
 from raynef.io.storage import read_bytes
+from raynef.jobs.extract import resized_view
 from raynef.models.segmenter import Segmenter
 from raynef.models.training import Trainer, build_psi
-from raynef.runtime.features import resized_view
 from raynef.segment.upsample import upsample_argmax
 from raynef.segment.windows import sliding_windows
 from raynef.stores.features import FeatureStore, StoreProgress, write_shard

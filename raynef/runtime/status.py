@@ -18,7 +18,7 @@ from raynef.io.files import read_json
 from raynef.io.holds import LOCK, is_held
 from raynef.io.log import LOG
 from raynef.io.standing import read_standing
-from raynef.runtime.spectral import RECORD
+from raynef.jobs.spectral import RECORD
 from raynef.runtime.sweep_folder import open_sweep
 from raynef.stores.journal import JOURNAL, MANIFEST, read_journal
 from raynef.stores.run import SEEDS, RunFolder, runs_of

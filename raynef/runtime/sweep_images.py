@@ -11,9 +11,9 @@ import torch
 
 from raynef.config.recipe import from_dict
 from raynef.images.datasets.registry import open_split
+from raynef.jobs.report import gallery_items, read_images, spread
 from raynef.models.segmenter import Segmenter
 from raynef.report.sweep_records import SweepImage, TrialMap
-from raynef.runtime.report import gallery_items, read_images, spread
 
 logger = logging.getLogger("raynef")
 

@@ -36,12 +36,12 @@ from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.images.datasets.registry import open_split
 from raynef.io.files import read_json, without_infinity, write_json
 from raynef.io.holds import LOCK
+from raynef.jobs.counting import count
+from raynef.jobs.results import class_names, name_and_score
+from raynef.jobs.spectral.sweep import spectral_scores
 from raynef.models.segmenter import Segmenter
 from raynef.models.training import Trainer, build_psi
-from raynef.runtime.counting import count
 from raynef.runtime.methods import make, score
-from raynef.runtime.results import class_names, name_and_score
-from raynef.runtime.spectral.sweep import spectral_scores
 from raynef.stores.features import store_key
 from raynef.stores.run import RunFolder, git_commit
 

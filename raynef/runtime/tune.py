@@ -3,7 +3,7 @@
     SWEEP/sweep.json       the space, what was asked for, and every cell with its trial
     SWEEP/features/…       a store for each set of features
     SWEEP/scored/…         what the backbone made of the images that are scored
-    SWEEP/spectral/…       eigenpairs and segments; see raynef.runtime.spectral.sweep
+    SWEEP/spectral/…       eigenpairs and segments; see raynef.jobs.spectral.sweep
     SWEEP/trials/…         a folder for each trial; see raynef.runtime.trials
     SWEEP/tune/…           what Ray Tune writes, TensorBoard's files among it
 
@@ -43,11 +43,11 @@ from raynef.images.datasets.registry import open_split
 from raynef.io.files import read_json, without_infinity, write_json
 from raynef.io.holds import LOCK, locked
 from raynef.io.log import logged
+from raynef.jobs.extract import ensure_store, fitting_backbone
+from raynef.jobs.spectral.sweep import make_stores, require_truth, same_stores
+from raynef.jobs.train import cpus_needed
 from raynef.runtime.board import Board
 from raynef.runtime.draws import Listed, Suggested, Trials, drawn_points, state_of
-from raynef.runtime.features import ensure_store, fitting_backbone
-from raynef.runtime.spectral.sweep import make_stores, require_truth, same_stores
-from raynef.runtime.train import cpus_needed
 from raynef.runtime.trials import Job, note_failure, run_trial, store_of
 from raynef.stores.run import environment
 

@@ -37,9 +37,9 @@ from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.images.datasets.imageset import ImageSet
 from raynef.images.datasets.registry import open_split
 from raynef.io.progress import Progress
+from raynef.jobs import counting as counting_module
+from raynef.jobs.maps import CountingActor, count_sharpened, read_examples
 from raynef.models.segmenter import Segmenter
-from raynef.runtime import counting as counting_module
-from raynef.runtime.maps import CountingActor, count_sharpened, read_examples
 
 BOUNDS = {
     "pass_over_forward": ("<=", 2.5),

@@ -25,7 +25,7 @@ from raynef.images.augment import augment
 from raynef.images.datasets.registry import open_split
 from raynef.images.decode import read_image
 from raynef.io.progress import Progress
-from raynef.runtime import features as features_module
+from raynef.jobs import extract as features_module
 
 
 def bare_loop(recipe: Recipe, files: list[str]) -> float:

@@ -440,7 +440,7 @@ def test_a_check_that_found_problems_says_so_by_its_status(ok, status, capsys, m
         asked.append((data, address))
         return {"ok": ok, "problems": []}
 
-    monkeypatch.setattr("raynef.runtime.check.check_data", check_data)
+    monkeypatch.setattr("raynef.jobs.check.check_data", check_data)
     flags = ["--data.root", "s3://bucket/voc", "--data.val-split", "test"]
     with pytest.raises(SystemExit) as exit_:
         main(["data", "check", "voc2012", *flags, "--data.max-bad-fraction", "0.5"])

@@ -13,9 +13,9 @@ from ray.util.state import list_actors
 from raynef.cluster.session import FEATURES, TRAIN, feature_actors, this_process
 from raynef.cluster.stream import stream
 from raynef.io.files import read_json
-from raynef.runtime.evaluate import evaluate
-from raynef.runtime.features import extract_store
-from raynef.runtime.train import train
+from raynef.jobs.evaluate import evaluate
+from raynef.jobs.extract import extract_store
+from raynef.jobs.train import train
 from tests.runtime.conftest import change
 
 pytestmark = pytest.mark.cluster

@@ -15,12 +15,12 @@ from raynef.images.datasets.imageset import ImageFile, ImageSet
 from raynef.images.datasets.registry import open_split
 from raynef.images.decode import read_image, stored_in
 from raynef.images.oriented import AmbiguousLabelError, read_truth
-from raynef.runtime.check import EITHER_WAY, look_at
-from raynef.runtime.labels import PatchLabels, find_mistakes
-from raynef.runtime.maps import read_examples
-from raynef.runtime.report import read_images
-from raynef.runtime.spectral.objects import segment_unit
-from raynef.runtime.spectral.semantic import count_pixels
+from raynef.jobs.check import EITHER_WAY, look_at
+from raynef.jobs.labels import PatchLabels, find_mistakes
+from raynef.jobs.maps import read_examples
+from raynef.jobs.report import read_images
+from raynef.jobs.spectral.objects import segment_unit
+from raynef.jobs.spectral.semantic import count_pixels
 
 ALL, SIDEWAYS, EITHER = range(1, 9), (5, 6, 7, 8), (2, 3, 4)
 WIDE, SQUARE = (12, 20), (16, 16)
@@ -211,7 +211,7 @@ def test_segments_of_all_images(turned):
 def test_object_masks(turned, tmp_path, monkeypatch):
     expected = shown_label(turned) == 4
     Image.fromarray(np.where(labelled(WIDE) == 4, 255, 0).astype(np.uint8)).save(turned.label)
-    module = "raynef.runtime.spectral.objects"
+    module = "raynef.jobs.spectral.objects"
     monkeypatch.setattr(f"{module}.EigenStore", lambda _: None)
     monkeypatch.setattr(f"{module}.masks_of", lambda *_, **__: {"plain": expected})
     unit = {"images": [0], "files": [turned], "names": ["image.png"]}

@@ -106,7 +106,7 @@ MUTANTS = (
     ),
     Mutant(
         "evaluate-temperature",
-        "raynef/runtime/evaluate.py",
+        "raynef/jobs/evaluate.py",
         "temperature=own.eigen.tau_end if isinstance(segmenter.head, Psi) else 1.0",
         "temperature=1.0",
         _PROTOCOL,
@@ -114,7 +114,7 @@ MUTANTS = (
     ),
     Mutant(
         "evaluate-temperature-of-kmeans",
-        "raynef/runtime/evaluate.py",
+        "raynef/jobs/evaluate.py",
         "temperature=own.eigen.tau_end if isinstance(segmenter.head, Psi) else 1.0",
         "temperature=own.eigen.tau_end",
         _PROTOCOL,
@@ -122,7 +122,7 @@ MUTANTS = (
     ),
     Mutant(
         "evaluate-one-mapping",
-        "raynef/runtime/evaluate.py",
+        "raynef/jobs/evaluate.py",
         "for by, table in zip(naming.tables, scored.tables, strict=True)",
         "for by, table in zip(naming.tables[[0] * len(scored.tables)], scored.tables, strict=True)",
         _PROTOCOL,
@@ -130,7 +130,7 @@ MUTANTS = (
     ),
     Mutant(
         "evaluate-scored-by-the-naming",
-        "raynef/runtime/results.py",
+        "raynef/jobs/results.py",
         "result = score(table, classes)",
         "result = score(naming, classes)",
         _PROTOCOL,
@@ -138,7 +138,7 @@ MUTANTS = (
     ),
     Mutant(
         "evaluate-named-by-the-scored",
-        "raynef/runtime/results.py",
+        "raynef/jobs/results.py",
         "match(naming, method",
         "match(table, method",
         _PROTOCOL,
@@ -146,7 +146,7 @@ MUTANTS = (
     ),
     Mutant(
         "maps-crop-for-sliding",
-        "raynef/runtime/maps.py",
+        "raynef/jobs/maps.py",
         'crop = config.crop if config.protocol == "reco" else None',
         "crop = config.crop",
         _MAPS,
@@ -154,7 +154,7 @@ MUTANTS = (
     ),
     Mutant(
         "maps-whole-for-sliding",
-        "raynef/runtime/maps.py",
+        "raynef/jobs/maps.py",
         'if config.protocol == "sliding":',
         'if config.protocol == "windows":',
         _MAPS,
@@ -162,7 +162,7 @@ MUTANTS = (
     ),
     Mutant(
         "maps-crf-without-temperature",
-        "raynef/runtime/maps.py",
+        "raynef/jobs/maps.py",
         'temperature=unit["temperature"],',
         "temperature=1.0,",
         _MAPS,
@@ -170,7 +170,7 @@ MUTANTS = (
     ),
     Mutant(
         "maps-crf-unsharpened",
-        "raynef/runtime/maps.py",
+        "raynef/jobs/maps.py",
         "best = clusters.numpy()[sharpened.argmax(axis=0)]",
         "best = clusters.numpy()[log_probabilities.numpy().argmax(axis=0)]",
         _MAPS,
@@ -202,7 +202,7 @@ MUTANTS = (
     ),
     Mutant(
         "kmeans-without-closing-pass",
-        "raynef/runtime/baseline.py",
+        "raynef/jobs/baseline.py",
         "    centroids = moved(centroids, found, cosine=config.cosine)",
         "    moved(centroids, found, cosine=config.cosine)",
         _PROTOCOL,
@@ -210,7 +210,7 @@ MUTANTS = (
     ),
     Mutant(
         "kmeans-one-draw-for-all",
-        "raynef/runtime/patches.py",
+        "raynef/jobs/patches.py",
         'generator("patches", self.seed, unit["view"], image)',
         'generator("patches", self.seed)',
         _PATCHES,
@@ -218,7 +218,7 @@ MUTANTS = (
     ),
     Mutant(
         "kmeans-of-padding",
-        "raynef/runtime/patches.py",
+        "raynef/jobs/patches.py",
         "members(rows[valid].numpy(), self.centroids)",
         "members(rows.flatten(0, 1).numpy(), self.centroids)",
         _PATCHES,

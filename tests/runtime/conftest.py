@@ -13,7 +13,7 @@ import torch
 from raynef.cluster.session import ray_session, this_process
 from raynef.config.recipe import Backbone, Data, Eigen, Evaluate, Graph, Recipe, Train
 from raynef.demo.scenes import write_scenes
-from raynef.runtime.train import train
+from raynef.jobs.train import train
 
 
 @pytest.fixture(scope="session")

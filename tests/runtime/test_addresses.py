@@ -13,10 +13,10 @@ from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.images.datasets.registry import open_split
 from raynef.images.decode import read_image
 from raynef.io.storage import absolute, join
+from raynef.jobs import predict as predict_module
+from raynef.jobs.extract import ensure_store, scan
+from raynef.jobs.predict import predict
 from raynef.models.segmenter import Segmenter
-from raynef.runtime import predict as predict_module
-from raynef.runtime.features import ensure_store, scan
-from raynef.runtime.predict import predict
 from raynef.stores.features import store_key
 from tests.runtime.conftest import change
 from tests.s3_server import s3_server

@@ -17,12 +17,12 @@ from raynef.config.recipe import KMeans
 from raynef.core.errors import UserError
 from raynef.features.extract import extract_features
 from raynef.io.files import read_json
-from raynef.runtime.baseline import kmeans, kmeans_psi, probe, probe_psi
-from raynef.runtime.evaluate import evaluate
-from raynef.runtime.patches import Source, sample_patches
-from raynef.runtime.predict import predict
-from raynef.runtime.report import write_report
-from raynef.runtime.train import train
+from raynef.jobs.baseline import kmeans, kmeans_psi, probe, probe_psi
+from raynef.jobs.evaluate import evaluate
+from raynef.jobs.patches import Source, sample_patches
+from raynef.jobs.predict import predict
+from raynef.jobs.report import write_report
+from raynef.jobs.train import train
 from raynef.stores.features import FeatureStore
 from tests.runtime.conftest import change
 

@@ -25,11 +25,11 @@ from raynef.config.recipe import (
 )
 from raynef.core.errors import UserError
 from raynef.io.files import read_json, write_json
-from raynef.runtime.baseline import kmeans, kmeans_psi
-from raynef.runtime.evaluate import evaluate
+from raynef.jobs.baseline import kmeans, kmeans_psi
+from raynef.jobs.evaluate import evaluate
+from raynef.jobs.report import write_report
+from raynef.jobs.train import train
 from raynef.runtime.methods import make
-from raynef.runtime.report import write_report
-from raynef.runtime.train import train
 from tests.runtime.conftest import change
 
 pytestmark = pytest.mark.usefixtures("without_ray")
@@ -264,7 +264,7 @@ def test_without_a_checkpoint_there_is_nothing_to_go_on_from(run, recipe):
 
 def test_a_checkpoint_that_says_nothing_of_lengths_has_the_runs_first(run, recipe, monkeypatch):
     """As those that were written before a run could be lengthened."""
-    from raynef.runtime import loop
+    from raynef.jobs import loop
 
     plain = loop._lengths
     monkeypatch.setattr(
@@ -407,7 +407,7 @@ def test_a_warm_run_resumes_without_the_other(run, recipe, tmp_path):
         raise Killed
 
     with pytest.MonkeyPatch.context() as patch:  # bound, before its first step
-        patch.setattr("raynef.runtime.train.fit", never)
+        patch.setattr("raynef.jobs.train.fit", never)
         with pytest.raises(Killed):
             train(store, killed, init_from=run)
     shutil.rmtree(run / "segmenter")

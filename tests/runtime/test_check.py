@@ -9,8 +9,8 @@ from PIL import Image
 from raynef.config.recipe import Data
 from raynef.core import IGNORE
 from raynef.core.errors import UserError
-from raynef.runtime import check as module
-from raynef.runtime.check import check_data
+from raynef.jobs import check as module
+from raynef.jobs.check import check_data
 from tests.s3_server import s3_server
 
 pytestmark = pytest.mark.ray

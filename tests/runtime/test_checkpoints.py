@@ -20,8 +20,8 @@ from raynef.io.checkpoints import (
     write_checkpoint,
 )
 from raynef.io.files import read_json
+from raynef.jobs.train import train
 from raynef.models.training import Trainer
-from raynef.runtime.train import train
 from tests.runtime.conftest import change
 
 

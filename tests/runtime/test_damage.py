@@ -12,10 +12,10 @@ import pytest
 from raynef.cluster.session import this_process
 from raynef.core.errors import UserError
 from raynef.images.datasets.registry import open_split
-from raynef.runtime import features as features_module
-from raynef.runtime.features import ensure_store
-from raynef.runtime.spectral import features as whole_module
-from raynef.runtime.spectral.features import ensure_features
+from raynef.jobs import extract as features_module
+from raynef.jobs.extract import ensure_store
+from raynef.jobs.spectral import features as whole_module
+from raynef.jobs.spectral.features import ensure_features
 from raynef.stores import verify
 from raynef.stores.features import FeatureStore
 from tests.runtime.conftest import change

@@ -14,10 +14,10 @@ from raynef.core.errors import UserError
 from raynef.eigen.psi import Psi
 from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.images.datasets.registry import open_split
+from raynef.jobs.evaluate import evaluate
+from raynef.jobs.maps import CountingActor, read_examples
 from raynef.models.heads import LinearHead
 from raynef.models.segmenter import Mapping, Segmenter
-from raynef.runtime.evaluate import evaluate
-from raynef.runtime.maps import CountingActor, read_examples
 from raynef.stores.run import RunFolder, bind
 from tests.runtime.conftest import change
 

@@ -14,8 +14,8 @@ from raynef.features.extract import Features, extract_features
 from raynef.images.augment import augment
 from raynef.images.datasets.registry import open_split
 from raynef.images.decode import read_image
-from raynef.runtime import features as features_module
-from raynef.runtime.features import ensure_store, scan
+from raynef.jobs import extract as features_module
+from raynef.jobs.extract import ensure_store, scan
 from raynef.stores.features import FeatureStore, StoreProgress, store_key, write_shard
 from raynef.stores.keys import differences
 from tests.runtime.conftest import change

@@ -17,22 +17,22 @@ from raynef.core.errors import UserError
 from raynef.demo.demo import demo
 from raynef.images.datasets.imageset import ImageFile
 from raynef.io.holds import hold_folder, holds
-from raynef.runtime.baseline import kmeans
+from raynef.jobs.baseline import kmeans
+from raynef.jobs.evaluate import evaluate
+from raynef.jobs.extract import ensure_shards
+from raynef.jobs.predict import output_names, predict
+from raynef.jobs.report import write_report
+from raynef.jobs.seeds import over_seeds
+from raynef.jobs.spectral.eigen import eigen
+from raynef.jobs.spectral.localize import localize
+from raynef.jobs.spectral.matte import matte
+from raynef.jobs.spectral.objects import segment_objects
+from raynef.jobs.spectral.selftrain import selftrain
+from raynef.jobs.spectral.semantic import semantic
+from raynef.jobs.train import train
 from raynef.runtime.compare import compare
-from raynef.runtime.evaluate import evaluate
-from raynef.runtime.features import ensure_shards
-from raynef.runtime.predict import output_names, predict
-from raynef.runtime.report import write_report
-from raynef.runtime.seeds import over_seeds
-from raynef.runtime.spectral.eigen import eigen
-from raynef.runtime.spectral.localize import localize
-from raynef.runtime.spectral.matte import matte
-from raynef.runtime.spectral.objects import segment_objects
-from raynef.runtime.spectral.selftrain import selftrain
-from raynef.runtime.spectral.semantic import semantic
 from raynef.runtime.sweep_report import write_sweep_report
 from raynef.runtime.table import write_tables
-from raynef.runtime.train import train
 
 _HOLD = """
 import sys

@@ -10,8 +10,8 @@ from raynef.features.backbone import create_model
 from raynef.images.augment import View, augment
 from raynef.images.datasets.registry import open_split
 from raynef.images.decode import read_image
-from raynef.runtime import features
-from raynef.runtime.features import FeatureActor, fitting_backbone, image_unit, make_views
+from raynef.jobs import extract as features
+from raynef.jobs.extract import FeatureActor, fitting_backbone, image_unit, make_views
 from tests.runtime.conftest import change
 
 pytestmark = pytest.mark.usefixtures("one_thread")

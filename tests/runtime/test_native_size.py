@@ -11,11 +11,11 @@ from torch.nn import functional
 
 from raynef.config.presets import load_presets
 from raynef.images.datasets.imageset import ImageFile
+from raynef.jobs import predict
+from raynef.jobs.maps import CountingActor, read_examples
+from raynef.jobs.spectral import bridge
 from raynef.models.heads import LinearHead
 from raynef.models.segmenter import Segmenter
-from raynef.runtime import predict
-from raynef.runtime.maps import CountingActor, read_examples
-from raynef.runtime.spectral import bridge
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

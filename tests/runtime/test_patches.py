@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from raynef.runtime.patches import Counting, Sampling
+from raynef.jobs.patches import Counting, Sampling
 
 
 def test_a_sample_has_its_share_of_each_image_and_view_and_no_padding():

@@ -15,12 +15,12 @@ from raynef.features.extract import extract_features
 from raynef.images.augment import augment
 from raynef.images.datasets.registry import open_split
 from raynef.images.decode import read_image
+from raynef.jobs import precision as precision_module
+from raynef.jobs.extract import FeatureActor, ensure_store
+from raynef.jobs.spectral.eigen import EigenStore, eigen
+from raynef.jobs.spectral.features import WholeFeatures
+from raynef.jobs.spectral.semantic import semantic
 from raynef.models.segmenter import Segmenter
-from raynef.runtime import precision as precision_module
-from raynef.runtime.features import FeatureActor, ensure_store
-from raynef.runtime.spectral.eigen import EigenStore, eigen
-from raynef.runtime.spectral.features import WholeFeatures
-from raynef.runtime.spectral.semantic import semantic
 from raynef.stores.features import FeatureStore, store_key
 from raynef.stores.kept import KeptTaps
 from tests.runtime.conftest import change

@@ -11,9 +11,9 @@ from raynef.core.errors import UserError
 from raynef.eigen.psi import Psi
 from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.images.decode import SCALED, read_image, read_label
+from raynef.jobs.predict import predict
 from raynef.models.segmenter import Mapping, Segmenter
 from raynef.report.palette import IGNORED, palette
-from raynef.runtime.predict import predict
 from raynef.segment.label_files import write_labels
 
 pytestmark = pytest.mark.usefixtures("without_ray")

@@ -10,12 +10,12 @@ from raynef.cluster.session import this_process
 from raynef.eigen.psi import Psi
 from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.images.datasets.registry import open_split
+from raynef.jobs.baseline import kmeans
+from raynef.jobs.evaluate import evaluate
+from raynef.jobs.maps import CountingActor, count_sharpened, read_examples
+from raynef.jobs.patches import Source, sample_patches
 from raynef.models.heads import LinearHead
 from raynef.models.segmenter import Segmenter
-from raynef.runtime.baseline import kmeans
-from raynef.runtime.evaluate import evaluate
-from raynef.runtime.maps import CountingActor, count_sharpened, read_examples
-from raynef.runtime.patches import Source, sample_patches
 from raynef.stores.features import FeatureStore
 from raynef.stores.run import RunFolder, bind
 from tests.runtime.conftest import change

@@ -9,8 +9,8 @@ from raynef.cli.main import main
 from raynef.cluster.session import this_process
 from raynef.core.errors import UserError
 from raynef.io.files import read_json
-from raynef.runtime.seeds import over_seeds, summarize
-from raynef.runtime.train import train
+from raynef.jobs.seeds import over_seeds, summarize
+from raynef.jobs.train import train
 from raynef.stores.run import runs_of
 
 pytestmark = pytest.mark.usefixtures("without_ray")

@@ -20,15 +20,15 @@ from raynef.io.holds import is_held
 from raynef.io.log import logged, warnings_once
 from raynef.io.progress import Progress
 from raynef.io.standing import Standing, read_standing, standing_in
-from raynef.runtime import features
+from raynef.jobs import extract as features
+from raynef.jobs.evaluate import evaluate
+from raynef.jobs.extract import ensure_store, extract_store
+from raynef.jobs.loop import share_of_bound
+from raynef.jobs.spectral.eigen import eigen
+from raynef.jobs.train import train
 from raynef.runtime.compare import compare
-from raynef.runtime.evaluate import evaluate
-from raynef.runtime.features import ensure_store, extract_store
-from raynef.runtime.loop import share_of_bound
-from raynef.runtime.spectral.eigen import eigen
 from raynef.runtime.status import status
 from raynef.runtime.status_words import ago, in_words
-from raynef.runtime.train import train
 from raynef.stores.run import bind, hold
 from tests.runtime.conftest import change
 

@@ -9,9 +9,9 @@ import raynef
 from raynef.cluster.session import in_this_process, ray_session, this_process
 from raynef.core.errors import NonFiniteLossError, UserError
 from raynef.io.files import read_json
-from raynef.runtime.baseline import kmeans
-from raynef.runtime.evaluate import evaluate
-from raynef.runtime.train import train
+from raynef.jobs.baseline import kmeans
+from raynef.jobs.evaluate import evaluate
+from raynef.jobs.train import train
 from tests.runtime.conftest import change
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -13,10 +13,10 @@ import raynef
 from raynef.cluster.session import this_process
 from raynef.core.errors import UserError
 from raynef.images.decode import read_image
-from raynef.runtime.evaluate import evaluate
-from raynef.runtime.predict import predict
-from raynef.runtime.report import write_report
-from raynef.runtime.train import train
+from raynef.jobs.evaluate import evaluate
+from raynef.jobs.predict import predict
+from raynef.jobs.report import write_report
+from raynef.jobs.train import train
 from tests.runtime.conftest import change
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]

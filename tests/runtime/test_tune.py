@@ -21,10 +21,10 @@ from raynef.core.errors import UserError
 from raynef.core.space import Axis, Search, Space
 from raynef.core.sweep import DataSet, plan
 from raynef.io.files import read_json
+from raynef.jobs import extract as features
+from raynef.jobs.train import train
 from raynef.models.segmenter import Segmenter
-from raynef.runtime import features
 from raynef.runtime.table import write_tables
-from raynef.runtime.train import train
 from raynef.runtime.trials import Job, run_trial
 from raynef.runtime.tune import Options, _cause, _concurrent, _gpu_share, _loggers, _rungs, sweep
 from raynef.stores.run import RunFolder

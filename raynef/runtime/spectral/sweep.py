@@ -21,12 +21,12 @@ from raynef.images.datasets.imageset import ImageSet, require_labels
 from raynef.images.datasets.registry import open_split
 from raynef.io.files import read_json
 from raynef.io.storage import without_secrets
-from raynef.runtime.spectral.eigen import claim, eigen_key, ensure_eigenpairs
-from raynef.runtime.spectral.features import ensure_features, features_key
-from raynef.runtime.spectral.localize import localize
-from raynef.runtime.spectral.objects import has_masks, segment_objects
-from raynef.runtime.spectral.semantic import OWN, semantic
-from raynef.runtime.spectral.semantic import Method as SemanticMethod
+from raynef.jobs.spectral.eigen import claim, eigen_key, ensure_eigenpairs
+from raynef.jobs.spectral.features import ensure_features, features_key
+from raynef.jobs.spectral.localize import localize
+from raynef.jobs.spectral.objects import has_masks, segment_objects
+from raynef.jobs.spectral.semantic import OWN, semantic
+from raynef.jobs.spectral.semantic import Method as SemanticMethod
 from raynef.stores.run import git_commit
 
 _BOXES = ("localize", "lost")
@@ -61,7 +61,7 @@ def make_stores(recipe: Recipe, out: Path, *, num_eigenvectors: int = 0) -> Stor
         num_eigenvectors: that any trial of the sweep takes: a store of the most serves all.
 
     Raises:
-        UserError: as ``raynef.runtime.spectral.eigen.eigen``.
+        UserError: as ``raynef.jobs.spectral.eigen.eigen``.
     """
     images = open_split(recipe.data, recipe.data.train_split)
     stride = load_block_features(recipe.backbone, recipe.spectral).stride

@@ -6,7 +6,7 @@ import pytest
 
 from raynef.cluster.session import this_process
 from raynef.config.recipe import Spectral
-from raynef.runtime.spectral.eigen import eigen
+from raynef.jobs.spectral.eigen import eigen
 
 
 @pytest.fixture(scope="module")

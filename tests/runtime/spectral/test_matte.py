@@ -10,7 +10,7 @@ from PIL import Image
 from raynef.cli.main import main
 from raynef.config.recipe import Spectral
 from raynef.core.errors import UserError
-from raynef.runtime.spectral.matte import matte
+from raynef.jobs.spectral.matte import matte
 from tests.runtime.conftest import change
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -9,8 +9,8 @@ from raynef.cluster.session import this_process
 from raynef.core import IGNORE
 from raynef.core.errors import UserError
 from raynef.images.datasets.imageset import ImageFile
-from raynef.runtime.spectral.eigen import open_solved
-from raynef.runtime.spectral.objects import (
+from raynef.jobs.spectral.eigen import open_solved
+from raynef.jobs.spectral.objects import (
     POTENTIALS,
     Overlap,
     _overlap,

@@ -11,15 +11,15 @@ from raynef.cluster.session import this_process
 from raynef.config.recipe import SelfTrain, Spectral
 from raynef.core.collectives import Alone
 from raynef.core.errors import UserError
-from raynef.runtime.spectral.eigen import eigen
-from raynef.runtime.spectral.selftrain import (
+from raynef.jobs.spectral.eigen import eigen
+from raynef.jobs.spectral.selftrain import (
     Example,
     crops,
     load_network,
     selftrain,
     selftrain_loop,
 )
-from raynef.runtime.spectral.semantic import semantic
+from raynef.jobs.spectral.semantic import semantic
 from tests.runtime.conftest import change
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -73,7 +73,7 @@ def test_killed_it_goes_on_to_the_same_network(store, small, monkeypatch, tmp_pa
             raise KeyboardInterrupt
         return crops(*args)
 
-    monkeypatch.setattr("raynef.runtime.spectral.selftrain.crops", dies_at_the_fourth)
+    monkeypatch.setattr("raynef.jobs.spectral.selftrain.crops", dies_at_the_fourth)
     with this_process():
         with pytest.raises(KeyboardInterrupt):
             selftrain(other, small)
@@ -148,12 +148,12 @@ def test_the_rate_falls_linearly_to_0(store, small, monkeypatch):
 
     def dies_at_the_fourth(*args):
         if len(rates) == 3:
-            monkeypatch.setattr("raynef.runtime.spectral.selftrain.crops", crops)
+            monkeypatch.setattr("raynef.jobs.spectral.selftrain.crops", crops)
             raise KeyboardInterrupt
         return crops(*args)
 
     monkeypatch.setattr(torch.optim.Adam, "step", step)
-    monkeypatch.setattr("raynef.runtime.spectral.selftrain.crops", dies_at_the_fourth)
+    monkeypatch.setattr("raynef.jobs.spectral.selftrain.crops", dies_at_the_fourth)
     with this_process():
         with pytest.raises(KeyboardInterrupt):
             selftrain(store, small)

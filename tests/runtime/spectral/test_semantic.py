@@ -10,11 +10,11 @@ from PIL import Image
 from raynef.cluster.session import this_process
 from raynef.images.datasets.registry import open_split
 from raynef.images.fitted import to_whole_image
-from raynef.runtime.spectral.eigen import open_solved
-from raynef.runtime.spectral.features import WholeFeatures, ensure_features
-from raynef.runtime.spectral.points import draw_points, read_points
-from raynef.runtime.spectral.segments import SegmentStore, ensure_segments
-from raynef.runtime.spectral.semantic import scores_of, semantic, table_for
+from raynef.jobs.spectral.eigen import open_solved
+from raynef.jobs.spectral.features import WholeFeatures, ensure_features
+from raynef.jobs.spectral.points import draw_points, read_points
+from raynef.jobs.spectral.segments import SegmentStore, ensure_segments
+from raynef.jobs.spectral.semantic import scores_of, semantic, table_for
 from tests.runtime.conftest import change
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -197,7 +197,7 @@ def test_tasks_hand_over_only_what_may_be_drawn(uneven, monkeypatch):
         handed.append(len(rows))
         return rows, numbers
 
-    monkeypatch.setattr("raynef.runtime.spectral.points.read_points", counting)
+    monkeypatch.setattr("raynef.jobs.spectral.points.read_points", counting)
     with this_process():
         draw_points(uneven, uneven.images(), max_points=196, seed=0)
     assert 150 < sum(handed) < 250  # of 784

@@ -6,7 +6,7 @@ import torch
 
 from raynef.config.recipe import Spectral
 from raynef.images.fitted import fit
-from raynef.runtime.spectral.solve import EigenActor, solve_images
+from raynef.jobs.spectral.solve import EigenActor, solve_images
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -14,12 +14,12 @@ from raynef.config.recipe import to_dict
 from raynef.core.errors import UserError
 from raynef.images.datasets.registry import open_split
 from raynef.io.files import read_json, write_json
-from raynef.runtime.spectral.eigen import EigenStore, eigen, open_solved, recipe_of
-from raynef.runtime.spectral.features import WholeFeatures
-from raynef.runtime.spectral.localize import localize
-from raynef.runtime.spectral.objects import segment_objects
-from raynef.runtime.spectral.segments import crop_around
-from raynef.runtime.spectral.semantic import semantic
+from raynef.jobs.spectral.eigen import EigenStore, eigen, open_solved, recipe_of
+from raynef.jobs.spectral.features import WholeFeatures
+from raynef.jobs.spectral.localize import localize
+from raynef.jobs.spectral.objects import segment_objects
+from raynef.jobs.spectral.segments import crop_around
+from raynef.jobs.spectral.semantic import semantic
 from raynef.segment.lost import lost_mask
 from tests.runtime.conftest import change
 
@@ -78,7 +78,7 @@ def test_the_backbone_runs_once_for_any_number_of_settings(store, whole, monkeyp
     def fail(*_args, **_kwargs):
         pytest.fail("the backbone ran again")
 
-    monkeypatch.setattr("raynef.runtime.spectral.features.WholeImageActor.run", fail)
+    monkeypatch.setattr("raynef.jobs.spectral.features.WholeImageActor.run", fail)
     with this_process():
         eigen(whole, store)
         other = change(whole, spectral={"color_weight": 0.0})
@@ -89,7 +89,7 @@ def test_the_backbone_runs_once_for_any_number_of_settings(store, whole, monkeyp
 
 
 def test_a_killed_run_goes_on(whole, monkeypatch, tmp_path):
-    from raynef.runtime.spectral import solve as module
+    from raynef.jobs.spectral import solve as module
 
     last = open_split(whole.data, "train").files[-1].name
     read, real = [], module.fitted

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from raynef.jobs.spectral.sweep import require_truth, same_stores
 
 from raynef.cluster.session import this_process
 from raynef.core.errors import UserError
@@ -13,11 +14,10 @@ from raynef.core.space import Axis, Space
 from raynef.core.sweep import DataSet, plan
 from raynef.images.datasets.registry import open_split
 from raynef.io.files import read_json
+from raynef.jobs.spectral import solve as solve_module
+from raynef.jobs.spectral.features import WholeImageActor
+from raynef.jobs.spectral.segments import CropActor
 from raynef.runtime.draws import Listed
-from raynef.runtime.spectral import solve as solve_module
-from raynef.runtime.spectral.features import WholeImageActor
-from raynef.runtime.spectral.segments import CropActor
-from raynef.runtime.spectral.sweep import require_truth, same_stores
 from raynef.runtime.sweep_report import write_sweep_report
 from raynef.runtime.table import write_tables
 from raynef.runtime.trials import Job, run_trial

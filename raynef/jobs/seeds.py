@@ -17,8 +17,8 @@ from raynef.config.recipe import Recipe
 from raynef.core.errors import UserError
 from raynef.io.files import read_json, write_json
 from raynef.io.holds import hold_folder, holds
+from raynef.jobs.train import cpus_needed
 from raynef.report.table import mean_sd, percent
-from raynef.runtime.train import cpus_needed
 from raynef.stores.run import SEEDS, runs_of
 
 logger = logging.getLogger("raynef")

@@ -30,7 +30,7 @@ from raynef.io.holds import GLANCE_S, LOCK
 from raynef.io.progress import Progress
 from raynef.io.standing import standing_in
 from raynef.io.storage import without_secrets
-from raynef.runtime.precision import precision_for, with_precision
+from raynef.jobs.precision import precision_for, with_precision
 from raynef.stores.features import (
     MANIFEST,
     FeatureStore,

@@ -1,7 +1,7 @@
 """``raynef spectral eigen``: images to features to affinities to eigenpairs, once for each image.
 
 STORE/spectral.json     the recipe and the split
-STORE/features/         as ``raynef.runtime.spectral.features`` writes them
+STORE/features/         as ``raynef.jobs.spectral.features`` writes them
 STORE/eigen/            manifest and shards: one row an image
 
 Features and eigenpairs may lie elsewhere, shared with other stores; spectral.json says where.
@@ -34,10 +34,10 @@ from raynef.images.fitted import Frame
 from raynef.io.files import read_json, write_json
 from raynef.io.holds import holds
 from raynef.io.log import logged
-from raynef.runtime.features import ensure_shards, fill_shards
-from raynef.runtime.spectral import RECORD
-from raynef.runtime.spectral.features import WholeFeatures, ensure_features, image_units
-from raynef.runtime.spectral.solve import (
+from raynef.jobs.extract import ensure_shards, fill_shards
+from raynef.jobs.spectral import RECORD
+from raynef.jobs.spectral.features import WholeFeatures, ensure_features, image_units
+from raynef.jobs.spectral.solve import (
     EigenActor,
     ImagePairs,
     fitted,

@@ -19,23 +19,23 @@ from raynef.images.datasets.imageset import ImageSet
 from raynef.images.datasets.registry import open_split
 from raynef.io.checkpoints import has_checkpoint
 from raynef.io.files import write_json, write_text
-from raynef.models.segmenter import Segmenter
-from raynef.models.training import build_psi
-from raynef.runtime.batches import plan, usable_batch_size
-from raynef.runtime.features import (
+from raynef.jobs.batches import plan, usable_batch_size
+from raynef.jobs.extract import (
     describe_skipped,
     ensure_store,
     fitting_backbone,
     scan,
     view_side,
 )
-from raynef.runtime.loop import TERMS, epoch_summary, train_loop
-from raynef.runtime.warm import start_from, starting_weights
+from raynef.jobs.loop import TERMS, epoch_summary, train_loop
+from raynef.jobs.warm import start_from, starting_weights
+from raynef.models.segmenter import Segmenter
+from raynef.models.training import build_psi
 from raynef.stores.inputs import found_again, note_input, require_same_input
 from raynef.stores.run import RunFolder, bind, hold
 
 if TYPE_CHECKING:
-    from raynef.runtime.labels import PatchLabels
+    from raynef.jobs.labels import PatchLabels
 
 logger = logging.getLogger("raynef")
 
@@ -114,7 +114,7 @@ def _leaking_labels(recipe: Recipe, images: ImageSet, patch_size: int) -> "Patch
     """The labels that train.leak_labels lets in, loudly; None without it: no label is opened."""
     if not recipe.train.leak_labels:
         return None
-    from raynef.runtime.labels import patch_labels
+    from raynef.jobs.labels import patch_labels
 
     logger.warning(
         "train.leak_labels: ψ is trained on LABELS too. This is for comparison with the published "
@@ -168,7 +168,7 @@ def _train(
             recipe.train.batch_size,
         )
     if labels is not None:
-        from raynef.runtime.labels import check_labels
+        from raynef.jobs.labels import check_labels
 
         check_labels(labels, indices)
     config["batch_size"] = usable_batch_size(recipe, len(indices))

@@ -22,16 +22,16 @@ from raynef.features.backbone import load_backbone
 from raynef.images.datasets.imageset import ImageSet
 from raynef.images.datasets.registry import open_split
 from raynef.io.files import write_json
+from raynef.jobs.extract import ensure_store, fitting_backbone, view_side
+from raynef.jobs.patches import Source, count_members, load_psi, sample_patches
 from raynef.models.heads import LinearHead, from_centroids, trunk_of
 from raynef.models.probe import fit_probe
 from raynef.models.segmenter import Mapping, Segmenter, segmenter_folder
-from raynef.runtime.features import ensure_store, fitting_backbone, view_side
-from raynef.runtime.patches import Source, count_members, load_psi, sample_patches
 from raynef.stores.inputs import found_again, note_input, require_same_input
 from raynef.stores.run import RunFolder, bind, hold
 
 if TYPE_CHECKING:
-    from raynef.runtime.labels import PatchLabels
+    from raynef.jobs.labels import PatchLabels
 
 logger = logging.getLogger("raynef")
 
@@ -155,7 +155,7 @@ def _make(
             store = ensure_store(recipe, images, recipe.train.store or home.store)
             trunk = segmenter_folder(job.trained).absolute() if job.trained else None
             if labels is not None:
-                from raynef.runtime.labels import check_labels
+                from raynef.jobs.labels import check_labels
 
                 check_labels(labels, store.images())
             fitted = fit(job, Source(store, trunk, precision=recipe.train.precision), labels)
@@ -192,7 +192,7 @@ def _saw_labels(job: _Job) -> bool:
 
 def _labels(images: ImageSet, recipe: Recipe, grid: int) -> "PatchLabels":
     """Of a probe; K-means does not even import what opens labels."""
-    from raynef.runtime.labels import patch_labels
+    from raynef.jobs.labels import patch_labels
 
     return patch_labels(images, recipe.data, grid=grid)
 

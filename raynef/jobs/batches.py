@@ -18,8 +18,8 @@ from raynef.core.collectives import Collectives
 from raynef.core.errors import UserError
 from raynef.features.extract import Features
 from raynef.images.datasets.imageset import ImageSet
+from raynef.jobs.extract import FeatureActor, describe_skipped, image_unit, make_views
 from raynef.models.training import global_batches, slice_of
-from raynef.runtime.features import FeatureActor, describe_skipped, image_unit, make_views
 from raynef.stores.features import FeatureStore
 
 

@@ -18,11 +18,11 @@ from raynef.cluster.stream import Unit, stream
 from raynef.config.recipe import Recipe, Spectral, fingerprint
 from raynef.features.precision import computing_in
 from raynef.images.fitted import Frame
-from raynef.runtime.features import ensure_shards, fill_shards
-from raynef.runtime.precision import precision_of
-from raynef.runtime.spectral.eigen import EigenStore, Solved, units_among
-from raynef.runtime.spectral.features import WholeFeatures, WholeImageActor, normalized
-from raynef.runtime.spectral.solve import fitted, frame_column, frame_from
+from raynef.jobs.extract import ensure_shards, fill_shards
+from raynef.jobs.precision import precision_of
+from raynef.jobs.spectral.eigen import EigenStore, Solved, units_among
+from raynef.jobs.spectral.features import WholeFeatures, WholeImageActor, normalized
+from raynef.jobs.spectral.solve import fitted, frame_column, frame_from
 from raynef.segment.boxes import box_around, expanded
 from raynef.stores.features import Shard, ShardStore, StoreProgress, write_rows
 

@@ -27,7 +27,7 @@ from raynef.models.training import uses_bfloat16
 from raynef.stores.features import FeatureStore
 
 if TYPE_CHECKING:
-    from raynef.runtime.labels import PatchLabels
+    from raynef.jobs.labels import PatchLabels
 
 _IMAGES = 16  # of a unit
 

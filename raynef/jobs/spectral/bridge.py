@@ -21,9 +21,9 @@ from raynef.images.decode import read_image
 from raynef.images.geometry import centre_crop, resize, short_side_size
 from raynef.io.files import write_json
 from raynef.io.storage import absolute
+from raynef.jobs.predict import image_files
+from raynef.jobs.report import spread
 from raynef.models.segmenter import Segmenter
-from raynef.runtime.predict import image_files
-from raynef.runtime.report import spread
 from raynef.stores.run import RunFolder
 
 _PREFIXES = (5, 10, 20, 50)

@@ -30,15 +30,15 @@ from raynef.images.oriented import read_truth
 from raynef.io.files import write_json, write_text
 from raynef.io.holds import holds
 from raynef.io.progress import Progress
+from raynef.jobs.predict import output_names
+from raynef.jobs.report import spread
+from raynef.jobs.results import class_names, name_and_score
+from raynef.jobs.spectral.eigen import LATER, EigenStore, Solved, open_solved, units_among
+from raynef.jobs.spectral.features import WholeFeatures
+from raynef.jobs.spectral.points import Source, draw_points
+from raynef.jobs.spectral.segments import NO_BACKGROUND, SegmentStore, ensure_segments
 from raynef.report.palette import overlay, palette
 from raynef.report.spectral_page import Picture, SpectralRow, render_spectral
-from raynef.runtime.predict import output_names
-from raynef.runtime.report import spread
-from raynef.runtime.results import class_names, name_and_score
-from raynef.runtime.spectral.eigen import LATER, EigenStore, Solved, open_solved, units_among
-from raynef.runtime.spectral.features import WholeFeatures
-from raynef.runtime.spectral.points import Source, draw_points
-from raynef.runtime.spectral.segments import NO_BACKGROUND, SegmentStore, ensure_segments
 from raynef.segment.label_files import write_labels
 
 Method = Literal["spectral", "cluster-seg", "cluster-patch"]

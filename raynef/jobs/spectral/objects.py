@@ -26,6 +26,10 @@ from raynef.io.files import write_atomic, write_json, write_text
 from raynef.io.holds import holds
 from raynef.io.progress import Progress
 from raynef.io.storage import is_address
+from raynef.jobs.predict import output_names, require_apart
+from raynef.jobs.report import spread
+from raynef.jobs.spectral.eigen import EigenStore, Solved, open_solved
+from raynef.jobs.spectral.localize import fiedler_foreground
 from raynef.report.spectral_page import (
     Picture,
     SpectralRow,
@@ -34,10 +38,6 @@ from raynef.report.spectral_page import (
     render_spectral,
 )
 from raynef.report.words import percent
-from raynef.runtime.predict import output_names, require_apart
-from raynef.runtime.report import spread
-from raynef.runtime.spectral.eigen import EigenStore, Solved, open_solved
-from raynef.runtime.spectral.localize import fiedler_foreground
 from raynef.segment.crf import Potentials, dense_crf
 
 POTENTIALS = Potentials(

@@ -25,8 +25,8 @@ from raynef.images.datasets.imageset import ImageSet
 from raynef.images.decode import read_image
 from raynef.images.fitted import fit
 from raynef.io.storage import file_sizes, without_secrets
-from raynef.runtime.features import ensure_shards, fill_shards
-from raynef.runtime.precision import precision_for, with_precision
+from raynef.jobs.extract import ensure_shards, fill_shards
+from raynef.jobs.precision import precision_for, with_precision
 from raynef.stores.features import Shard, ShardStore, StoreProgress, write_rows
 
 logger = logging.getLogger("raynef")
@@ -66,7 +66,7 @@ def ensure_features(
         stride: what the sides of an image must be multiples of.
 
     Raises:
-        UserError: as ``raynef.runtime.features.ensure_store``.
+        UserError: as ``raynef.jobs.extract.ensure_store``.
     """
     spectral, precision = recipe.spectral, precision_for(folder)
 

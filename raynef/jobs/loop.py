@@ -14,8 +14,8 @@ from raynef.core.errors import NonFiniteLossError
 from raynef.core.stopwatch import Stopwatch
 from raynef.features.weights import read_state
 from raynef.io.checkpoints import State
+from raynef.jobs.batches import Batches, StoredBatches, StreamedBatches
 from raynef.models.training import Trainer
-from raynef.runtime.batches import Batches, StoredBatches, StreamedBatches
 from raynef.stores.features import FeatureStore
 
 TERMS = ("loss", "trace", "penalty", "clusters_in_use", "entropy", "columns_below_1")

@@ -18,6 +18,9 @@ from raynef.images.fitted import to_image_box, to_whole_image
 from raynef.io.files import write_json, write_text
 from raynef.io.holds import holds
 from raynef.io.progress import Progress
+from raynef.jobs.report import spread
+from raynef.jobs.spectral.eigen import EigenStore, Solved, open_solved
+from raynef.jobs.spectral.features import WholeFeatures
 from raynef.report.spectral_page import (
     Picture,
     SpectralRow,
@@ -27,9 +30,6 @@ from raynef.report.spectral_page import (
     with_boxes,
 )
 from raynef.report.words import percent
-from raynef.runtime.report import spread
-from raynef.runtime.spectral.eigen import EigenStore, Solved, open_solved
-from raynef.runtime.spectral.features import WholeFeatures
 from raynef.segment.boxes import Box, box_around, foreground, largest_component
 from raynef.segment.lost import lost_mask
 

@@ -20,8 +20,8 @@ from raynef.images.fitted import fit, to_whole_image
 from raynef.io.files import write_atomic, write_json, write_text
 from raynef.io.holds import holds
 from raynef.io.storage import absolute, name_of
+from raynef.jobs.spectral.features import normalized
 from raynef.report.spectral_page import Picture, SpectralRow, painted_vector, render_spectral
-from raynef.runtime.spectral.features import normalized
 from raynef.segment.matte import rgba_layer, soft_layers
 
 

@@ -14,15 +14,15 @@ from raynef.images.datasets.imageset import ImageSet, require_labels
 from raynef.images.datasets.registry import open_split
 from raynef.io.files import write_json
 from raynef.io.storage import absolute, file_sizes, name_of
-from raynef.models.segmenter import Mapping, Segmenter, save_mapping
-from raynef.runtime.counting import count
-from raynef.runtime.results import (
+from raynef.jobs.counting import count
+from raynef.jobs.results import (
     class_names,
     crf_in_words,
     matching_in_words,
     name_and_score,
     protocol_in_words,
 )
+from raynef.models.segmenter import Mapping, Segmenter, save_mapping
 from raynef.stores.run import RunFolder, hold
 
 logger = logging.getLogger("raynef")
@@ -46,7 +46,7 @@ def evaluate(
         out: the run.
         recipe: whose ``data`` and ``evaluate`` sections to use; the run's own if None.
         address: of a Ray cluster.
-        kept: see ``raynef.runtime.counting.count``.
+        kept: see ``raynef.jobs.counting.count``.
 
     Raises:
         UserError: no labels, a label of another size than its image, a value that is no class, or

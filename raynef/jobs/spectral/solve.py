@@ -21,7 +21,7 @@ from raynef.images.datasets.imageset import ImageFile
 from raynef.images.decode import read_image
 from raynef.images.fitted import Frame, fit
 from raynef.images.geometry import resize
-from raynef.runtime.spectral.features import WholeFeatures
+from raynef.jobs.spectral.features import WholeFeatures
 from raynef.stores.features import Shard, write_rows
 
 

@@ -41,11 +41,11 @@ from raynef.io.checkpoints import State
 from raynef.io.files import read_json, write_atomic, write_json
 from raynef.io.holds import holds
 from raynef.io.progress import Progress
+from raynef.jobs.loop import Worker
+from raynef.jobs.predict import output_names
+from raynef.jobs.spectral.eigen import Solved, open_solved, units_among
+from raynef.jobs.spectral.semantic import count_pixels, scores_of, table_for, write_labels
 from raynef.models.network import SegmentationNetwork
-from raynef.runtime.loop import Worker
-from raynef.runtime.predict import output_names
-from raynef.runtime.spectral.eigen import Solved, open_solved, units_among
-from raynef.runtime.spectral.semantic import count_pixels, scores_of, table_for, write_labels
 
 logger = logging.getLogger("raynef")
 

@@ -16,8 +16,8 @@ from raynef.core import IGNORE
 from raynef.core.errors import UserError
 from raynef.images.datasets.imageset import ImageSet
 from raynef.io.progress import Progress
-from raynef.runtime.features import check_skipped
-from raynef.runtime.maps import CountingActor, count_sharpened, read_examples
+from raynef.jobs.extract import check_skipped
+from raynef.jobs.maps import CountingActor, count_sharpened, read_examples
 
 MAX_CLASSES = IGNORE  # label files hold 0 … 254
 

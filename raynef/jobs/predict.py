@@ -26,9 +26,9 @@ from raynef.io.storage import (
     name_of,
     without_secrets,
 )
+from raynef.jobs.extract import describe_skipped
 from raynef.models.segmenter import Segmenter, segmenter_folder
 from raynef.report.palette import overlay, palette
-from raynef.runtime.features import describe_skipped
 from raynef.segment.label_files import UNLABELLED, legend, write_labels
 from raynef.stores.run import git_commit
 

@@ -157,7 +157,7 @@ def _dispatch(args: Command | Sweep) -> dict[str, Any]:
     if isinstance(args, Baseline):
         return _baseline(args.method)
     if isinstance(args, Compare):
-        from raynef.runtime.compare import compare
+        from raynef.sweeps.compare import compare
 
         return compare(args.file, args.out, address=args.address)
     if isinstance(args, Sweep):
@@ -167,7 +167,7 @@ def _dispatch(args: Command | Sweep) -> dict[str, Any]:
     if isinstance(args, Doctor | Status):
         return run_machine(args)
     if isinstance(args, Table):
-        from raynef.runtime.table import write_tables
+        from raynef.sweeps.table import write_tables
 
         return write_tables(args.sweep)
     if isinstance(args, Predict):
@@ -186,7 +186,7 @@ def _dispatch(args: Command | Sweep) -> dict[str, Any]:
         return _check_data(args.tool)
     if isinstance(args, Report):
         from raynef.jobs.report import write_report
-        from raynef.runtime.sweep_report import is_sweep, write_sweep_report
+        from raynef.sweeps.sweep_report import is_sweep, write_sweep_report
 
         write = write_sweep_report if is_sweep(args.run) else write_report
         return write(args.run, images=args.images)

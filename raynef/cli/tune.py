@@ -12,9 +12,9 @@ from raynef.config.overrides import override
 from raynef.config.presets import load_presets
 from raynef.config.recipe import check
 from raynef.core.errors import UserError
-from raynef.core.space import BACKBONE, Space, read_space
-from raynef.core.sweep import DataSet, Target
 from raynef.io.storage import absolute, is_address, name_of
+from raynef.sweeps.space import BACKBONE, Space, read_space
+from raynef.sweeps.sweep import DataSet, Target
 
 _OF_BACKBONE = ("backbone.name", "backbone.weights", "backbone.tap")
 """Fields that a preset of a backbone brings."""
@@ -45,9 +45,9 @@ def read_sweep(args: Tune, argv: list[str]) -> Sweep:
 
 def run_sweep(asked: Sweep) -> dict[str, Any]:
     """Sweep, then write table and report."""
-    from raynef.runtime.sweep_report import write_sweep_report
-    from raynef.runtime.table import write_tables
-    from raynef.runtime.tune import Options, sweep
+    from raynef.sweeps.sweep_report import write_sweep_report
+    from raynef.sweeps.table import write_tables
+    from raynef.sweeps.tune import Options, sweep
 
     args = asked.args
     result = sweep(

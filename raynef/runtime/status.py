@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from raynef.config.objective import share_of_bound
-from raynef.core.comparison import PLAN
 from raynef.core.errors import UserError
 from raynef.io.files import read_json
 from raynef.io.holds import LOCK, is_held
 from raynef.io.log import LOG
 from raynef.io.standing import read_standing
 from raynef.jobs.spectral import RECORD
-from raynef.runtime.sweep_folder import open_sweep
 from raynef.stores.journal import JOURNAL, MANIFEST, read_journal
 from raynef.stores.run import SEEDS, RunFolder, runs_of
+from raynef.sweeps.comparison import PLAN
+from raynef.sweeps.sweep_folder import open_sweep
 
 Facts = dict[str, Any]
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from raynef.core.comparison import read_comparison
 from raynef.core.errors import UserError
+from raynef.sweeps.comparison import read_comparison
 
 GOOD = """
 recipe: folder

@@ -5,7 +5,7 @@ import yaml
 
 from raynef.config.recipe import Recipe
 from raynef.core.errors import UserError
-from raynef.core.space import INCOMPARABLE, Axis, Search, read_space, space_names, with_point
+from raynef.sweeps.space import INCOMPARABLE, Axis, Search, read_space, space_names, with_point
 
 SHIPPED = (
     "ade20k",

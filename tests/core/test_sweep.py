@@ -6,8 +6,8 @@ import pytest
 
 from raynef.config.recipe import Data, Evaluate, Graph, KMeans, Recipe, Spectral, Train
 from raynef.core.errors import UserError
-from raynef.core.space import Axis, Space
-from raynef.core.sweep import DataSet, Target, identity, plan, score_key
+from raynef.sweeps.space import Axis, Space
+from raynef.sweeps.sweep import DataSet, Target, identity, plan, score_key
 
 BASE = Recipe(data=Data(root="/data/a"), train=Train(epochs=3))
 A = DataSet("a", BASE, num_classes=7)

@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from raynef.core.errors import UserError
-from raynef.runtime import compare as module
-from raynef.runtime.compare import compare
+from raynef.sweeps import compare as module
+from raynef.sweeps.compare import compare
 
 pytestmark = pytest.mark.usefixtures("without_ray")
 

@@ -30,9 +30,9 @@ from raynef.jobs.spectral.objects import segment_objects
 from raynef.jobs.spectral.selftrain import selftrain
 from raynef.jobs.spectral.semantic import semantic
 from raynef.jobs.train import train
-from raynef.runtime.compare import compare
-from raynef.runtime.sweep_report import write_sweep_report
-from raynef.runtime.table import write_tables
+from raynef.sweeps.compare import compare
+from raynef.sweeps.sweep_report import write_sweep_report
+from raynef.sweeps.table import write_tables
 
 _HOLD = """
 import sys

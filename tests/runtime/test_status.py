@@ -26,10 +26,10 @@ from raynef.jobs.extract import ensure_store, extract_store
 from raynef.jobs.loop import share_of_bound
 from raynef.jobs.spectral.eigen import eigen
 from raynef.jobs.train import train
-from raynef.runtime.compare import compare
 from raynef.runtime.status import status
 from raynef.runtime.status_words import ago, in_words
 from raynef.stores.run import bind, hold
+from raynef.sweeps.compare import compare
 from tests.runtime.conftest import change
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -10,8 +10,8 @@ from raynef.config.recipe import Data, Recipe, to_dict
 from raynef.core.errors import UserError
 from raynef.io.files import write_json
 from raynef.report.ablation import Entry, Grid, PaperValue, Score
-from raynef.runtime.sweep_plots import axis_plots
-from raynef.runtime.sweep_report import is_sweep, write_sweep_report
+from raynef.sweeps.sweep_plots import axis_plots
+from raynef.sweeps.sweep_report import is_sweep, write_sweep_report
 
 ALPHAS = (0, 0.1, 0.3, 0.5)
 SPACE = {

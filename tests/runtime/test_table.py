@@ -7,14 +7,14 @@ import json
 import pytest
 
 from raynef.config.recipe import Data, Evaluate, Recipe, to_dict
-from raynef.core.methods import METRICS, with_crf
-from raynef.core.space import Axis, Space
-from raynef.core.sweep import DataSet, Target
 from raynef.io.files import read_json, write_json
-from raynef.runtime import methods
-from raynef.runtime.sweep_folder import SweepFolder
-from raynef.runtime.table import grid_of_sweep, write_tables
-from raynef.runtime.tune import _with_crf_columns
+from raynef.sweeps import methods
+from raynef.sweeps.catalog import METRICS, with_crf
+from raynef.sweeps.space import Axis, Space
+from raynef.sweeps.sweep import DataSet, Target
+from raynef.sweeps.sweep_folder import SweepFolder
+from raynef.sweeps.table import grid_of_sweep, write_tables
+from raynef.sweeps.tune import _with_crf_columns
 
 SPACE = Space(
     source="x",

@@ -18,16 +18,16 @@ from raynef.cli.main import main, parse
 from raynef.cluster.session import this_process
 from raynef.config.recipe import to_dict
 from raynef.core.errors import UserError
-from raynef.core.space import Axis, Search, Space
-from raynef.core.sweep import DataSet, plan
 from raynef.io.files import read_json
 from raynef.jobs import extract as features
 from raynef.jobs.train import train
 from raynef.models.segmenter import Segmenter
-from raynef.runtime.table import write_tables
-from raynef.runtime.trials import Job, run_trial
-from raynef.runtime.tune import Options, _cause, _concurrent, _gpu_share, _loggers, _rungs, sweep
 from raynef.stores.run import RunFolder
+from raynef.sweeps.space import Axis, Search, Space
+from raynef.sweeps.sweep import DataSet, plan
+from raynef.sweeps.table import write_tables
+from raynef.sweeps.trials import Job, run_trial
+from raynef.sweeps.tune import Options, _cause, _concurrent, _gpu_share, _loggers, _rungs, sweep
 from tests.runtime.conftest import change
 
 ALPHA = Axis("graph.alpha", "grid", (0.0, 0.3))
@@ -226,7 +226,7 @@ def test_a_search_learns_stops_and_goes_on(recipe, local_ray, tmp_path, metric, 
 
 @pytest.mark.ray
 def test_random_points_follow_from_the_seed(recipe, local_ray, tmp_path):
-    from raynef.runtime.draws import drawn_points
+    from raynef.sweeps.draws import drawn_points
 
     drawn = space(
         Axis("graph.alpha", "uniform", (0.0, 1.0)),
@@ -258,7 +258,7 @@ def test_the_backbone_runs_once_for_each_image_and_view(recipe, tmp_path, monkey
         return taps(self, padded)
 
     monkeypatch.setattr(Segmenter, "taps", counted)
-    monkeypatch.setattr("raynef.runtime.trials.tune.report", lambda values: None)
+    monkeypatch.setattr("raynef.sweeps.trials.tune.report", lambda values: None)
     planned = plan(
         space(ALPHA, methods=("kmeans", "ours", "ours_star")),
         [DataSet("sample", recipe)],
@@ -267,7 +267,7 @@ def test_the_backbone_runs_once_for_each_image_and_view(recipe, tmp_path, monkey
     )
     by_name = {trial.name: trial for trial in planned.trials}
     from raynef.images.datasets.registry import open_split
-    from raynef.runtime.trials import store_of
+    from raynef.sweeps.trials import store_of
 
     with this_process():
         images = open_split(recipe.data, "train")

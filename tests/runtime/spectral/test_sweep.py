@@ -10,18 +10,18 @@ from raynef.jobs.spectral.sweep import require_truth, same_stores
 
 from raynef.cluster.session import this_process
 from raynef.core.errors import UserError
-from raynef.core.space import Axis, Space
-from raynef.core.sweep import DataSet, plan
 from raynef.images.datasets.registry import open_split
 from raynef.io.files import read_json
 from raynef.jobs.spectral import solve as solve_module
 from raynef.jobs.spectral.features import WholeImageActor
 from raynef.jobs.spectral.segments import CropActor
-from raynef.runtime.draws import Listed
-from raynef.runtime.sweep_report import write_sweep_report
-from raynef.runtime.table import write_tables
-from raynef.runtime.trials import Job, run_trial
-from raynef.runtime.tune import (
+from raynef.sweeps.draws import Listed
+from raynef.sweeps.space import Axis, Space
+from raynef.sweeps.sweep import DataSet, plan
+from raynef.sweeps.sweep_report import write_sweep_report
+from raynef.sweeps.table import write_tables
+from raynef.sweeps.trials import Job, run_trial
+from raynef.sweeps.tune import (
     _make_spectral_stores,
     _most_eigenvectors,
     _opened,
@@ -74,7 +74,7 @@ def counted(monkeypatch):
 @pytest.fixture
 def run_here(monkeypatch):
     """All of a sweep but Ray Tune, in this process."""
-    monkeypatch.setattr("raynef.runtime.trials.tune.report", lambda values: None)
+    monkeypatch.setattr("raynef.sweeps.trials.tune.report", lambda values: None)
 
     def run(asked, recipe, out, *, seeds=(0,)):
         data = [DataSet("sample", recipe)]

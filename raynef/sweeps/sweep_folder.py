@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from raynef.core.comparison import SUPERVISED
 from raynef.core.errors import UserError
-from raynef.core.methods import METRICS
 from raynef.io.files import read_json
 from raynef.report.ablation import Score
+from raynef.sweeps.catalog import METRICS
+from raynef.sweeps.comparison import SUPERVISED
 
 
 @dataclass(frozen=True)

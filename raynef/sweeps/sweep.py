@@ -14,8 +14,8 @@ from typing import Any
 
 from raynef.config.recipe import Data, Evaluate, Recipe, check, fingerprint, to_dict
 from raynef.core.errors import UserError
-from raynef.core.methods import SECTIONS, SPECTRAL
-from raynef.core.space import Space, with_point
+from raynef.sweeps.catalog import SECTIONS, SPECTRAL
+from raynef.sweeps.space import Space, with_point
 
 _KIND = {
     "kmeans": "kmeans",

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from raynef.core.methods import with_crf
 from raynef.report.ablation import LEAKED, Entry, Grid, is_leaked
 from raynef.report.sweep_records import AxisLine, AxisPlot, AxisPoint
 from raynef.report.words import plain_number
-from raynef.runtime.table import heading, shown_value
+from raynef.sweeps.catalog import with_crf
+from raynef.sweeps.table import heading, shown_value
 
 _METRICS = ("objective", "corloc", *with_crf(("miou", "miou_majority", "accuracy")))
 

@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from raynef.core.methods import METHODS, METRICS_OF, SPECTRAL
 from raynef.io.files import write_text
 from raynef.io.holds import holds
 from raynef.report.ablation import Grid
 from raynef.report.sweep_page import SweepReport, render_sweep
 from raynef.report.sweep_records import Curve, TrialEntry, TrialScore
-from raynef.runtime.sweep_folder import SweepFolder, open_sweep
-from raynef.runtime.sweep_folder import is_sweep as is_sweep
-from raynef.runtime.sweep_images import Shown, sweep_images
-from raynef.runtime.sweep_plots import axis_plots
-from raynef.runtime.table import grid_of_sweep, heading, shown_value
 from raynef.stores.run import RunFolder
+from raynef.sweeps.catalog import METHODS, METRICS_OF, SPECTRAL
+from raynef.sweeps.sweep_folder import SweepFolder, open_sweep
+from raynef.sweeps.sweep_folder import is_sweep as is_sweep
+from raynef.sweeps.sweep_images import Shown, sweep_images
+from raynef.sweeps.sweep_plots import axis_plots
+from raynef.sweeps.table import grid_of_sweep, heading, shown_value
 
 logger = logging.getLogger("raynef")
 

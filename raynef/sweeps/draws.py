@@ -10,10 +10,10 @@ from ray import tune
 from raynef.config.recipe import Recipe
 from raynef.core.draws import seed_of
 from raynef.core.errors import UserError
-from raynef.core.space import Axis, Space
-from raynef.core.sweep import Plan, Trial, grid_of
 from raynef.io.files import read_json
-from raynef.runtime.trials import first_score, note_failure, result_of
+from raynef.sweeps.space import Axis, Space
+from raynef.sweeps.sweep import Plan, Trial, grid_of
+from raynef.sweeps.trials import first_score, note_failure, result_of
 
 Point = Mapping[str, Any]
 

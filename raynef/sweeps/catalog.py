@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from raynef.core.comparison import COLUMNS
+from raynef.sweeps.comparison import COLUMNS
 
 SPECTRAL = {
     "localize": "DSM",

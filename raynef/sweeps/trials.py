@@ -30,8 +30,6 @@ from raynef.cluster.workers import EpochHook
 from raynef.config.objective import share_of_bound
 from raynef.config.recipe import Recipe, fingerprint, to_dict
 from raynef.core.errors import BadImageError, NonFiniteLossError, UserError
-from raynef.core.methods import METRICS
-from raynef.core.sweep import TRAINED, Trial, score_key
 from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.images.datasets.registry import open_split
 from raynef.io.files import read_json, without_infinity, write_json
@@ -41,9 +39,11 @@ from raynef.jobs.results import class_names, name_and_score
 from raynef.jobs.spectral.sweep import spectral_scores
 from raynef.models.segmenter import Segmenter
 from raynef.models.training import Trainer, build_psi
-from raynef.runtime.methods import make, score
 from raynef.stores.features import store_key
 from raynef.stores.run import RunFolder, git_commit
+from raynef.sweeps.catalog import METRICS
+from raynef.sweeps.methods import make, score
+from raynef.sweeps.sweep import TRAINED, Trial, score_key
 
 logger = logging.getLogger("raynef")
 

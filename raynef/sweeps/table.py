@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from raynef.core.methods import CRF, METHODS
 from raynef.io.files import write_text
 from raynef.io.holds import holds
 from raynef.report.ablation import (
@@ -23,7 +22,8 @@ from raynef.report.ablation import (
     long_csv,
     markdown,
 )
-from raynef.runtime.sweep_folder import SweepFolder, open_sweep
+from raynef.sweeps.catalog import CRF, METHODS
+from raynef.sweeps.sweep_folder import SweepFolder, open_sweep
 
 logger = logging.getLogger("raynef")
 

@@ -27,7 +27,7 @@ from raynef.config.presets import preset_names, with_presets
 from raynef.config.recipe import Recipe
 from raynef.config.yaml_file import parse_yaml, read_yaml, require_keys, whole_numbers
 from raynef.core.errors import UserError
-from raynef.core.methods import METHODS, METRICS, METRICS_OF, SECTIONS, SPECTRAL, metrics_of_all
+from raynef.sweeps.catalog import METHODS, METRICS, METRICS_OF, SECTIONS, SPECTRAL, metrics_of_all
 
 BACKBONE = "backbone"
 """The axis whose values are presets of backbones, or .yaml files with such a section."""

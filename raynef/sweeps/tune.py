@@ -4,7 +4,7 @@
     SWEEP/features/…       a store for each set of features
     SWEEP/scored/…         what the backbone made of the images that are scored
     SWEEP/spectral/…       eigenpairs and segments; see raynef.jobs.spectral.sweep
-    SWEEP/trials/…         a folder for each trial; see raynef.runtime.trials
+    SWEEP/trials/…         a folder for each trial; see raynef.sweeps.trials
     SWEEP/tune/…           what Ray Tune writes, TensorBoard's files among it
 
 What is done is found again by what it depends on: the same command goes on where it was
@@ -35,9 +35,6 @@ from raynef.cluster.session import (
     threads_of_each,
 )
 from raynef.core.errors import UserError
-from raynef.core.methods import with_crf
-from raynef.core.space import BACKBONE, INCOMPARABLE, Search, Space
-from raynef.core.sweep import TRAINED, DataSet, Plan, Target, Trial, plan
 from raynef.features.blocks import load_block_features
 from raynef.images.datasets.registry import open_split
 from raynef.io.files import read_json, without_infinity, write_json
@@ -46,10 +43,13 @@ from raynef.io.log import logged
 from raynef.jobs.extract import ensure_store, fitting_backbone
 from raynef.jobs.spectral.sweep import make_stores, require_truth, same_stores
 from raynef.jobs.train import cpus_needed
-from raynef.runtime.board import Board
-from raynef.runtime.draws import Listed, Suggested, Trials, drawn_points, state_of
-from raynef.runtime.trials import Job, note_failure, run_trial, store_of
 from raynef.stores.run import environment
+from raynef.sweeps.board import Board
+from raynef.sweeps.catalog import with_crf
+from raynef.sweeps.draws import Listed, Suggested, Trials, drawn_points, state_of
+from raynef.sweeps.space import BACKBONE, INCOMPARABLE, Search, Space
+from raynef.sweeps.sweep import TRAINED, DataSet, Plan, Target, Trial, plan
+from raynef.sweeps.trials import Job, note_failure, run_trial, store_of
 
 logger = logging.getLogger("raynef")
 

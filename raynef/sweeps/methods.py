@@ -5,13 +5,13 @@ from typing import Any
 
 from raynef.config.recipe import Recipe, to_dict
 from raynef.core.errors import UserError
-from raynef.core.methods import CRF
-from raynef.core.sweep import score_key
 from raynef.io.files import read_json, write_json
 from raynef.jobs.baseline import kmeans, kmeans_psi, probe, probe_psi
 from raynef.jobs.evaluate import evaluate
 from raynef.jobs.train import train
 from raynef.stores.run import RunFolder
+from raynef.sweeps.catalog import CRF
+from raynef.sweeps.sweep import score_key
 
 _SCORES = ("miou", "accuracy")
 

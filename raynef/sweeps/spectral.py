@@ -13,8 +13,6 @@ from typing import Any
 
 from raynef.config.recipe import Recipe, Spectral, fingerprint, to_dict
 from raynef.core.errors import UserError
-from raynef.core.methods import METRICS_OF
-from raynef.core.sweep import Trial, score_key
 from raynef.features.blocks import load_block_features
 from raynef.images.datasets.boxes import require_boxes
 from raynef.images.datasets.imageset import ImageSet, require_labels
@@ -28,6 +26,8 @@ from raynef.jobs.spectral.objects import has_masks, segment_objects
 from raynef.jobs.spectral.semantic import OWN, semantic
 from raynef.jobs.spectral.semantic import Method as SemanticMethod
 from raynef.stores.run import git_commit
+from raynef.sweeps.catalog import METRICS_OF
+from raynef.sweeps.sweep import Trial, score_key
 
 _BOXES = ("localize", "lost")
 _LABELS: dict[str, SemanticMethod] = {

@@ -18,9 +18,7 @@ from typing import Any
 
 from raynef.cluster.session import ray_session
 from raynef.config.recipe import Recipe, fingerprint, to_dict
-from raynef.core.comparison import COLUMNS, PLAN, SUPERVISED, Row, read_comparison
 from raynef.core.errors import UserError
-from raynef.core.methods import CRF
 from raynef.images.datasets.imageset import require_labels
 from raynef.images.datasets.registry import open_split
 from raynef.io.files import write_json, write_text
@@ -30,9 +28,11 @@ from raynef.io.storage import name_of
 from raynef.jobs.evaluate import labelled_part
 from raynef.jobs.train import cpus_needed
 from raynef.report.table import Cell, TableRow, markdown
-from raynef.runtime.methods import make, run_of, score, score_file
 from raynef.stores.features import store_key
 from raynef.stores.run import environment
+from raynef.sweeps.catalog import CRF
+from raynef.sweeps.comparison import COLUMNS, PLAN, SUPERVISED, Row, read_comparison
+from raynef.sweeps.methods import make, run_of, score, score_file
 
 logger = logging.getLogger("raynef")
 

@@ -31,11 +31,11 @@ class Status:
 def run_machine(args: Doctor | Status) -> dict[str, Any]:
     """Human lines on the log; the result for stdout."""
     if isinstance(args, Doctor):
-        from raynef.runtime.doctor.examine import doctor
+        from raynef.ops.doctor.examine import doctor
 
         return doctor(address=args.address)
-    from raynef.runtime.status import status
-    from raynef.runtime.status_words import in_words
+    from raynef.ops.status import status
+    from raynef.ops.status_words import in_words
 
     facts = status(args.path)
     for line in in_words(facts):

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from tyro.conf import arg
 
 from raynef.config.recipe import Recipe
-from raynef.core.pace import StatedRates
+from raynef.ops.pace import StatedRates
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Plan:
 
 def run_plan(args: Plan) -> dict[str, Any]:
     """The plan as a result."""
-    from raynef.runtime.plan import plan
+    from raynef.ops.plan import plan
 
     given = {f.name: getattr(args, f.name) for f in dataclasses.fields(args)}
     recipe, stated = given.pop("config"), given.pop("rates")

@@ -73,8 +73,8 @@ def run_submit(job: Job, commands: Any) -> int:
         job: what to run.
         commands: the type that tyro reads a command line of raynef into.
     """
-    from raynef.runtime.shipping import pack
-    from raynef.runtime.submit import submit
+    from raynef.ops.shipping import pack
+    from raynef.ops.submit import submit
 
     parcel = pack(job.command, job.args.working_dir)
     asked = tyro.cli(commands, args=parcel.command, prog="raynef")  # a typing error ends here

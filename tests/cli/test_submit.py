@@ -13,7 +13,7 @@ from raynef.cli.arguments import Command
 from raynef.cli.main import main
 from raynef.cli.submit import ask_to_stop, read_submit, refuse_local_paths, refuse_own_address
 from raynef.core.errors import UserError
-from raynef.runtime import submit as module
+from raynef.ops import submit as module
 
 TRAIN = ["train", "--data.root", "/mnt/images", "--out", "/mnt/run"]
 RESULT = '{"ok": true, "run": "/mnt/run"}'

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from raynef.config.recipe import Data, Eigen, Recipe, Train
-from raynef.core.cost import (
+from raynef.ops.cost import (
     Exchange,
     exchanges,
     object_store_bytes,
@@ -18,7 +18,7 @@ from raynef.core.cost import (
     valid_share,
     worker_memory,
 )
-from raynef.core.pace import (
+from raynef.ops.pace import (
     Layout,
     Rates,
     evaluation_stage,

@@ -16,8 +16,8 @@ import pytest
 from packaging.requirements import Requirement
 
 from raynef.core.amounts import in_bytes
-from raynef.runtime.doctor import examine, libraries, limits, machine, packages, settings
-from raynef.runtime.doctor.finding import Finding, findings_of
+from raynef.ops.doctor import examine, libraries, limits, machine, packages, settings
+from raynef.ops.doctor.finding import Finding, findings_of
 
 GB = 10**9
 Usage = namedtuple("Usage", "total used free")
@@ -490,7 +490,7 @@ def test_the_exit_status(verdict, status, last, home, monkeypatch, capsys):
 def test_it_starts_without_ray_and_torch():
     code = (
         "import sys\n"
-        "import raynef.runtime.doctor.examine, raynef.runtime.doctor.packages\n"
+        "import raynef.ops.doctor.examine, raynef.ops.doctor.packages\n"
         "assert not {'ray', 'torch', 'numpy'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -509,7 +509,7 @@ def test_in_bytes(amount, said):
 
 def test_a_cluster_that_is_too_small_or_not_there(monkeypatch):
     from raynef.core.errors import UserError
-    from raynef.runtime.doctor import cluster
+    from raynef.ops.doctor import cluster
 
     small = cluster.cluster_finding("auto", {"CPU": 1.0}, [{}])
     assert (small.verdict, "add nodes" in small.advice) == ("fail", True)
@@ -525,7 +525,7 @@ def test_a_cluster_that_is_too_small_or_not_there(monkeypatch):
 
 
 def test_a_node_of_other_versions():
-    from raynef.runtime.doctor.cluster import versions, versions_finding
+    from raynef.ops.doctor.cluster import versions, versions_finding
 
     here = versions()
     assert versions_finding("node a", here, here).verdict == "ok"
@@ -536,7 +536,7 @@ def test_a_node_of_other_versions():
 
 @pytest.mark.ray
 def test_a_cluster(local_ray):
-    from raynef.runtime.doctor.cluster import cluster_findings
+    from raynef.ops.doctor.cluster import cluster_findings
 
     cluster, *nodes = cluster_findings("auto")
     assert (cluster.name, cluster.verdict) == ("cluster", "ok")

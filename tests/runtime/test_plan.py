@@ -16,14 +16,14 @@ from raynef.cli.main import main
 from raynef.cluster.collectives import Distributed
 from raynef.config.recipe import Backbone, Data, Eigen, Evaluate, Graph, Recipe, Train
 from raynef.core.collectives import Alone
-from raynef.core.cost import exchanges, row_bytes, shapes_of, store_bytes
 from raynef.core.errors import UserError
-from raynef.core.pace import StatedRates
 from raynef.features.extract import Features
 from raynef.models.training import Trainer
-from raynef.runtime import plan as plan_module
-from raynef.runtime import rates
-from raynef.runtime.plan import plan
+from raynef.ops import plan as plan_module
+from raynef.ops import rates
+from raynef.ops.cost import exchanges, row_bytes, shapes_of, store_bytes
+from raynef.ops.pace import StatedRates
+from raynef.ops.plan import plan
 from raynef.stores.features import StoreProgress, write_shard
 
 SMALL = Recipe(

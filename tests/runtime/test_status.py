@@ -26,8 +26,8 @@ from raynef.jobs.extract import ensure_store, extract_store
 from raynef.jobs.loop import share_of_bound
 from raynef.jobs.spectral.eigen import eigen
 from raynef.jobs.train import train
-from raynef.runtime.status import status
-from raynef.runtime.status_words import ago, in_words
+from raynef.ops.status import status
+from raynef.ops.status_words import ago, in_words
 from raynef.stores.run import bind, hold
 from raynef.sweeps.compare import compare
 from tests.runtime.conftest import change
@@ -111,7 +111,7 @@ def test_it_needs_neither_torch_nor_ray(run):
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     said, _, modules = done.stderr.partition("MODULES")
-    assert "raynef.runtime.status" in modules.split()
+    assert "raynef.ops.status" in modules.split()
     assert not set(modules.split()) & {"torch", "ray", "timm", "numpy", "scipy", "pyarrow"}
     assert json.loads(done.stdout)["kind"] == "run"
     assert "2 of 2 epochs" in said

@@ -6,9 +6,9 @@ import time
 from collections import Counter
 from typing import Any
 
-from raynef.runtime.doctor.finding import Finding, findings_of
-from raynef.runtime.doctor.libraries import library_findings
-from raynef.runtime.doctor.machine import (
+from raynef.ops.doctor.finding import Finding, findings_of
+from raynef.ops.doctor.libraries import library_findings
+from raynef.ops.doctor.machine import (
     cores_finding,
     here_finding,
     memory_finding,
@@ -16,7 +16,7 @@ from raynef.runtime.doctor.machine import (
     shared_memory_finding,
     temp_finding,
 )
-from raynef.runtime.doctor.settings import address_finding, token_finding
+from raynef.ops.doctor.settings import address_finding, token_finding
 
 logger = logging.getLogger("raynef")
 
@@ -64,13 +64,13 @@ def doctor(*, address: str | None = None) -> dict[str, Any]:
 
 
 def _packages() -> list[Finding]:
-    from raynef.runtime.doctor.packages import package_findings  # needs a package of its own
+    from raynef.ops.doctor.packages import package_findings  # needs a package of its own
 
     return package_findings()
 
 
 def _cluster(address: str) -> list[Finding]:
-    from raynef.runtime.doctor.cluster import cluster_findings  # imports Ray
+    from raynef.ops.doctor.cluster import cluster_findings  # imports Ray
 
     return cluster_findings(address)
 

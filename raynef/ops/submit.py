@@ -15,7 +15,7 @@ from typing import Any
 
 from raynef.cluster.tokens import check_head
 from raynef.core.errors import UserError
-from raynef.runtime.shipping import Parcel, Ship, runtime_env
+from raynef.ops.shipping import Parcel, Ship, runtime_env
 
 logger = logging.getLogger("raynef")
 

@@ -11,7 +11,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from raynef.cluster.session import ray_session
 from raynef.core.amounts import in_bytes
 from raynef.core.errors import UserError
-from raynef.runtime.doctor.finding import Finding
+from raynef.ops.doctor.finding import Finding
 
 _ANSWER_S = 60.0  # a worker process starts, and imports raynef
 _COMPARED = ("raynef", "torch", "ray", "numpy", "pyarrow")

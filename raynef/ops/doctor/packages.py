@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from raynef.runtime.doctor.finding import Finding
+from raynef.ops.doctor.finding import Finding
 
 _INSTEAD = {"faiss-cpu": ("faiss-gpu", "faiss-gpu-cu12", "faiss-gpu-cu11")}
 """Packages that bring the same module."""

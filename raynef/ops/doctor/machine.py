@@ -8,8 +8,8 @@ import tempfile
 from pathlib import Path
 
 from raynef.core.amounts import in_bytes
-from raynef.runtime.doctor import limits
-from raynef.runtime.doctor.finding import Finding
+from raynef.ops.doctor import limits
+from raynef.ops.doctor.finding import Finding
 
 _GB = 10**9
 _IDLE = 1 * _GB

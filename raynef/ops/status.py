@@ -1,7 +1,7 @@
 """Where a folder of raynef stands, told by its files alone: no Ray, no torch, and nothing changed.
 
 ``status`` tells what a folder is: a run, several seeds of one, a sweep, a feature store, a STORE of
-Deep Spectral Methods, or a comparison. ``raynef.runtime.status_words`` says it in words.
+Deep Spectral Methods, or a comparison. ``raynef.ops.status_words`` says it in words.
 """
 
 import math

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from raynef.core.amounts import in_bytes
-from raynef.runtime.doctor.finding import Finding, findings_of
+from raynef.ops.doctor.finding import Finding, findings_of
 
 DEV, DRIVER = Path("/dev"), Path("/proc/driver/nvidia/gpus")
 _TIMEOUT_S = 60.0  # torch takes seconds to import, and more from a cold disk
@@ -36,12 +36,12 @@ class ProbeTimeout(ProbeError):
 
 
 def probe(*arguments: str, timeout_s: float = _TIMEOUT_S) -> dict[str, Any]:
-    """Run one of ``raynef.runtime.doctor.probes`` in a process of its own.
+    """Run one of ``raynef.ops.doctor.probes`` in a process of its own.
 
     Raises:
         ProbeError: it failed, crashed or took too long.
     """
-    command = [sys.executable, "-m", "raynef.runtime.doctor.probes", *arguments]
+    command = [sys.executable, "-m", "raynef.ops.doctor.probes", *arguments]
     process = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,

@@ -22,9 +22,7 @@ import torch.distributed as dist
 from PIL import Image
 
 from raynef.config.recipe import Recipe
-from raynef.core.cost import Shapes
 from raynef.core.errors import BadImageError, UserError
-from raynef.core.pace import GB
 from raynef.demo.scenes import render_scene
 from raynef.features.backbone import NUM_TAPS, Backbone
 from raynef.features.extract import Features, extract_features
@@ -36,6 +34,8 @@ from raynef.io.storage import read_bytes
 from raynef.jobs.extract import resized_view
 from raynef.models.segmenter import Segmenter
 from raynef.models.training import Trainer, build_psi
+from raynef.ops.cost import Shapes
+from raynef.ops.pace import GB
 from raynef.segment.upsample import upsample_argmax
 from raynef.segment.windows import sliding_windows
 from raynef.stores.features import FeatureStore, StoreProgress, write_shard

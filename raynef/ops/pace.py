@@ -4,7 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from raynef.core.cost import Exchange, Shapes, exchanges, row_bytes, store_bytes, total
+from raynef.ops.cost import Exchange, Shapes, exchanges, row_bytes, store_bytes, total
 
 GB = 1e9
 START_SECONDS = 45.0

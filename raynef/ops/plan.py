@@ -10,7 +10,12 @@ from typing import Any
 import torch
 
 from raynef.config.recipe import Recipe, check
-from raynef.core.cost import (
+from raynef.core.errors import UserError, require
+from raynef.features.backbone import NUM_TAPS, Backbone, create_model
+from raynef.images.datasets.registry import open_split
+from raynef.jobs.extract import fitting, images_per_shard, view_side
+from raynef.ops import rates as here
+from raynef.ops.cost import (
     Shapes,
     edges_per_row,
     object_store_bytes,
@@ -18,8 +23,7 @@ from raynef.core.cost import (
     valid_share,
     worker_memory,
 )
-from raynef.core.errors import UserError, require
-from raynef.core.pace import (
+from raynef.ops.pace import (
     GB,
     START_SECONDS,
     Layout,
@@ -34,10 +38,6 @@ from raynef.core.pace import (
     step_pieces,
     training_stage,
 )
-from raynef.features.backbone import NUM_TAPS, Backbone, create_model
-from raynef.images.datasets.registry import open_split
-from raynef.jobs.extract import fitting, images_per_shard, view_side
-from raynef.runtime import rates as here
 
 logger = logging.getLogger("raynef")
 

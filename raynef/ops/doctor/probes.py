@@ -1,6 +1,6 @@
 """Small trials of libraries, each in a process of its own: one that crashes or hangs harms none.
 
-``python -m raynef.runtime.doctor.probes NAME …`` prints one JSON line.
+``python -m raynef.ops.doctor.probes NAME …`` prints one JSON line.
 """
 
 import contextlib

@@ -23,7 +23,7 @@ _STATES = {
 
 
 def in_words(facts: Facts) -> list[str]:
-    """The lines of ``raynef status``, of what ``raynef.runtime.status.status`` returned."""
+    """The lines of ``raynef status``, of what ``raynef.ops.status.status`` returned."""
     lines = [f"{facts['path']}: {_KINDS[facts['kind']](facts)}, {_STATES[facts['state']]}"]
     lines += [f"  {name:<10}{words}" for name, words in _PARTS[facts["kind"]](facts)]
     log = facts.get("log")

@@ -4,7 +4,7 @@ import os
 import stat
 from pathlib import Path
 
-from raynef.runtime.doctor.finding import Finding
+from raynef.ops.doctor.finding import Finding
 
 _OPEN = (
     "whoever reaches Ray's ports, which listen on all interfaces, can run code here as this user"

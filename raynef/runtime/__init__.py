@@ -1,1 +1,0 @@
-"""runtime: the stages on Ray. Only this package imports Ray or torch.distributed."""

@@ -1,7 +1,10 @@
 """raynef: unsupervised semantic segmentation with neural eigenfunctions, on Ray.
 
-Reading order: ``core`` (records), then the stages ``images``, ``features``, ``graph``, ``eigen``,
-``assign``, ``segment``, ``report``; ``segmenter`` composes them; ``runtime`` runs them on Ray.
+Rooms, from the ground up: ``core`` (values that cross stages), ``config`` (the recipe), ``io``
+(files and places); the stages ``images``, ``features``, ``graph``, ``eigen``, ``assign``,
+``segment`` and ``report``; ``cluster`` (Ray in general); ``models`` (what is trained and kept);
+``stores`` (folder formats); ``jobs`` (one file a command); ``sweeps`` (what compares runs); ``ops``
+(machine, cost and state); ``demo`` and ``cli``. Each imports only rooms before it.
 """
 
 from typing import TYPE_CHECKING

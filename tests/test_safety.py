@@ -9,9 +9,9 @@ import raynef
 
 PACKAGE = Path(raynef.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
-PICKLES_OF_OUR_OWN = {"runtime/stream.py"}
+PICKLES_OF_OUR_OWN = {"cluster/stream.py"}
 """Rows between this job's own tasks and actors; nothing that was read from outside."""
-STARTS_PROGRAMS = {"runtime/run.py", "runtime/doctor/libraries.py"}
+STARTS_PROGRAMS = {"stores/run.py", "ops/doctor/libraries.py"}
 """git, and Python for the trials of raynef doctor; by a list of arguments."""
 NEVER_IMPORTED = {
     *("cloudpickle", "dill", "joblib", "marshal", "shelve"),  # run what they read

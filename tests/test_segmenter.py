@@ -29,11 +29,12 @@ NAME, K = "vit_tiny_patch16_224", 7
 def weights(tmp_path_factory) -> Path:
     """Random weights of a ViT-Ti, large enough to tell patches apart."""
     path = tmp_path_factory.mktemp("weights") / "random.safetensors"
-    generator = torch.Generator().manual_seed(0)
-    state = {
-        name: tensor + 0.05 * torch.randn(tensor.shape, generator=generator)
-        for name, tensor in create_model(NAME).state_dict().items()
-    }
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        state = {
+            name: tensor + 0.05 * torch.randn(tensor.shape)
+            for name, tensor in create_model(NAME).state_dict().items()
+        }
     safetensors.torch.save_file(state, path)
     return path
 

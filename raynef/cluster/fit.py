@@ -27,19 +27,18 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from raynef.cluster.failures import Patience, Policy
 from raynef.cluster.interrupt import on_interrupt
 from raynef.cluster.session import TRAIN, gpus_for, in_this_process, resources_of
+from raynef.cluster.worker import Loop
 from raynef.cluster.workers import EpochHook, ProcessWorker, ray_worker
 from raynef.core.errors import NonFiniteLossError, UserError
 from raynef.io.checkpoints import State, forget_broken_record, newest_checkpoint
-from raynef.io.progress import Progress
-from raynef.jobs.loop import Worker
 
 logger = logging.getLogger("raynef")
 
+TrainCallback = UserCallback
+"""Of Ray Train, which a sweep passes along to hear of its trials."""
+
 _SILENCE_S = 20.0  # of the workers, after which the cluster is looked at
 _SAFE_S = 9.0  # that a checkpoint may take when the run is told to end
-
-Loop = Callable[[dict[str, Any], Worker], None]
-"""A module-level function that trains: it restores, tells, and saves through its worker."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ def fit(
     tell: Callable[[dict[str, Any]], None],
     spread: Spread,
     on_epoch: EpochHook | None = None,
-    callbacks: Sequence[UserCallback] = (),
+    callbacks: Sequence[TrainCallback] = (),
 ) -> State:
     """Run a loop to its end; the last checkpoint's content. The same call again goes on.
 
@@ -98,7 +97,7 @@ def _fit_on_ray(
     path: Path,
     tell: Callable[[dict[str, Any]], None],
     spread: Spread,
-    callbacks: Sequence[UserCallback],
+    callbacks: Sequence[TrainCallback],
 ) -> State:
     gpus = gpus_for(TRAIN)
     on_gpu = gpus > 0
@@ -202,52 +201,6 @@ class _Trainer(TorchTrainer):
         if self._controller is not None:
             with contextlib.suppress(RayError):  # the controller ends, and its answer with it
                 ray.get(self._controller.abort.remote(), timeout=_SAFE_S)
-
-
-class Teller:
-    """Says on the driver how a training goes."""
-
-    def __init__(self, what: str, num_steps: int, batch_size: int) -> None:
-        self._what, self._batch_size, self._num_empty = what, batch_size, 0
-        self._progress = Progress(
-            what, num_steps * batch_size, "images", {"steps": num_steps, "batch_size": batch_size}
-        )
-
-    def hear(self, event: dict[str, Any]) -> None:
-        """An event of ``Worker.tell``."""
-        if "damaged" in event:
-            logger.warning("%s: %s; the one before is used", self._what, event["damaged"])
-        elif "resumed" in event:
-            if event["resumed"]:
-                logger.info("%s: going on from step %d", self._what, event["resumed"])
-            self._progress.restart_at(event["resumed"] * self._batch_size)
-        else:
-            step = event["step"]
-            if step.get("patches") == 0:
-                self._skipped(step)
-            self._progress.advance(self._batch_size, _in_words(step), step)
-
-    def _skipped(self, step: dict[str, Any]) -> None:
-        """A global batch had no patch to train on: said once."""
-        self._num_empty += 1
-        if self._num_empty == 1:
-            logger.warning(
-                "%s: step %d is skipped, for no crop of its global batch holds a whole patch: the "
-                "images are smaller than one. Further such steps are skipped and counted",
-                self._what,
-                step["step"],
-            )
-
-
-def _in_words(step: dict[str, Any]) -> str:
-    """The terms of one step, for the line of progress."""
-    note = f"loss {step['loss']:.3f}"
-    if "trace" in step:
-        note = (
-            f"epoch {step['epoch'] + 1}  {note}  trace {step['trace']:.3f}  "
-            f"clusters {step['clusters_in_use']}"
-        )
-    return note
 
 
 class _Listener:

@@ -14,12 +14,12 @@ from raynef.core.errors import UserError
 
 def preset_names() -> list[str]:
     """The presets of data sets that come with the package."""
-    return _names_in("recipes")
+    return _names_in("config/recipes")
 
 
 def backbone_names() -> list[str]:
     """The presets of backbones that come with the package: a ``backbone:`` section each."""
-    return _names_in("recipes/backbones")
+    return _names_in("config/recipes/backbones")
 
 
 def load_preset(name: str) -> Recipe:
@@ -54,9 +54,9 @@ def preset_values(name: str) -> dict[str, Any]:
     are checked by ``from_dict``, once the mapping is complete.
     """
     if name in preset_names():
-        text = _text_of(f"recipes/{name}.yaml")
+        text = _text_of(f"config/recipes/{name}.yaml")
     elif name in backbone_names():
-        text = _text_of(f"recipes/backbones/{name}.yaml")
+        text = _text_of(f"config/recipes/backbones/{name}.yaml")
     elif name.endswith((".yaml", ".yml")):
         return _mapping(read_yaml(name, source=f"recipe {name}"), name)
     else:

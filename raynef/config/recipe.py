@@ -1,8 +1,8 @@
 """The recipe: every choice of a run in frozen dataclasses, checked once, saved with the result.
 
-A preset (YAML in ``raynef/recipes``) fills the fields, flags override them, and ``check`` names
-what is impossible. Defaults are the paper's (arXiv:2304.02841, Sec. 4.1) unless a comment says
-otherwise.
+A preset (YAML in ``raynef/config/recipes``) fills the fields, flags override them, and ``check``
+names what is impossible. Defaults are the paper's (arXiv:2304.02841, Sec. 4.1) unless a comment
+says otherwise.
 """
 
 import dataclasses

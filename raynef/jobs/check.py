@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from raynef.cluster.progress import Progress
 from raynef.cluster.session import ray_session
 from raynef.cluster.stream import Unit, stream
 from raynef.config.recipe import Data
@@ -24,7 +25,6 @@ from raynef.images.datasets.imageset import ImageFile, ImageSet
 from raynef.images.datasets.registry import open_split
 from raynef.images.decode import Stored, decode_image, read_encoded, read_label, stored_in
 from raynef.images.oriented import AmbiguousLabelError, drawn_as_stored
-from raynef.io.progress import Progress
 from raynef.io.storage import without_secrets
 
 logger = logging.getLogger("raynef")
@@ -350,7 +350,7 @@ def _problems(
     for role, reason in closed.items():
         add(NOT_OPEN, role, 1, [reason], stops=role == "train" or labelled)
     for role, part in found.items():
-        # As extraction has it, in runtime/features.check_skipped.
+        # As extraction has it, in jobs/extract.check_skipped.
         allowed = max(1, math.floor(data.max_bad_fraction * part.num_images))
         bad = part.counts[BAD_IMAGE]
         if bad:

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
+from raynef.cluster.progress import Progress
 from raynef.cluster.session import feature_actors
 from raynef.cluster.stream import Unit, stream
 from raynef.config.recipe import Recipe
 from raynef.core import IGNORE
 from raynef.core.errors import UserError
 from raynef.images.datasets.imageset import ImageSet
-from raynef.io.progress import Progress
 from raynef.jobs.extract import check_skipped
 from raynef.jobs.maps import CountingActor, count_sharpened, read_examples
 

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from filelock import FileLock, Timeout
 
+from raynef.cluster.progress import Progress
 from raynef.cluster.session import feature_actors, in_this_process, ray_session
 from raynef.cluster.stream import Unit, stream
 from raynef.config.recipe import Backbone as BackboneConfig
@@ -27,7 +28,6 @@ from raynef.images.datasets.registry import open_split
 from raynef.images.decode import read_image
 from raynef.images.geometry import resize_bicubic
 from raynef.io.holds import GLANCE_S, LOCK
-from raynef.io.progress import Progress
 from raynef.io.standing import standing_in
 from raynef.io.storage import without_secrets
 from raynef.jobs.precision import precision_for, with_precision

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from raynef.cluster.progress import Progress
 from raynef.cluster.stream import Unit, stream
 from raynef.config.recipe import Data
 from raynef.core import IGNORE
@@ -19,7 +20,6 @@ from raynef.images.datasets.imageset import ImageSet, require_labels
 from raynef.images.decode import read_image
 from raynef.images.oriented import read_truth
 from raynef.images.patch_labels import label_view, patch_shares
-from raynef.io.progress import Progress
 
 _BATCH = 32  # images of a unit
 

@@ -1,12 +1,10 @@
 """The training loop, the same on a worker of Ray Train and in a process of its own."""
 
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import torch
-
+from raynef.cluster.worker import Worker
 from raynef.config.objective import share_of_bound
 from raynef.config.recipe import Recipe, from_dict
 from raynef.core.collectives import Collectives
@@ -20,29 +18,6 @@ from raynef.stores.features import FeatureStore
 
 TERMS = ("loss", "trace", "penalty", "clusters_in_use", "entropy", "columns_below_1")
 """Of the objective, as results name them: means over the steps of an epoch."""
-
-
-class Worker(Protocol):
-    """What the loop needs of the place that it runs in."""
-
-    device: torch.device
-    collectives: Collectives
-
-    def restore(self) -> State | None:
-        """The latest state that was kept whole, on this or an earlier try; None at the first."""
-        ...
-
-    def tell(self, event: dict[str, Any]) -> None:
-        """Say what happened; ``{"fatal": message}`` ends the training."""
-        ...
-
-    def save(self, state: State, summary: dict[str, float], trainer: Any, *, step: int) -> None:
-        """Keep the state after ``step`` steps, at the end of an epoch, and report its summary."""
-        ...
-
-    def keep(self, state: Callable[[], State], *, step: int) -> None:
-        """After any other step: keep the state if minutes have passed or the run is to end."""
-        ...
 
 
 def train_loop(config: dict[str, Any], worker: Worker) -> None:

@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 
 from raynef.assign.kmeans import Members, members
+from raynef.cluster.progress import Progress
 from raynef.cluster.session import feature_actors
 from raynef.cluster.stream import Unit, stream
 from raynef.core.draws import generator, lowest
 from raynef.core.errors import UserError
 from raynef.eigen.psi import Psi
-from raynef.io.progress import Progress
 from raynef.models.heads import LinearHead, trunk_of
 from raynef.models.segmenter import Segmenter
 from raynef.models.training import uses_bfloat16

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from raynef.cluster.progress import Progress
 from raynef.cluster.session import feature_actors, ray_session
 from raynef.cluster.stream import Unit, stream
 from raynef.core.errors import BadImageError, UserError
@@ -17,7 +18,6 @@ from raynef.images.datasets.imageset import ImageFile
 from raynef.images.decode import read_image
 from raynef.io.files import within, write_atomic, write_json
 from raynef.io.holds import holds
-from raynef.io.progress import Progress
 from raynef.io.storage import (
     absolute,
     is_file,
@@ -29,7 +29,7 @@ from raynef.io.storage import (
 from raynef.jobs.extract import describe_skipped
 from raynef.models.segmenter import Segmenter, segmenter_folder
 from raynef.report.palette import overlay, palette
-from raynef.segment.label_files import UNLABELLED, legend, write_labels
+from raynef.stores.label_files import UNLABELLED, legend, write_labels
 from raynef.stores.run import git_commit
 
 logger = logging.getLogger("raynef")

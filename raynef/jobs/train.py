@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ray.train import UserCallback
-
-from raynef.cluster.fit import Spread, Teller, fit
+from raynef.cluster.fit import Spread, TrainCallback, fit
 from raynef.cluster.session import ray_session, worker_gpu_share
 from raynef.cluster.workers import EpochHook
 from raynef.config.recipe import Recipe, check, to_dict
@@ -28,6 +26,7 @@ from raynef.jobs.extract import (
     view_side,
 )
 from raynef.jobs.loop import TERMS, epoch_summary, train_loop
+from raynef.jobs.progress_reporter import ProgressReporter
 from raynef.jobs.warm import start_from, starting_weights
 from raynef.models.segmenter import Segmenter
 from raynef.models.training import build_psi
@@ -47,7 +46,7 @@ def train(
     init_from: str | Path | None = None,
     address: str | None = None,
     on_epoch: EpochHook | None = None,
-    callbacks: Sequence[UserCallback] = (),
+    callbacks: Sequence[TrainCallback] = (),
 ) -> dict[str, Any]:
     """Train a segmenter without labels; the result of ``raynef train``.
 
@@ -138,7 +137,7 @@ def _train(
     in_dim: int,
     *,
     on_epoch: EpochHook | None,
-    callbacks: Sequence[UserCallback],
+    callbacks: Sequence[TrainCallback],
 ) -> dict[str, Any]:
     config: dict[str, Any] = {
         "labels": labels,
@@ -179,7 +178,7 @@ def _train(
         train_loop,
         config,
         run.path,
-        tell=Teller("train", config["num_steps"], config["batch_size"]).hear,
+        tell=ProgressReporter("train", config["num_steps"], config["batch_size"]).hear,
         spread=Spread(
             workers=train.num_workers,
             gpu_share=worker_gpu_share(streams=train.features == "streamed"),

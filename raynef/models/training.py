@@ -1,6 +1,6 @@
 """One training step on one worker's slice of the global batch, and what a checkpoint holds.
 
-No Ray here: the runtime feeds ``Trainer.step`` with slices and collectives; a test feeds it alone.
+No Ray here: a job feeds ``Trainer.step`` with slices and collectives; a test feeds it alone.
 """
 
 from collections.abc import Sequence

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from raynef.cluster.exchange import network_rates
 from raynef.config.recipe import Recipe, check
 from raynef.core.errors import UserError, require
 from raynef.features.backbone import NUM_TAPS, Backbone, create_model
@@ -121,7 +122,7 @@ def plan(
         images_per_shard=images_per_shard(recipe),
     )
     if not paths:
-        assumed.append(f"images are like a rendered one of {aspect:.2f} to 1, at JPEG quality 90")
+        assumed.append(f"images are like a drawn one of {aspect:.2f} to 1, at JPEG quality 90")
     layout = _layout(device, gpus, workers, cores, known, assumed)
     measured = _measure(
         recipe, shapes, backbone, device, encoded, aspect, known, on_gpus=gpus is not None,
@@ -261,7 +262,7 @@ def _measure(
         written, read = here.store_rates(shapes, _folder_of_store(recipe))
         found |= {"write_gb_per_second": written, "store_gb_per_second": read}
     if {"network_gb_per_second", "message_seconds"} & wanted:
-        rate, message = here.network_rates()
+        rate, message = network_rates()
         found |= {"network_gb_per_second": rate, "message_seconds": message}
     return found
 

@@ -4,26 +4,22 @@ In this process, without Ray, at the recipe's own shapes where they take a secon
 smaller ones of the same kind. Random weights and random features: neither changes the work.
 """
 
-import datetime
 import io
 import math
 import statistics
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from PIL import Image
 
 from raynef.config.recipe import Recipe
+from raynef.core.draws import generator
 from raynef.core.errors import BadImageError, UserError
-from raynef.demo.scenes import render_scene
 from raynef.features.backbone import NUM_TAPS, Backbone
 from raynef.features.extract import Features, extract_features
 from raynef.graph.knn import nearest_neighbors, unit_rows
@@ -59,7 +55,7 @@ def threads(count: int) -> Iterator[None]:
 
 
 def encoded_images(paths: Sequence[str]) -> list[bytes]:
-    """A few of the files, spread over the list; a rendered scene as JPEG where there is none.
+    """A few of the files, spread over the list; a drawn picture as JPEG where there is none.
 
     Raises:
         UserError: not one of them can be read.
@@ -74,15 +70,18 @@ def encoded_images(paths: Sequence[str]) -> list[bytes]:
         found.append(encoded)
     if paths and not found:
         raise UserError(f"not one of a few images such as {paths[0]} can be read")
-    return found or [_rendered()]
+    return found or [_drawn()]
 
 
-def _rendered() -> bytes:
+def _drawn() -> bytes:
+    """Soft spots with some grain: as long to decode as a photograph of that many bytes."""
     height, width = _PHOTO
+    draws = generator("photo", 0)
+    spots = Image.fromarray(draws.integers(0, 256, (height // 16, width // 16, 3), np.uint8))
+    soft = np.asarray(spots.resize((width, height), Image.Resampling.BICUBIC), np.int16)
+    grain = draws.normal(0, 4, (height, width, 1)).astype(np.int16)
     buffer = io.BytesIO()
-    Image.fromarray(render_scene(0, height=height, width=width).image).save(
-        buffer, "JPEG", quality=90
-    )
+    Image.fromarray(np.clip(soft + grain, 0, 255).astype(np.uint8)).save(buffer, "JPEG", quality=90)
     return buffer.getvalue()
 
 
@@ -245,49 +244,6 @@ def store_rates(shapes: Shapes, folder: str | Path | None) -> tuple[float, float
             return shard.num_bytes if shard is not None else 0
 
         return 1 / written / GB, 1 / _seconds_each(read) / GB
-
-
-def network_rates() -> tuple[float, float]:
-    """GB a second that each of two gloo ranks sends while it receives, and seconds of a message.
-
-    Both ranks are threads of this process: it is the loopback of this machine.
-    """
-    rows = torch.ones(2 << 20)
-    results: dict[int, tuple[float, float]] = {}
-    store = dist.HashStore()
-
-    def rank(index: int) -> None:
-        patience = datetime.timedelta(seconds=30)
-        group: Any = dist.ProcessGroupGloo(store, index, 2, patience)  # its methods have no stubs
-        everyone, number = torch.empty(2 * rows.numel()), torch.ones(1)
-
-        def gather() -> None:
-            group._allgather_base(everyone, rows).wait()
-
-        def message() -> None:
-            group.allreduce([number]).wait()
-
-        # Both ranks must call the same number of times: counts, not patience.
-        results[index] = (_seconds_of(gather, 10), _seconds_of(message, 50) / 2)
-
-    pair = [threading.Thread(target=rank, args=(index,), daemon=True) for index in range(2)]
-    for thread in pair:
-        thread.start()
-    for thread in pair:
-        thread.join(timeout=60)
-    if len(results) < 2:
-        raise RuntimeError("two gloo ranks on this machine do not hear each other")
-    sent = rows.numel() * rows.element_size()
-    slowest = max(seconds for seconds, _ in results.values())
-    return sent / slowest / GB, max(seconds for _, seconds in results.values())
-
-
-def _seconds_of(call: Callable[[], None], count: int) -> float:
-    call()
-    started = time.perf_counter()
-    for _ in range(count):
-        call()
-    return (time.perf_counter() - started) / count
 
 
 def _seconds_each(work: Callable[[], int]) -> float:

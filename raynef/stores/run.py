@@ -161,8 +161,8 @@ def bind(
 ) -> None:
     """Fix the recipe of a run that is held, and record what it is made with, at its first start.
 
-    Later, what may change is noted as it is now: see ``raynef.config.recipe.may_change``. More epochs
-    are noted beside the fewer before.
+    Later, what may change is noted as it is now: see ``raynef.config.recipe.may_change``. More
+    epochs are noted beside the fewer before.
 
     Args:
         run: held.

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from raynef.cluster.progress import Progress
 from raynef.io.files import read_json, write_json
-from raynef.io.progress import Progress
 
 logger = logging.getLogger("raynef")
 

@@ -36,13 +36,13 @@ from raynef.io.files import read_json, without_infinity, write_json
 from raynef.io.holds import LOCK
 from raynef.jobs.counting import count
 from raynef.jobs.results import class_names, name_and_score
-from raynef.jobs.spectral.sweep import spectral_scores
 from raynef.models.segmenter import Segmenter
 from raynef.models.training import Trainer, build_psi
 from raynef.stores.features import store_key
 from raynef.stores.run import RunFolder, git_commit
 from raynef.sweeps.catalog import METRICS
 from raynef.sweeps.methods import make, score
+from raynef.sweeps.spectral import spectral_scores
 from raynef.sweeps.sweep import TRAINED, Trial, score_key
 
 logger = logging.getLogger("raynef")

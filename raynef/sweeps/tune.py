@@ -3,7 +3,7 @@
     SWEEP/sweep.json       the space, what was asked for, and every cell with its trial
     SWEEP/features/…       a store for each set of features
     SWEEP/scored/…         what the backbone made of the images that are scored
-    SWEEP/spectral/…       eigenpairs and segments; see raynef.jobs.spectral.sweep
+    SWEEP/spectral/…       eigenpairs and segments; see raynef.sweeps.spectral
     SWEEP/trials/…         a folder for each trial; see raynef.sweeps.trials
     SWEEP/tune/…           what Ray Tune writes, TensorBoard's files among it
 
@@ -41,13 +41,13 @@ from raynef.io.files import read_json, without_infinity, write_json
 from raynef.io.holds import LOCK, locked
 from raynef.io.log import logged
 from raynef.jobs.extract import ensure_store, fitting_backbone
-from raynef.jobs.spectral.sweep import make_stores, require_truth, same_stores
 from raynef.jobs.train import cpus_needed
 from raynef.stores.run import environment
 from raynef.sweeps.board import Board
 from raynef.sweeps.catalog import with_crf
-from raynef.sweeps.draws import Listed, Suggested, Trials, drawn_points, state_of
+from raynef.sweeps.search import Listed, Suggested, Trials, drawn_points, state_of
 from raynef.sweeps.space import BACKBONE, INCOMPARABLE, Search, Space
+from raynef.sweeps.spectral import make_stores, require_truth, same_stores
 from raynef.sweeps.sweep import TRAINED, DataSet, Plan, Target, Trial, plan
 from raynef.sweeps.trials import Job, note_failure, run_trial, store_of
 

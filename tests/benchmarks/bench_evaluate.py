@@ -29,6 +29,7 @@ from ray._private.internal_api import get_memory_info_reply, get_state_from_addr
 
 from raynef.assign.contingency import contingency
 from raynef.assign.matching import UNMATCHED, match, score
+from raynef.cluster.progress import Progress
 from raynef.cluster.session import ray_session
 from raynef.config.recipe import BUNDLED_BACKBONE, Backbone, Data, Evaluate, Recipe
 from raynef.demo.scenes import write_scenes
@@ -36,7 +37,6 @@ from raynef.eigen.psi import Psi
 from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.images.datasets.imageset import ImageSet
 from raynef.images.datasets.registry import open_split
-from raynef.io.progress import Progress
 from raynef.jobs import counting as counting_module
 from raynef.jobs.maps import CountingActor, count_sharpened, read_examples
 from raynef.models.segmenter import Segmenter

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from raynef.cluster.progress import Progress
 from raynef.cluster.session import ray_session
 from raynef.config.recipe import BUNDLED_BACKBONE, Backbone, Data, Recipe
 from raynef.features.backbone import load_backbone
@@ -24,7 +25,6 @@ from raynef.features.extract import extract_features
 from raynef.images.augment import augment
 from raynef.images.datasets.registry import open_split
 from raynef.images.decode import read_image
-from raynef.io.progress import Progress
 from raynef.jobs import extract as features_module
 
 

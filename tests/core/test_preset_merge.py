@@ -34,7 +34,7 @@ def test_there_are_backbones_apart_from_data_sets():
 def test_a_backbone_is_a_backbone_section_only(name):
     recipe = load_preset(name)
     assert dataclasses.replace(recipe, backbone=Backbone()) == Recipe()
-    text = (resources.files("raynef") / f"recipes/backbones/{name}.yaml").read_text("utf-8")
+    text = (resources.files("raynef") / f"config/recipes/backbones/{name}.yaml").read_text("utf-8")
     assert text.startswith("# ")  # with its source
     assert list(yaml.safe_load(text)) == ["backbone"]
 

@@ -1,8 +1,8 @@
-"""Faults of raynef/runtime/spectral: Deep Spectral Methods from eigenpairs to tables."""
+"""Faults of raynef/jobs/spectral: Deep Spectral Methods from eigenpairs to tables."""
 
 from tests.mutants.mutant import Mutant
 
-_FOLDER = "raynef/runtime/spectral"
+_FOLDER = "raynef/jobs/spectral"
 _TESTS = "tests/runtime/spectral"
 _OBJECTS = (f"{_TESTS}/test_objects.py",)
 _SEMANTIC = (f"{_TESTS}/test_semantic.py",)

@@ -7,7 +7,7 @@ import urllib.request
 import pytest
 
 from raynef.cluster.metrics import _gauge, record, record_step
-from raynef.io.progress import Progress
+from raynef.cluster.progress import Progress
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_a_step_is_recorded_where_ray_runs_and_nowhere_else(gauges, monkeypatch,
 def test_progress_tells_its_rate(monkeypatch):
     told = []
     monkeypatch.setattr(
-        "raynef.io.progress.record", lambda name, value, **tags: told.append((name, tags))
+        "raynef.cluster.progress.record", lambda name, value, **tags: told.append((name, tags))
     )
     progress = Progress("features", 2, "images")
     progress.advance(2)

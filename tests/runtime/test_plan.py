@@ -150,8 +150,8 @@ def refuse(name):
 def test_stated_rates_are_not_measured_and_decide(monkeypatch):
     for name in ("decode_rate", "extract_rate", "score_rate", "pair_rate", "step_rates"):
         monkeypatch.setattr(rates, name, refuse(name))
-    for name in ("store_rates", "network_rates"):
-        monkeypatch.setattr(rates, name, refuse(name))
+    monkeypatch.setattr(rates, "store_rates", refuse("store_rates"))
+    monkeypatch.setattr(plan_module, "network_rates", refuse("network_rates"))
     found = plan(SMALL, images=400, val_images=100, gpus=2, cores=4, stated=STATED)
     assert found["workers"] == 2
     # 800 views: 4 cores decode 400/s, 2 devices take 400/s; 200 steps of a quarter of a second.

@@ -14,7 +14,7 @@ from raynef.images.decode import SCALED, read_image, read_label
 from raynef.jobs.predict import predict
 from raynef.models.segmenter import Mapping, Segmenter
 from raynef.report.palette import IGNORED, palette
-from raynef.segment.label_files import write_labels
+from raynef.stores.label_files import write_labels
 
 pytestmark = pytest.mark.usefixtures("without_ray")
 MAPPING = Mapping((1, 0, -1, 1, 0, 1, -1, 0, 0, 1, 1, 0), ("sky", "road"))

@@ -11,14 +11,14 @@ import pytest
 import yaml
 from filelock import FileLock
 
+from raynef.cluster import progress
+from raynef.cluster.progress import Progress
 from raynef.cluster.session import this_process
 from raynef.config.recipe import Spectral, to_dict
 from raynef.core.errors import UserError
-from raynef.io import progress
 from raynef.io.files import read_json, write_json
 from raynef.io.holds import is_held
 from raynef.io.log import logged, warnings_once
-from raynef.io.progress import Progress
 from raynef.io.standing import Standing, read_standing, standing_in
 from raynef.jobs import extract as features
 from raynef.jobs.evaluate import evaluate

@@ -226,7 +226,7 @@ def test_a_search_learns_stops_and_goes_on(recipe, local_ray, tmp_path, metric, 
 
 @pytest.mark.ray
 def test_random_points_follow_from_the_seed(recipe, local_ray, tmp_path):
-    from raynef.sweeps.draws import drawn_points
+    from raynef.sweeps.search import drawn_points
 
     drawn = space(
         Axis("graph.alpha", "uniform", (0.0, 1.0)),

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from raynef.assign.localization import CORRECT, centre_box, corloc, overlaps
+from raynef.cluster.progress import Progress
 from raynef.cluster.session import ray_session
 from raynef.cluster.stream import Unit, stream
 from raynef.images.datasets.boxes import has_boxes, read_boxes, require_boxes
@@ -17,7 +18,6 @@ from raynef.images.decode import read_image
 from raynef.images.fitted import to_image_box, to_whole_image
 from raynef.io.files import write_json, write_text
 from raynef.io.holds import holds
-from raynef.io.progress import Progress
 from raynef.jobs.report import spread
 from raynef.jobs.spectral.eigen import EigenStore, Solved, open_solved
 from raynef.jobs.spectral.features import WholeFeatures

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from raynef.cluster.progress import Progress
 from raynef.cluster.session import ray_session
 from raynef.cluster.stream import Unit, stream
 from raynef.core import IGNORE
@@ -24,7 +25,6 @@ from raynef.images.fitted import to_whole_image
 from raynef.images.oriented import read_truth
 from raynef.io.files import write_atomic, write_json, write_text
 from raynef.io.holds import holds
-from raynef.io.progress import Progress
 from raynef.io.storage import is_address
 from raynef.jobs.predict import output_names, require_apart
 from raynef.jobs.report import spread

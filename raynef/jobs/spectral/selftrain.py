@@ -23,9 +23,11 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from raynef.cluster.fit import Spread, Teller, fit
+from raynef.cluster.fit import Spread, fit
+from raynef.cluster.progress import Progress
 from raynef.cluster.session import feature_actors, ray_session
 from raynef.cluster.stream import Unit, stream
+from raynef.cluster.worker import Worker
 from raynef.config.recipe import Backbone as BackboneConfig
 from raynef.config.recipe import Recipe, SelfTrain, fingerprint
 from raynef.core.draws import generator
@@ -40,9 +42,8 @@ from raynef.images.geometry import resize
 from raynef.io.checkpoints import State
 from raynef.io.files import read_json, write_atomic, write_json
 from raynef.io.holds import holds
-from raynef.io.progress import Progress
-from raynef.jobs.loop import Worker
 from raynef.jobs.predict import output_names
+from raynef.jobs.progress_reporter import ProgressReporter
 from raynef.jobs.spectral.eigen import Solved, open_solved, units_among
 from raynef.jobs.spectral.semantic import count_pixels, scores_of, table_for, write_labels
 from raynef.models.network import SegmentationNetwork
@@ -115,7 +116,7 @@ def selftrain(
                 selftrain_loop,
                 config,
                 folder,
-                tell=Teller("selftrain", settings.steps, settings.batch_size).hear,
+                tell=ProgressReporter("selftrain", settings.steps, settings.batch_size).hear,
                 spread=Spread(
                     workers=settings.num_workers,
                     gpu_share=1,

@@ -19,6 +19,7 @@ from raynef.assign.contingency import contingency
 from raynef.assign.kmeans import find_centroids
 from raynef.assign.matching import Criterion
 from raynef.assign.segments import nearest_centroids
+from raynef.cluster.progress import Progress
 from raynef.cluster.session import ray_session
 from raynef.cluster.stream import Unit, stream
 from raynef.config.recipe import Recipe, Spectral
@@ -29,7 +30,6 @@ from raynef.images.fitted import Frame, to_whole_image
 from raynef.images.oriented import read_truth
 from raynef.io.files import write_json, write_text
 from raynef.io.holds import holds
-from raynef.io.progress import Progress
 from raynef.jobs.predict import output_names
 from raynef.jobs.report import spread
 from raynef.jobs.results import class_names, name_and_score
@@ -39,7 +39,7 @@ from raynef.jobs.spectral.points import Source, draw_points
 from raynef.jobs.spectral.segments import NO_BACKGROUND, SegmentStore, ensure_segments
 from raynef.report.palette import overlay, palette
 from raynef.report.spectral_page import Picture, SpectralRow, render_spectral
-from raynef.segment.label_files import write_labels
+from raynef.stores.label_files import write_labels
 
 Method = Literal["spectral", "cluster-seg", "cluster-patch"]
 _ITERATIONS, _STARTS = 100, 10

@@ -11,12 +11,10 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 import numpy as np
 
-_PATIENCE_S = 20  # of a collective
 _SIDE = 8
 
 
@@ -84,6 +82,7 @@ def crf_inference() -> dict[str, Any]:
 
 def collective(backend: str, world: str) -> dict[str, Any]:
     """A sum over some processes, by gloo or NCCL; on GPUs one process each."""
+    from raynef.cluster.exchange import sum_of_ranks
 
     size = int(world)
     with tempfile.TemporaryDirectory() as folder:
@@ -93,11 +92,11 @@ def collective(backend: str, world: str) -> dict[str, Any]:
             if child == 0:
                 status = 1
                 with contextlib.suppress(Exception):  # the first process says what went wrong
-                    status = int(_sum(backend, rank, size, folder) != size * (size + 1) / 2)
+                    status = int(sum_of_ranks(backend, rank, size, folder) != size * (size + 1) / 2)
                 os._exit(status)
             children.append(child)
         try:
-            total = _sum(backend, 0, size, folder)
+            total = sum_of_ranks(backend, 0, size, folder)
         except BaseException:
             for child in children:
                 with contextlib.suppress(ProcessLookupError):
@@ -105,26 +104,6 @@ def collective(backend: str, world: str) -> dict[str, Any]:
             raise
         codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
     return {"sum": total, "processes": size, "codes": codes}
-
-
-def _sum(backend: str, rank: int, size: int, folder: str) -> float:
-    """The sum of 1 … size, to which this process brings rank + 1."""
-    import torch
-    from torch import distributed
-
-    distributed.init_process_group(
-        backend,
-        init_method=f"file://{folder}/meet",  # no port that could be taken
-        rank=rank,
-        world_size=size,
-        timeout=timedelta(seconds=_PATIENCE_S),
-    )
-    try:
-        value = torch.tensor([rank + 1.0], device=f"cuda:{rank}" if backend == "nccl" else "cpu")
-        distributed.all_reduce(value)
-        return float(value)
-    finally:
-        distributed.destroy_process_group()
 
 
 PROBES: dict[str, Callable[..., dict[str, Any]]] = {

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import pytest
-from raynef.jobs.spectral.sweep import require_truth, same_stores
 
 from raynef.cluster.session import this_process
 from raynef.core.errors import UserError
@@ -15,8 +14,9 @@ from raynef.io.files import read_json
 from raynef.jobs.spectral import solve as solve_module
 from raynef.jobs.spectral.features import WholeImageActor
 from raynef.jobs.spectral.segments import CropActor
-from raynef.sweeps.draws import Listed
+from raynef.sweeps.search import Listed
 from raynef.sweeps.space import Axis, Space
+from raynef.sweeps.spectral import require_truth, same_stores
 from raynef.sweeps.sweep import DataSet, plan
 from raynef.sweeps.sweep_report import write_sweep_report
 from raynef.sweeps.table import write_tables

@@ -42,9 +42,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--against", metavar="COMMIT")
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--only", nargs="+", metavar="STEP")
+    parser.add_argument("--keep", action="store_true", help=f"leave {PLACE} as it is at the end")
     args = parser.parse_args(argv)
     steps = chosen(args.only)
-    record = run(ROOT, steps, with_help=not args.only)
+    record = run(ROOT, steps, with_help=not args.only, keep=args.keep)
     if args.write:
         old = json.loads(RECORD.read_text())["steps"] if args.only else {}
         fresh = {**old, **record["steps"]}
@@ -82,7 +83,9 @@ def chosen(names: Sequence[str] | None) -> list[Step]:
     return [step for step in STEPS if step.name in wanted]
 
 
-def run(tree: Path, steps: Sequence[Step], *, with_help: bool) -> dict[str, Any]:
+def run(
+    tree: Path, steps: Sequence[Step], *, with_help: bool, keep: bool = False
+) -> dict[str, Any]:
     """Observe a tree's commands, one after the other, in a fresh folder."""
     shutil.rmtree(PLACE, ignore_errors=True)
     PLACE.mkdir(parents=True)
@@ -117,7 +120,8 @@ def run(tree: Path, steps: Sequence[Step], *, with_help: bool) -> dict[str, Any]
             found[f"{command} --help".strip()] = {"status": status, "flags": flags}
         if "Traceback" in runner.log():
             _say(runner.log()[-20000:])
-    shutil.rmtree(PLACE, ignore_errors=True)
+    if not keep:
+        shutil.rmtree(PLACE, ignore_errors=True)
     versions = " ".join(f"{name} {metadata.version(name)}" for name in _LIBRARIES)
     return {"made_with": f"{_processor()}, {versions}", "steps": found}
 

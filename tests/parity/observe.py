@@ -17,7 +17,7 @@ _VOLATILE = frozenset(
     {
         "seconds", "step_seconds", "images_per_second", "rate", "eta_s", "time", "started",
         "commit", "environment", "machine", "versions", "host", "pid", "num_bytes", "log",
-        "found", "advice", "verdict",
+        "found", "advice", "verdict", "training_seconds", "minutes",
     }
 )  # fmt: skip
 """Keys whose values differ from run to run."""
@@ -68,7 +68,9 @@ def _content(path: Path, folder: Path) -> Any:
         return plain([json.loads(line) for line in lines], folder)
     if kind == ".parquet":
         return _digest_table(path)
-    if kind in (".safetensors", ".npy", ".npz"):
+    if kind == ".safetensors":
+        return _digest_tensors(path)
+    if kind in (".npy", ".npz"):
         return _digest(path.read_bytes())
     if kind in (".png", ".jpg"):
         image = Image.open(path)
@@ -80,6 +82,16 @@ def _content(path: Path, folder: Path) -> Any:
         text = _DATE.sub("DATE", path.read_text(encoding="utf-8"))
         return _COMMIT.sub("COMMIT", text).splitlines()
     return "there"
+
+
+def _digest_tensors(path: Path) -> str:
+    """Of names and values, whatever the file says besides."""
+    from safetensors.numpy import load_file
+
+    parts = [
+        f"{name} {t.dtype} {t.shape}".encode() + t.tobytes() for name, t in load_file(path).items()
+    ]
+    return f"{len(parts)} tensors, {_digest(b''.join(sorted(parts)))}"
 
 
 def _digest_table(path: Path) -> str:

@@ -8,11 +8,10 @@ from typing import Any
 
 import jsonschema
 import pytest
-import tyro
 import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
-from raynef.cli.arguments import Command
+from raynef.cli import commands
 from raynef.cli.submit import refuse_local_paths
 from raynef.config.presets import load_presets
 
@@ -241,7 +240,7 @@ def gibibytes(quantity: str) -> int:
 def test_gpus_are_enough_for_the_workers_that_the_command_asks_for(rayjob):
     program, *command = shlex.split(rayjob["spec"]["entrypoint"])
     assert program == "raynef"
-    asked = tyro.cli(Command, args=command)
+    asked = commands.read(command)
     load_presets(asked.presets)
     refuse_local_paths(asked)
     groups = {

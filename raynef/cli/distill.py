@@ -2,72 +2,99 @@
 
 import shlex
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from raynef.cli.arguments import Distill
+from raynef.cli.command import Command
 from raynef.config.recipe import Backbone
 from raynef.core.errors import UserError
-from raynef.features.backbone import load_backbone
-from raynef.features.distill import DistillConfig, ImageSource, distill
-from raynef.features.student import create_student
-from raynef.images.datasets.folder import open_folder
-from raynef.images.decode import read_image
 
 
-def run(args: Distill) -> dict[str, Any]:
-    """Distil ``args.teacher`` into the bundled architecture; the result of the command.
+@dataclass(frozen=True, kw_only=True)
+class Distill(Command):
+    """Distil a larger ViT's patch tokens into the small bundled one, on images without labels."""
 
-    Raises:
-        UserError: a teacher whose tokens do not fit the student, weights or images that are not
-            there, or as many shares as there are folders.
-    """
-    if args.image_shares and len(args.image_shares) != len(args.images):
-        raise UserError(
-            f"--image-shares needs one share for each of the {len(args.images)} folders, got "
-            f"{len(args.image_shares)}"
+    teacher: str
+    """timm name of the teacher."""
+    teacher_weights: str
+    """Its weights: a .safetensors or .pt file, or 'hub'."""
+    images: tuple[Path, ...]
+    """Folders of images, without labels."""
+    out: Path
+    """The student's weights, a .safetensors file; a checkpoint beside it resumes."""
+    image_shares: tuple[float, ...] = ()
+    """Share of the crops from each folder; equal by default."""
+    minutes: float | None = None
+    """Length of the training in minutes of wall time, or …"""
+    steps: int | None = None
+    """… in steps."""
+    batch_size: int = 8
+    """Crops a step."""
+    lr: float = 1.5e-3
+    """Largest learning rate."""
+    seed: int = 0
+    """Seed of weights, crops and order."""
+
+    def execute(self) -> dict[str, Any]:
+        """Distil the teacher into the bundled architecture.
+
+        Raises:
+            UserError: a teacher whose tokens do not fit the student, weights or images that are not
+                there, or as many shares as there are folders.
+        """
+        import torch
+
+        from raynef.features.backbone import load_backbone
+        from raynef.features.distill import DistillConfig, ImageSource, distill
+        from raynef.features.student import create_student
+        from raynef.images.datasets.folder import open_folder
+        from raynef.images.decode import read_image
+
+        if self.image_shares and len(self.image_shares) != len(self.images):
+            raise UserError(
+                f"--image-shares needs one share for each of the {len(self.images)} folders, got "
+                f"{len(self.image_shares)}"
+            )
+        shares = self.image_shares or (1.0,) * len(self.images)
+        sources = [
+            ImageSource(tuple(Path(file.path) for file in open_folder(folder, None).files), share)
+            for folder, share in zip(self.images, shares, strict=True)
+        ]
+        config = Backbone(name=self.teacher, weights=self.teacher_weights)
+        backbone = load_backbone(config)
+        if backbone.plan.stage is not None:
+            raise UserError(
+                f"teacher {self.teacher} is no ViT: its blocks differ in width and grid; give one "
+                "such as vit_tiny_patch16_224"
+            )
+        teacher = backbone.model
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        torch.manual_seed(self.seed)  # of the student's own initialisation
+        student = create_student()
+        if teacher.embed_dim != student.embed_dim:
+            raise UserError(
+                f"teacher {self.teacher} has {teacher.embed_dim} features a patch, the student "
+                f"{student.embed_dim}; give a teacher of that width, such as vit_tiny_patch16_224"
+            )
+        out = self.out.absolute()
+        result = distill(
+            teacher.to(device),
+            student.to(device),
+            sources,
+            read_image=read_image,
+            config=DistillConfig(
+                steps=self.steps,
+                minutes=self.minutes,
+                batch_size=self.batch_size,
+                learning_rate=self.lr,
+                seed=self.seed,
+            ),
+            out=out,
+            checkpoint=out.with_suffix(".checkpoint.pt"),
+            metadata={
+                "teacher": self.teacher,
+                "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+            },
         )
-    shares = args.image_shares or (1.0,) * len(args.images)
-    sources = [
-        ImageSource(tuple(Path(file.path) for file in open_folder(folder, None).files), share)
-        for folder, share in zip(args.images, shares, strict=True)
-    ]
-    config = Backbone(name=args.teacher, weights=args.teacher_weights)
-    backbone = load_backbone(config)
-    if backbone.plan.stage is not None:
-        raise UserError(
-            f"teacher {args.teacher} is no ViT: its blocks differ in width and grid; give one such "
-            "as vit_tiny_patch16_224"
-        )
-    teacher = backbone.model
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    torch.manual_seed(args.seed)  # of the student's own initialisation
-    student = create_student()
-    if teacher.embed_dim != student.embed_dim:
-        raise UserError(
-            f"teacher {args.teacher} has {teacher.embed_dim} features a patch, the student "
-            f"{student.embed_dim}; give a teacher of that width, such as vit_tiny_patch16_224"
-        )
-    out = args.out.absolute()
-    result = distill(
-        teacher.to(device),
-        student.to(device),
-        sources,
-        read_image=read_image,
-        config=DistillConfig(
-            steps=args.steps,
-            minutes=args.minutes,
-            batch_size=args.batch_size,
-            learning_rate=args.lr,
-            seed=args.seed,
-        ),
-        out=out,
-        checkpoint=out.with_suffix(".checkpoint.pt"),
-        metadata={
-            "teacher": args.teacher,
-            "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        },
-    )
-    return {"out": str(out), **vars(result)}
+        return {"out": str(out), **vars(result)}

@@ -1,27 +1,16 @@
-"""What ``raynef plan`` takes. A plain dataclass: no Ray and no torch is imported here."""
+"""``raynef plan``."""
 
-import dataclasses
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Any
 
-from tyro.conf import arg
-
-from raynef.config.recipe import Recipe
+from raynef.cli.command import RecipeCommand
 from raynef.ops.pace import StatedRates
 
 
-@dataclass(frozen=True)
-class Plan:
+@dataclass(frozen=True, kw_only=True)
+class Plan(RecipeCommand):
     """Estimate hours, bytes and limits of a run, from short measurements here or stated rates."""
 
-    presets: Annotated[
-        tuple[str, ...],
-        arg(
-            name="recipe",
-            help="Presets or .yaml files, the later over the earlier; flags override them.",
-        ),
-    ] = ("folder",)
-    config: Annotated[Recipe, arg(name="")] = field(default_factory=Recipe)
     images: float | None = None
     """Images that train, such as 1.28e6; counted under --data.root if not given."""
     val_images: float | None = None
@@ -35,12 +24,15 @@ class Plan:
     rates: StatedRates = field(default_factory=StatedRates)
     """What is known is not measured."""
 
+    def execute(self) -> dict[str, Any]:
+        from raynef.ops.plan import plan
 
-def run_plan(args: Plan) -> dict[str, Any]:
-    """The plan as a result."""
-    from raynef.ops.plan import plan
-
-    given = {f.name: getattr(args, f.name) for f in dataclasses.fields(args)}
-    recipe, stated = given.pop("config"), given.pop("rates")
-    del given["presets"]
-    return plan(recipe, stated=stated, **given)
+        return plan(
+            self.config,
+            images=self.images,
+            val_images=self.val_images,
+            gpus=self.gpus,
+            workers=self.workers,
+            cores=self.cores,
+            stated=self.rates,
+        )

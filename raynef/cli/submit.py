@@ -3,28 +3,27 @@
 import dataclasses
 import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-import tyro
-from tyro.conf import arg
+from tyro.conf import Suppress, arg
 
+from raynef.cli.command import Command, Exit, Line
 from raynef.core.errors import UserError
 from raynef.io.storage import is_address
 
 logger = logging.getLogger("raynef")
 
-_SEPARATOR = "--"
 _LOCATIONS = ("root", "store", "weights", "teacher_weights", "source", "image", "roots", "targets")
 """Fields of commands and recipes that hold a path as text; any other path has the type Path."""
 _WORDS = ("hub", "bundled")
 """What a field of weights may hold in place of a path."""
 
 
-@dataclass(frozen=True)
-class Submit:
+@dataclass(frozen=True, kw_only=True)
+class Submit(Command):
     """Run a command on a Ray cluster: raynef submit [options] -- train --recipe … --out …
 
     Its log comes on stderr, its JSON line on stdout, its exit status is the job's. Ctrl-C asks
@@ -44,49 +43,28 @@ class Submit:
     working_dir: Path | None = None
     """Folder that goes along and is the job's working directory; without, the .yaml files that the
     command names go alone."""
+    command: Suppress[tuple[str, ...]] = ()
 
+    def complete(self, line: Line) -> Self:
+        """With the command after ``--``. Raises UserError where there is none."""
+        if not line.rest:
+            raise UserError("raynef submit: which command? raynef submit -- train --recipe …")
+        if line.rest[0] == "submit":
+            raise UserError("raynef submit: a job cannot submit; give the command itself after --")
+        return dataclasses.replace(self, command=line.rest)
 
-@dataclass(frozen=True)
-class Job:
-    """What ``raynef submit`` was asked for: its own arguments, and the command as it was given."""
+    def execute(self) -> Exit:
+        """Check the command, and submit it."""
+        from raynef.cli.commands import read
+        from raynef.ops.shipping import pack
+        from raynef.ops.submit import submit
 
-    args: Submit
-    command: tuple[str, ...]
-
-
-def read_submit(argv: Sequence[str]) -> Job:
-    """Arguments before ``--``, and the command after it. Raises UserError where there is none."""
-    cut = argv.index(_SEPARATOR) if _SEPARATOR in argv else len(argv)
-    args = tyro.cli(Submit, args=argv[:cut], prog="raynef submit")
-    command = tuple(argv[cut + 1 :])
-    if not command:
-        raise UserError("raynef submit: which command? raynef submit -- train --recipe …")
-    if command[0] == "submit":
-        raise UserError("raynef submit: a job cannot submit; give the command itself after --")
-    return Job(args, command)
-
-
-def run_submit(job: Job, commands: Any) -> int:
-    """Check the command, submit it, and write its JSON line; its exit status.
-
-    Args:
-        job: what to run.
-        commands: the type that tyro reads a command line of raynef into.
-    """
-    from raynef.ops.shipping import pack
-    from raynef.ops.submit import submit
-
-    parcel = pack(job.command, job.args.working_dir)
-    asked = tyro.cli(commands, args=parcel.command, prog="raynef")  # a typing error ends here
-    refuse_own_address(asked)
-    refuse_local_paths(asked, known=parcel.files, folder=job.args.working_dir)
-    outcome = submit(
-        parcel, address=job.args.address, ship=job.args.ship, say=_say, stop=ask_to_stop
-    )
-    if outcome.line is not None and outcome.status in (0, 1):
-        sys.stdout.write(outcome.line + "\n")
-        sys.stdout.flush()
-    return outcome.status
+        parcel = pack(self.command, self.working_dir)
+        asked = read(parcel.command)  # a typing error ends here
+        refuse_own_address(asked)
+        refuse_local_paths(asked, known=parcel.files, folder=self.working_dir)
+        outcome = submit(parcel, address=self.address, ship=self.ship, say=_say, stop=ask_to_stop)
+        return Exit(outcome.status, outcome.line if outcome.status in (0, 1) else None)
 
 
 def refuse_own_address(asked: Any) -> None:
@@ -144,7 +122,7 @@ def _fields(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
     """Names and values of a command's fields, those of its recipe too, as flags have them."""
     for field in dataclasses.fields(value):
         inner = getattr(value, field.name)
-        flat = field.name in ("config", "method", "tool")  # levels that the flags do not show
+        flat = field.name == "config"  # levels that the flags do not show
         full = name if flat else f"{name}.{field.name}".lstrip(".")
         if dataclasses.is_dataclass(inner):
             yield from _fields(inner, full)

@@ -1,16 +1,18 @@
 """``raynef tune``: a recipe for each data set, from presets, the space and flags."""
 
 import os
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any, Self
 
-import tyro
+from tyro.conf import Positional, Suppress, arg
 
-from raynef.cli.arguments import Tune
+from raynef.cli.command import Address, Command, Flat, Line
 from raynef.cli.paths import absolute_paths
 from raynef.config.overrides import override
 from raynef.config.presets import load_presets
-from raynef.config.recipe import check
+from raynef.config.recipe import Recipe, check
 from raynef.core.errors import UserError
 from raynef.io.storage import absolute, is_address, name_of
 from raynef.sweeps.space import BACKBONE, Space, read_space
@@ -21,56 +23,79 @@ _OF_BACKBONE = ("backbone.name", "backbone.weights", "backbone.tap")
 
 
 @dataclass(frozen=True)
-class Sweep:
-    """What ``raynef tune`` was asked for, with a recipe for each data set."""
+class Asked:
+    """What a sweep is of: its space, and a recipe for each data set."""
 
-    args: Tune
     space: Space
     data: tuple[DataSet, ...]
     targets: tuple[Target, ...]
 
 
-def read_sweep(args: Tune, argv: list[str]) -> Sweep:
-    """Read the space, and the flags once for each data set.
+@dataclass(frozen=True, kw_only=True)
+class Tune(Command):
+    """Sweep a space of recipes on shared features. The same command again resumes."""
 
-    Raises:
-        UserError: a mistake in the space or in the flags, named.
-    """
-    space = _seen_from_here(read_space(args.space))
-    roots = [_pair(root, "--roots") for root in args.roots] or [(None, None)]
-    data = tuple(_dataset(args, argv, space, *root) for root in roots)
-    targets = tuple(_target(*_pair(target, "--targets")) for target in args.targets)
-    return Sweep(args, space, data, targets)
+    space: Positional[str]
+    """A .yaml file, or the name of a space that comes with raynef, such as alpha."""
+    out: Path
+    """Folder of the sweep."""
+    presets: Annotated[
+        tuple[str, ...],
+        arg(name="recipe", help="As of raynef train; over the presets of --roots."),
+    ] = ()
+    config: Flat = field(default_factory=Recipe)
+    roots: tuple[str, ...] = ()
+    """Several data sets, as PRESET=DIR, in place of --data.root."""
+    targets: tuple[str, ...] = ()
+    """Data sets to score on, as PRESET=DIR, for spaces that train elsewhere (zero_shot)."""
+    seeds: tuple[int, ...] = ()
+    """Of every point; the space's own if not given."""
+    max_concurrent: int | None = None
+    """Trials side by side; by default one for each GPU, or node. More than GPUs share them."""
+    mlflow: str | None = None
+    """Also log to MLflow, at this tracking address."""
+    wandb: str | None = None
+    """Also log to this project of Weights & Biases."""
+    address: Address = None
+    asked: Suppress[Asked | None] = None
+
+    def complete(self, line: Line) -> Self:
+        """Read the space, and the flags once for each data set.
+
+        Raises:
+            UserError: a mistake in the space or in the flags, named.
+        """
+        space = _seen_from_here(read_space(self.space))
+        roots = [_pair(root, "--roots") for root in self.roots] or [(None, None)]
+        data = tuple(_dataset(self, line, space, *root) for root in roots)
+        targets = tuple(_target(*_pair(target, "--targets")) for target in self.targets)
+        return replace(self, asked=Asked(space, data, targets))
+
+    def execute(self) -> dict[str, Any]:
+        """Sweep, then write table and report."""
+        from raynef.sweeps.sweep_report import write_sweep_report
+        from raynef.sweeps.table import write_tables
+        from raynef.sweeps.tune import Options, sweep
+
+        assert self.asked is not None  # complete() has been there
+        result = sweep(
+            self.asked.space,
+            self.asked.data,
+            self.out,
+            targets=self.asked.targets,
+            seeds=self.seeds,
+            options=Options(self.max_concurrent, self.address, self.mlflow, self.wandb),
+        )
+        return {**result, **write_tables(self.out), **write_sweep_report(self.out)}
 
 
-def run_sweep(asked: Sweep) -> dict[str, Any]:
-    """Sweep, then write table and report."""
-    from raynef.sweeps.sweep_report import write_sweep_report
-    from raynef.sweeps.table import write_tables
-    from raynef.sweeps.tune import Options, sweep
-
-    args = asked.args
-    result = sweep(
-        asked.space,
-        asked.data,
-        args.out,
-        targets=asked.targets,
-        seeds=args.seeds,
-        options=Options(args.max_concurrent, args.address, args.mlflow, args.wandb),
-    )
-    return {**result, **write_tables(args.out), **write_sweep_report(args.out)}
-
-
-def _dataset(
-    args: Tune, argv: list[str], space: Space, preset: str | None, root: str | None
-) -> DataSet:
+def _dataset(args: Tune, line: Line, space: Space, preset: str | None, root: str | None) -> DataSet:
     """One data set: presets, then the space's fields, then the user's flags."""
     presets = [preset] if preset else []
     presets += args.presets or ([] if preset else ["folder"])
     laid = [p for name in presets for p in (name, space.presets.get(name)) if p is not None]
     recipe = override(load_presets(laid), space.fields, source=space.source)
-    base = replace(args, config=recipe)
-    recipe = tyro.cli(Tune, args=argv, default=base, prog="raynef tune").config
+    recipe = line.over(replace(args, config=recipe)).config
     if root is not None:
         if recipe.data.root is not None:
             raise UserError("--data.root and --roots both say where the data is; give one of them")
@@ -78,7 +103,7 @@ def _dataset(
     if recipe.data.root is None:
         named = " ".join(f"{name}=DIR" for name in space.data) or "folder=DIR"
         raise UserError(f"where is the data? --data.root DIR, or as in the paper --roots {named}")
-    _refuse_flags_of_axes(space, argv)
+    _refuse_flags_of_axes(space, line.argv)
     recipe = absolute_paths(check(recipe))
     return DataSet(_name(preset or recipe.data.name, recipe.data.root), recipe)
 
@@ -101,7 +126,7 @@ def _pair(text: str, flag: str) -> tuple[str, str]:
     return preset, root
 
 
-def _refuse_flags_of_axes(space: Space, argv: list[str]) -> None:
+def _refuse_flags_of_axes(space: Space, argv: Sequence[str]) -> None:
     """A flag that an axis would override in silence, or that would reach all of its values."""
     given = {flag.partition("=")[0].lstrip("-").replace("-", "_") for flag in argv if "--" in flag}
     for axis in space.axes:

@@ -10,25 +10,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from raynef.cli.arguments import Evaluate, Predict, Train
-from raynef.cli.main import _plain, main, parse
+from raynef.cli.command import RecipeCommand
+from raynef.cli.commands import COMMANDS, parse, read
+from raynef.cli.evaluate import Evaluate
+from raynef.cli.main import _plain, main
+from raynef.cli.predict import Predict
+from raynef.cli.train import Train
 from raynef.cluster.causes import cause_within
 from raynef.config.presets import load_preset
 from raynef.config.recipe import Data, Recipe, from_dict, to_dict
 from raynef.core.errors import BadImageError, NonFiniteLossError, UserError
-
-COMMANDS = [
-    "demo",
-    "train",
-    "evaluate",
-    "predict",
-    "extract",
-    "data",
-    "report",
-    "distill",
-    "doctor",
-    "status",
-]
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess:
@@ -223,7 +214,8 @@ def test_presets_lie_over_one_another_below_flags(command, tmp_path):
     path.write_text("train: {epochs: 3, lr: 0.01}\n", encoding="utf-8")
     flags = ["--recipe", "pascal_context", "dino_s16", str(path), "--train.epochs", "4"]
     args = parse([*command.split(), "--out", "RUN", *flags])
-    config = (args.method if command.startswith("baseline") else args).config
+    assert isinstance(args, RecipeCommand)
+    config = args.config
     assert config.data == load_preset("pascal_context").data
     assert config.backbone == load_preset("dino_s16").backbone
     assert (config.train.epochs, config.train.lr) == (4, 0.01)
@@ -291,9 +283,11 @@ def test_evaluate_lays_presets_over_the_runs_own_recipe(tmp_path, capsys):
 
 def test_predict_takes_what_it_is_given():
     args = parse(["predict", "RUN", "x.jpg", "--out", "OUT", "--address", "ray://head:10001"])
-    assert args == Predict(Path("RUN"), "x.jpg", Path("OUT"), "ray://head:10001")
+    assert args == Predict(
+        run=Path("RUN"), source="x.jpg", out=Path("OUT"), address="ray://head:10001"
+    )
     args = parse(["predict", "RUN", "s3://bucket/a b?region=r", "--out", "OUT"])
-    assert args == Predict(Path("RUN"), "s3://bucket/a b?region=r", Path("OUT"))
+    assert args == Predict(run=Path("RUN"), source="s3://bucket/a b?region=r", out=Path("OUT"))
 
 
 @pytest.mark.parametrize(
@@ -389,7 +383,7 @@ def test_exit_status_and_message(raised, status, message, traceback, capsys, mon
     def fail(args):
         raise raised
 
-    monkeypatch.setattr("raynef.cli.main._dispatch", fail)
+    monkeypatch.setattr("raynef.cli.report.Report.execute", fail)
     with pytest.raises(SystemExit) as exit_:
         main(["report", "RUN"])
     said = capsys.readouterr()
@@ -406,7 +400,7 @@ def test_what_others_print_is_no_result(capsys, monkeypatch):
         sys.stdout.write("(raylet) WARNING: 8 PYTHON worker processes have been started\n")
         return {"run": "x"}
 
-    monkeypatch.setattr("raynef.cli.main._dispatch", work)
+    monkeypatch.setattr("raynef.cli.report.Report.execute", work)
     with pytest.raises(SystemExit):
         main(["report", "x"])
     out, err = capsys.readouterr()
@@ -416,7 +410,9 @@ def test_what_others_print_is_no_result(capsys, monkeypatch):
 
 def test_the_result_is_one_line_of_json(capsys, monkeypatch):
     result = {"miou": float("nan"), "iou": {"straße": 0.5, "x": float("inf")}, "run": Path("a/b")}
-    monkeypatch.setattr("raynef.cli.main._dispatch", lambda args: {**result, "sizes": (1, 2.5)})
+    monkeypatch.setattr(
+        "raynef.cli.report.Report.execute", lambda args: {**result, "sizes": (1, 2.5)}
+    )
     with pytest.raises(SystemExit) as exit_:
         main(["report", "RUN"])
     said = capsys.readouterr()
@@ -473,3 +469,48 @@ def test_an_unreadable_image_to_predict_is_named(capsys, tmp_path):
     assert status == 2
     assert f"{tmp_path / 'RUN'} holds no segmenter" in said
     assert not list((tmp_path / "OUT").glob("[!.]*"))
+
+
+# ------------------------------------------------------------------------------- names of commands
+
+
+def test_help_lists_every_command(capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main(["--help"])
+    assert exit_.value.code == 0
+    said = capsys.readouterr().out
+    for name in COMMANDS:
+        assert f"\n  {name} " in said
+
+
+def test_help_of_a_group_lists_its_own(capsys):
+    with pytest.raises(SystemExit):
+        main(["spectral", "--help"])
+    said = capsys.readouterr().out
+    assert "spectral eigen" in said
+    assert "baseline" not in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "raynef: which command? There are: demo, train,"),
+        (["tarin"], "raynef: no command 'tarin'; did you mean train?"),
+        (["xyzzy"], "raynef: no command 'xyzzy'; there are: demo, train,"),
+        (["baseline"], "raynef: baseline: which method? There are: kmeans, kmeans-psi,"),
+        (["data"], "raynef: data: which tool? There is: check"),
+        (["spectral", "eigne"], "raynef: spectral: no method 'eigne'; did you mean eigen?"),
+    ],
+)
+def test_a_wrong_name_is_one_line(arguments, message, capsys):
+    status, said = fails(capsys, *arguments)
+    assert status == 2
+    assert said.startswith(message)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_name_leads_to_a_command_with_a_text_of_its_own(name, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        read([*name.split(), "--help"])
+    assert exit_.value.code == 0
+    assert f"usage: raynef {name} " in capsys.readouterr().out

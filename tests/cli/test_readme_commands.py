@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from raynef.cli.booleans import boolean_fields, plain_flags
-from raynef.cli.main import parse
+from raynef.cli.commands import parse
 from raynef.config.recipe import Recipe, to_dict
 
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")

@@ -7,11 +7,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import tyro
 
-from raynef.cli.arguments import Command
+from raynef.cli.commands import parse, read
 from raynef.cli.main import main
-from raynef.cli.submit import ask_to_stop, read_submit, refuse_local_paths, refuse_own_address
+from raynef.cli.submit import Submit, ask_to_stop, refuse_local_paths, refuse_own_address
 from raynef.core.errors import UserError
 from raynef.ops import submit as module
 
@@ -320,11 +319,11 @@ def test_a_mistake_is_named_before_anything_is_sent(
 )
 def test_what_the_cluster_can_see_passes(command, locations):
     """And not because nobody looks: each location, made relative, is refused."""
-    asked = tyro.cli(Command, args=command.split())
+    asked = read(command.split())
     refuse_local_paths(asked)
     refuse_own_address(asked)
     for location, relative in locations.items():
-        there = tyro.cli(Command, args=command.replace(location, relative).split())
+        there = read(command.replace(location, relative).split())
         with pytest.raises(UserError, match=f": {relative} is a relative path"):
             refuse_local_paths(there)
 
@@ -344,24 +343,23 @@ def test_what_the_cluster_can_see_passes(command, locations):
 )
 def test_what_the_cluster_cannot_see_is_named(command, named):
     with pytest.raises(UserError, match=f"^{named} is a relative path"):
-        refuse_local_paths(tyro.cli(Command, args=command.split()))
+        refuse_local_paths(read(command.split()))
 
 
 def test_a_folder_that_goes_along_is_read_and_never_written(tmp_path):
     (tmp_path / "w.pt").write_bytes(b"")
     (tmp_path / "r").mkdir()
     text = "train --data.root /i --out /r --backbone.weights w.pt"
-    refuse_local_paths(tyro.cli(Command, args=text.split()), folder=tmp_path)
+    refuse_local_paths(read(text.split()), folder=tmp_path)
     with pytest.raises(UserError, match=r"^out: r is a relative path"):
-        refuse_local_paths(
-            tyro.cli(Command, args=["train", "--data.root", "/i", "--out", "r"]), folder=tmp_path
-        )
+        refuse_local_paths(read(["train", "--data.root", "/i", "--out", "r"]), folder=tmp_path)
 
 
 def test_what_follows_the_dashes_is_left_as_it_is():
-    job = read_submit(["--ship", "nothing", "--", "train", "--", "--address", "x"])
-    assert job.args.ship == "nothing"
-    assert job.args.address is None
+    job = parse(["submit", "--ship", "nothing", "--", "train", "--", "--address", "x"])
+    assert isinstance(job, Submit)
+    assert job.ship == "nothing"
+    assert job.address is None
     assert job.command == ("train", "--", "--address", "x")
 
 

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from raynef.cli.main import main, parse
+from raynef.cli.commands import parse
+from raynef.cli.main import main
 from raynef.cluster.session import this_process
 from raynef.config.recipe import to_dict
 from raynef.core.errors import UserError
@@ -337,13 +338,13 @@ def test_bad_requests_are_refused_before_anything_is_made(recipe, tmp_path):
 
 def asked_for(*flags):
     """What the command hands to the sweep."""
-    return parse(["tune", *map(str, flags)])
+    return parse(["tune", *map(str, flags)]).asked
 
 
 def test_flags_go_over_the_space_over_presets(tmp_path):
     asked = asked_for(
         "beta", "--out", tmp_path, "--roots", "pascal_context=/p", "folder=/data/msrc",
-        "--train.epochs", 2, "--seeds", 3, 4,
+        "--train.epochs", 2,
     )  # fmt: skip
     paper, folder = asked.data
     assert (paper.name, folder.name) == ("pascal_context", "msrc")
@@ -351,7 +352,8 @@ def test_flags_go_over_the_space_over_presets(tmp_path):
     assert (paper.recipe.data.crop, folder.recipe.data.crop) == (480, 320)
     assert {d.recipe.eigen.num_eigenfunctions for d in asked.data} == {256}
     assert {d.recipe.train.epochs for d in asked.data} == {2}
-    assert asked.args.seeds == (3, 4)
+    seeds = ["--seeds", "3", "4"]
+    assert parse(["tune", "beta", "--out", "S", "--data.root", "/p", *seeds]).seeds == (3, 4)
 
 
 def test_a_protocol_is_laid_over_its_data_set(tmp_path):

@@ -1,0 +1,110 @@
+"""The commands by name, and how a command line becomes one of them."""
+
+import difflib
+import importlib
+import sys
+from collections.abc import Sequence
+
+from raynef.cli.booleans import plain_flags
+from raynef.cli.command import Command, Line
+from raynef.core.errors import UserError
+
+COMMANDS = {
+    "demo": "demo.Demo",
+    "train": "train.Train",
+    "evaluate": "evaluate.Evaluate",
+    "predict": "predict.Predict",
+    "report": "report.Report",
+    "extract": "extract.Extract",
+    "baseline kmeans": "baseline.BaselineKMeans",
+    "baseline kmeans-psi": "baseline.BaselineKMeansPsi",
+    "baseline probe": "baseline.BaselineProbe",
+    "baseline probe-psi": "baseline.BaselineProbePsi",
+    "compare": "compare.Compare",
+    "tune": "tune.Tune",
+    "table": "table.Table",
+    "data check": "data.DataCheck",
+    "spectral eigen": "spectral.eigen.Eigen",
+    "spectral localize": "spectral.localize.Localize",
+    "spectral object": "spectral.object.Objects",
+    "spectral semantic": "spectral.semantic.Semantic",
+    "spectral selftrain": "spectral.selftrain.Selftrain",
+    "spectral matte": "spectral.matte.Matte",
+    "spectral compare": "spectral.compare.CompareSpectra",
+    "plan": "plan.Plan",
+    "submit": "submit.Submit",
+    "status": "status.Status",
+    "doctor": "doctor.Doctor",
+    "distill": "distill.Distill",
+}
+"""Name to module and class, within ``raynef.cli``. A new command is a module and a line here."""
+
+_HELP = ("-h", "--help")
+
+
+def parse(argv: Sequence[str]) -> Command:
+    """The command that a command line asks for, with what it names read.
+
+    Raises:
+        UserError: no such command, or a mistake in what it names; one in its flags, and a request
+            for help, exit here.
+    """
+    kind, line = _find(argv)
+    return line.read(kind).complete(line)
+
+
+def read(argv: Sequence[str]) -> Command:
+    """Likewise as it is written: no file that it names is opened."""
+    kind, line = _find(argv)
+    return line.read(kind)
+
+
+def _find(argv: Sequence[str]) -> tuple[type[Command], Line]:
+    """The class of a command, and the rest of its line."""
+    cut = argv.index("--") if "--" in argv else len(argv)
+    own, rest = list(argv[:cut]), tuple(argv[cut + 1 :])
+    for words in (2, 1):
+        name = " ".join(own[:words])
+        if len(own) >= words and name in COMMANDS:
+            return _class_of(name), Line(plain_flags(own[words:]), f"raynef {name}", rest)
+    group = own[0] if own and any(n.startswith(f"{own[0]} ") for n in COMMANDS) else ""
+    words = own[1:] if group else own
+    if words and words[0] in _HELP:
+        sys.stdout.write(_overview(group))
+        sys.exit(0)
+    which = f"{group}: " if group else ""
+    names = _names(group)
+    there = f"there {'is' if len(names) == 1 else 'are'}: {', '.join(names)}"
+    if not words:
+        raise UserError(f"{which}which {_what(group)}? {there.capitalize()}")
+    close = difflib.get_close_matches(words[0], names, n=1)
+    hint = f"did you mean {close[0]}?" if close else there
+    raise UserError(f"{which}no {_what(group)} {words[0]!r}; {hint}")
+
+
+def _class_of(name: str) -> type[Command]:
+    module, _, kind = COMMANDS[name].rpartition(".")
+    return getattr(importlib.import_module(f"raynef.cli.{module}"), kind)
+
+
+def _what(group: str) -> str:
+    return {"": "command", "data": "tool"}.get(group, "method")
+
+
+def _names(group: str) -> list[str]:
+    """Words that may follow: commands and groups, or the members of a group."""
+    if group:
+        return [n.removeprefix(f"{group} ") for n in COMMANDS if n.startswith(f"{group} ")]
+    return list(dict.fromkeys(name.partition(" ")[0] for name in COMMANDS))
+
+
+def _overview(group: str) -> str:
+    """Every command with its first sentence."""
+    shown = [name for name in COMMANDS if not group or name.startswith(f"{group} ")]
+    width = max(map(len, shown))
+    called = f"raynef {group}".rstrip()
+    lines = [f"usage: {called} {_what(group).upper()} … [--help]", ""]
+    for name in shown:
+        doc = " ".join((_class_of(name).__doc__ or "").partition("\n\n")[0].split())
+        lines.append(f"  {name:{width}}  {doc.partition('. ')[0].rstrip('.')}.")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,23 @@
+"""``raynef doctor``."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from tyro.conf import arg
+
+from raynef.cli.command import Command
+
+
+@dataclass(frozen=True, kw_only=True)
+class Doctor(Command):
+    """Check this machine, and say what to do about each problem."""
+
+    address: Annotated[
+        str | None,
+        arg(help="Also look at the Ray cluster that lives there ('auto': the local one)."),
+    ] = None
+
+    def execute(self) -> dict[str, Any]:
+        from raynef.ops.doctor.examine import doctor
+
+        return doctor(address=self.address)

@@ -1,0 +1,27 @@
+"""``raynef predict``."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tyro.conf import Positional
+
+from raynef.cli.command import Address, Command
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predict(Command):
+    """Segment new images: cluster-id PNGs and colour overlays."""
+
+    run: Positional[Path]
+    """Folder of the run, or of a segmenter."""
+    source: Positional[str]
+    """An image, or a folder of images; a path, or an address such as s3://bucket/folder."""
+    out: Path
+    """Folder for the results, beside the images'."""
+    address: Address = None
+
+    def execute(self) -> dict[str, Any]:
+        from raynef.jobs.predict import predict
+
+        return predict(self.run, self.source, self.out, address=self.address)

@@ -1,0 +1,32 @@
+"""``raynef spectral object``."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tyro.conf import Positional
+
+from raynef.cli.command import Address, Command
+from raynef.cli.spectral.store import Root, logged_in
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objects(Command):
+    """The foreground of each image, refined by a CRF, and mean IoU where there are masks."""
+
+    store: Positional[Path]
+    """Folder that raynef spectral eigen made."""
+    out: Path | None = None
+    """Folder for the masks, PNGs of 0 and 255; STORE/object if not given."""
+    crf: bool = True
+    """Refine the masks to the edges of the image."""
+    root: Root = None
+    address: Address = None
+
+    def execute(self) -> dict[str, Any]:
+        from raynef.jobs.spectral.objects import segment_objects
+
+        with logged_in(self.store):
+            return segment_objects(
+                self.store, out=self.out, crf=self.crf, root=self.root, address=self.address
+            )

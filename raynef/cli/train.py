@@ -1,0 +1,44 @@
+"""``raynef train``."""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from raynef.cli.command import Address, RecipeCommand, Seeds
+from raynef.config.recipe import Recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train(RecipeCommand):
+    """Train a segmenter on images without labels. The same command again resumes; with more
+    --train.epochs it goes on from the last checkpoint."""
+
+    out: Path
+    """Folder of the run."""
+    init_from: Path | None = None
+    """Start from the weights of this run's eigenfunctions; optimiser and schedule are new."""
+    seeds: Seeds = ()
+    address: Address = None
+
+    def execute(self) -> dict[str, Any]:
+        job = partial(train_and_report, init_from=self.init_from)
+        if self.seeds:
+            from raynef.jobs.seeds import over_seeds
+
+            return over_seeds(job, self.config, self.out, self.seeds, address=self.address)
+        return job(self.config, self.out, address=self.address)
+
+
+def train_and_report(
+    config: Recipe, out: Path, *, init_from: Path | None = None, address: str | None = None
+) -> dict[str, Any]:
+    """Train, and write the report where there is none yet."""
+    from raynef.jobs.report import write_report
+    from raynef.jobs.train import train
+    from raynef.stores.run import RunFolder
+
+    result = train(config, out, init_from=init_from, address=address)
+    if not RunFolder(out).report_file.is_file():
+        write_report(out)
+    return result

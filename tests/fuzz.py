@@ -154,12 +154,12 @@ def png(
     rows: bytes = b"",
     *,
     bits: int = 8,
-    colour: int = 0,
+    color: int = 0,
     more: bytes = b"",
     interlaced: int = 0,
 ) -> bytes:
     """A PNG whose header says anything, with chunks ``more`` before its pixels."""
-    header = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, interlaced)
+    header = struct.pack(">IIBBBBB", width, height, bits, color, 0, 0, interlaced)
     pixels = chunk(b"IDAT", zlib.compress(rows))
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + more + pixels + chunk(b"IEND", b"")
 
@@ -183,9 +183,9 @@ def _side(draws: np.random.Generator) -> int:
 
 def _huge_png(draws: np.random.Generator) -> bytes:
     side = _side(draws)
-    colour, bits = ((0, 1), (0, 16), (2, 8), (3, 8), (6, 16))[int(draws.integers(5))]
+    color, bits = ((0, 1), (0, 16), (2, 8), (3, 8), (6, 16))[int(draws.integers(5))]
     rows = bytes(min(side * side // 8, 40_000_000))
-    return png(side, side, rows, bits=bits, colour=colour, interlaced=int(draws.integers(2)))
+    return png(side, side, rows, bits=bits, color=color, interlaced=int(draws.integers(2)))
 
 
 def _huge_bmp(draws: np.random.Generator) -> bytes:
@@ -241,10 +241,10 @@ def _just_below(draws: np.random.Generator) -> bytes:
     if kind == 0:
         return png(side, side, bytes((side // 8 + 1) * side), bits=1)
     if kind == 1:
-        return png(side, side // 8, bytes((4 * side + 1) * (side // 8)), colour=6)
+        return png(side, side // 8, bytes((4 * side + 1) * (side // 8)), color=6)
     if kind == 2:
-        return png(side, side // 8, bytes((8 * side + 1) * (side // 8)), colour=6, bits=16)
-    return png(side, side // 4, bytes((side + 1) * (side // 4)), colour=3)  # no palette
+        return png(side, side // 8, bytes((8 * side + 1) * (side // 8)), color=6, bits=16)
+    return png(side, side // 4, bytes((side + 1) * (side // 4)), color=3)  # no palette
 
 
 def _text_bomb(draws: np.random.Generator) -> bytes:
@@ -293,7 +293,7 @@ def _palette_out_of_range(draws: np.random.Generator) -> bytes:
     if draws.random() < 0.5:
         palette += chunk(b"tRNS", draws.bytes(int(draws.choice([0, 1, 256, 400]))))
     rows = b"".join(b"\0" + draws.bytes(9) for _ in range(7))
-    return png(9, 7, rows, colour=3, more=palette)
+    return png(9, 7, rows, color=3, more=palette)
 
 
 def _zero_size(draws: np.random.Generator) -> bytes:
@@ -306,8 +306,8 @@ def _zero_size(draws: np.random.Generator) -> bytes:
 
 
 def _odd_depth(draws: np.random.Generator) -> bytes:
-    bits, colour = int(draws.integers(0, 40)), int(draws.integers(0, 8))
-    return png(5, 4, draws.bytes(200), bits=bits, colour=colour)
+    bits, color = int(draws.integers(0, 40)), int(draws.integers(0, 8))
+    return png(5, 4, draws.bytes(200), bits=bits, color=color)
 
 
 def _odd_tiff(draws: np.random.Generator) -> bytes:
@@ -364,7 +364,7 @@ CRAFTED: dict[str, Callable[[np.random.Generator], bytes]] = {
     "many frames": _many_frames,
     "palette out of range": _palette_out_of_range,
     "zero size": _zero_size,
-    "odd depth or colour type": _odd_depth,
+    "odd depth or color type": _odd_depth,
     "odd TIFF": _odd_tiff,
     "loop of directories": _directory_loop,
     "strips without end": _many_strips,

@@ -57,7 +57,7 @@ def test_cosine_sees_directions_alone_and_zero_stays_zero(taps):
 
 
 @pytest.mark.parametrize("cosine", [False, True])
-def test_centroids_become_a_head_of_nearest_neighbours(taps, cosine):
+def test_centroids_become_a_head_of_nearest_neighbors(taps, cosine):
     centroids = torch.randn((K, DIM), generator=torch.Generator().manual_seed(1))
     centroids = functional.normalize(centroids, dim=1) if cosine else centroids
     head = from_centroids(centroids, cosine=cosine)

@@ -77,7 +77,7 @@ def copy(saved, tmp_path) -> Path:
 
 
 def picture(height=50, width=70, seed=0) -> np.ndarray:
-    """Blocks of colour: neighbouring patches differ."""
+    """Blocks of color: neighboring patches differ."""
     small = np.random.default_rng(seed).integers(0, 256, (4, 5, 3), dtype=np.uint8)
     image = Image.fromarray(small).resize((width, height), Image.Resampling.NEAREST)
     return np.asarray(image)
@@ -100,12 +100,12 @@ def test_images_arrays_and_paths_are_one(segmenter, tmp_path):
     assert segmenter(pixels).class_names is None
 
 
-def test_grey_and_transparent_inputs(segmenter):
+def test_gray_and_transparent_inputs(segmenter):
     pixels = picture()
-    grey = pixels[:, :, 0]
-    expected = segmenter(np.repeat(grey[:, :, None], 3, axis=2)).clusters
-    np.testing.assert_array_equal(segmenter(grey).clusters, expected)
-    np.testing.assert_array_equal(segmenter(Image.fromarray(grey)).clusters, expected)
+    gray = pixels[:, :, 0]
+    expected = segmenter(np.repeat(gray[:, :, None], 3, axis=2)).clusters
+    np.testing.assert_array_equal(segmenter(gray).clusters, expected)
+    np.testing.assert_array_equal(segmenter(Image.fromarray(gray)).clusters, expected)
 
     clear = np.zeros((50, 70, 4), np.uint8)  # black under nothing: white
     clear[10:40, 20:60, :3] = pixels[10:40, 20:60]
@@ -341,8 +341,8 @@ def test_cells_of_an_input_size_lie_where_they_were_seen(segmenter):
     pixels = picture(45, 90)  # two squares side by side, with cells of 9 pixels
     nearest = sized.patch_logits(np.stack([pixels[:, :45], pixels[:, 45:]])).argmax(dim=-1).numpy()
     assert len(np.unique(nearest)) > 1
-    centres = sized.clusters(pixels[None])[0][4::9, 4::9]
-    np.testing.assert_array_equal(centres, np.hstack(list(nearest)))
+    centers = sized.clusters(pixels[None])[0][4::9, 4::9]
+    np.testing.assert_array_equal(centers, np.hstack(list(nearest)))
 
 
 def test_photographs_that_are_not_square_are_cut_into_squares(segmenter, monkeypatch):

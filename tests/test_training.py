@@ -14,17 +14,17 @@ from tests.graph.twins import dense_kernel, dense_loss
 
 
 def planted(num_images, *, side=6, dim=12, blocks=4, noise=0.25, seed=0):
-    """Images whose patches belong to planted blocks: a feature and a colour for each block."""
+    """Images whose patches belong to planted blocks: a feature and a color for each block."""
     generator = torch.Generator().manual_seed(seed)
-    centres = torch.linalg.qr(torch.randn(dim, dim, generator=generator)).Q[:blocks]
-    colours = torch.rand(blocks, 3, generator=torch.Generator().manual_seed(99))
+    centers = torch.linalg.qr(torch.randn(dim, dim, generator=generator)).Q[:blocks]
+    colors = torch.rand(blocks, 3, generator=torch.Generator().manual_seed(99))
     truth = torch.randint(0, blocks, (num_images, 2, 2), generator=generator)
     truth = truth.repeat_interleave(side // 2, 1).repeat_interleave(side // 2, 2)
-    features = centres[truth.flatten(1)]
+    features = centers[truth.flatten(1)]
     taps = torch.stack([features] * 3, dim=1)
     taps = taps + noise * torch.randn(taps.shape, generator=generator) / dim**0.5
     valid = torch.ones(truth.shape, dtype=torch.bool)
-    return Features(taps, colours[truth], valid), truth.flatten(1)
+    return Features(taps, colors[truth], valid), truth.flatten(1)
 
 
 def small_recipe(**train):
@@ -37,10 +37,10 @@ def small_recipe(**train):
 
 def test_recovers_planted_blocks():
     """A graph of four blocks and four eigenfunctions: each block gets a cluster of its own."""
-    centres_seed = 0
+    centers_seed = 0
     steps = 60
     trainer = Trainer(small_recipe(), in_dim=36, num_steps=steps)
-    batch, truth = planted(8, seed=centres_seed)
+    batch, truth = planted(8, seed=centers_seed)
     for step in range(steps):
         metrics = trainer.step(batch, range(8), epoch=step)
     with torch.no_grad():
@@ -209,7 +209,7 @@ def test_leaked_labels_shape_the_trunk():
 
 
 def test_the_leaked_loss_against_a_slow_twin():
-    """Cross-entropy of all labelled pixels of the batch, and (0.01/K)·L."""
+    """Cross-entropy of all labeled pixels of the batch, and (0.01/K)·L."""
     batch, truth = planted(4)
     batch.valid[1, 2:] = False
     shares = (

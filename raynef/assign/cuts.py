@@ -1,4 +1,4 @@
-"""The normalised cut of a clustering (Shi and Malik; arXiv:2205.07839, Sec. 3.1)."""
+"""The normalized cut of a clustering (Shi and Malik; arXiv:2205.07839, Sec. 3.1)."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""K-means: centres found by faiss on a sample, then moved once to the means of all patches."""
+"""K-means: centers found by faiss on a sample, then moved once to the means of all patches."""
 
 from dataclasses import dataclass
 
@@ -12,12 +12,12 @@ from raynef.core.errors import UserError
 
 @dataclass
 class Members:
-    """Running sums over the patches of each centre, of which the means are made.
+    """Running sums over the patches of each center, of which the means are made.
 
     Attributes:
         sums: [K, D] float64.
         counts: [K] int64.
-        inertia: sum of squared distances to the centres.
+        inertia: sum of squared distances to the centers.
     """
 
     sums: np.ndarray
@@ -47,13 +47,13 @@ def find_centroids(
         points: [M, D]; for ``cosine`` of unit length.
         num_clusters: K.
         iterations: of Lloyd's algorithm.
-        seed: of the first centres, which are points.
-        cosine: keep the centres at unit length.
+        seed: of the first centers, which are points.
+        cosine: keep the centers at unit length.
         threads: of faiss, on the CPU.
         starts: times that it is run; the best is kept.
 
     Returns:
-        Centres, float32 [K, D].
+        Centers, float32 [K, D].
 
     Raises:
         UserError: fewer points than clusters, or points that are not finite.
@@ -83,7 +83,7 @@ def find_centroids(
 
 
 def members(points: np.ndarray, centroids: np.ndarray) -> Members:
-    """Sums and counts of the points [M, D] nearest to each of the centres [K, D]."""
+    """Sums and counts of the points [M, D] nearest to each of the centers [K, D]."""
     points = np.asarray(points, dtype=np.float32)
     distances = np.square(centroids).sum(axis=1) - 2 * points @ centroids.T  # less ‖h‖²
     nearest = distances.argmin(axis=1)
@@ -98,7 +98,7 @@ def members(points: np.ndarray, centroids: np.ndarray) -> Members:
 
 
 def moved(centroids: np.ndarray, found: Members, *, cosine: bool = False) -> np.ndarray:
-    """Centres moved to the means of their members; one without members stays where it is."""
+    """Centers moved to the means of their members; one without members stays where it is."""
     means = found.sums / np.maximum(found.counts, 1)[:, None]
     result = np.where(found.counts[:, None] > 0, means, centroids)
     if cosine:

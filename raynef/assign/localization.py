@@ -25,10 +25,10 @@ def corloc(best: np.ndarray) -> float:
     return float((best >= CORRECT).mean()) if len(best) else float("nan")
 
 
-def centre_box(
+def center_box(
     mean_size: tuple[float, float], size: tuple[int, int]
 ) -> tuple[float, float, float, float]:
-    """A box at the centre of an image, the baseline that sees nothing.
+    """A box at the center of an image, the baseline that sees nothing.
 
     Args:
         mean_size: (height, width) as shares of the image's.

@@ -8,7 +8,7 @@ from scipy.optimize import linear_sum_assignment
 
 UNMATCHED = -1
 Criterion = Literal["iou", "count"]
-"""What a one-to-one matching maximises: the sum of IoU, or of pixels."""
+"""What a one-to-one matching maximizes: the sum of IoU, or of pixels."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ def cluster_nodes(values: np.ndarray, num_segments: int, *, seed: int) -> np.nda
         values: of each node, such as its eigenvectors, [h, w, m].
         num_segments: k; capped at the nodes that differ. Segments without a node are left out, so
             that the numbers have no gaps.
-        seed: of the first centres.
+        seed: of the first centers.
     """
     height, width, size = values.shape
     points = np.ascontiguousarray(values.reshape(-1, size), dtype=np.float32)
@@ -29,7 +29,7 @@ def cluster_nodes(values: np.ndarray, num_segments: int, *, seed: int) -> np.nda
     best, least = np.zeros(len(points), dtype=np.int64), np.inf
     for _ in range(_STARTS):
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # of a centre without a node
+            warnings.simplefilter("ignore", UserWarning)  # of a center without a node
             centroids, nearest = kmeans2(
                 points, count, iter=_ITERATIONS, minit="++", rng=draws, check_finite=True
             )
@@ -46,7 +46,7 @@ def unit_length(points: np.ndarray) -> np.ndarray:
 
 
 def nearest_centroids(points: np.ndarray, centroids: np.ndarray) -> np.ndarray:
-    """The nearest of K centres for each point, int64 [M]: [M, D] and [K, D]."""
+    """The nearest of K centers for each point, int64 [M]: [M, D] and [K, D]."""
     distances = np.square(centroids).sum(axis=1) - 2 * points @ centroids.T  # less ‖h‖²
     return distances.argmin(axis=1)
 

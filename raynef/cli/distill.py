@@ -13,7 +13,7 @@ from raynef.core.errors import UserError
 
 @dataclass(frozen=True, kw_only=True)
 class Distill(Command):
-    """Distil a larger ViT's patch tokens into the small bundled one, on images without labels."""
+    """Distill a larger ViT's patch tokens into the small bundled one, on images without labels."""
 
     teacher: str
     """timm name of the teacher."""
@@ -37,7 +37,7 @@ class Distill(Command):
     """Seed of weights, crops and order."""
 
     def execute(self) -> dict[str, Any]:
-        """Distil the teacher into the bundled architecture.
+        """Distill the teacher into the bundled architecture.
 
         Raises:
             UserError: a teacher whose tokens do not fit the student, weights or images that are not
@@ -70,7 +70,7 @@ class Distill(Command):
             )
         teacher = backbone.model
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        torch.manual_seed(self.seed)  # of the student's own initialisation
+        torch.manual_seed(self.seed)  # of the student's own initialization
         student = create_student()
         if teacher.embed_dim != student.embed_dim:
             raise UserError(

@@ -16,7 +16,7 @@ from raynef.config.recipe import Evaluate as Protocol
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluate(Command):
-    """Score a run on labelled images, and name its clusters by classes."""
+    """Score a run on labeled images, and name its clusters by classes."""
 
     run: Positional[Path]
     """Folder of the run."""

@@ -46,7 +46,7 @@ def _run(argv: list[str]) -> int:
             result = command.execute()
     except KeyboardInterrupt as error:
         how = "terminated" if isinstance(error, Terminated) else "interrupted"
-        logger.error("raynef: %s; the same command goes on from here", how)
+        logger.error("raynef: %s; rerun the same command to resume", how)
         return 1
     except Exception as error:
         full = _full_disk_within(error)

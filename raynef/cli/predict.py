@@ -11,7 +11,7 @@ from raynef.cli.command import Address, Command
 
 @dataclass(frozen=True, kw_only=True)
 class Predict(Command):
-    """Segment new images: cluster-id PNGs and colour overlays."""
+    """Segment new images: cluster-id PNGs and color overlays."""
 
     run: Positional[Path]
     """Folder of the run, or of a segmenter."""

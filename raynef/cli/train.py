@@ -17,7 +17,7 @@ class Train(RecipeCommand):
     out: Path
     """Folder of the run."""
     init_from: Path | None = None
-    """Start from the weights of this run's eigenfunctions; optimiser and schedule are new."""
+    """Start from the weights of this run's eigenfunctions; optimizer and schedule are new."""
     seeds: Seeds = ()
     address: Address = None
 

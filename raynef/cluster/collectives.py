@@ -4,7 +4,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from raynef.core.collectives import Alone, Collectives
+from raynef.core.collectives import Collectives, SingleProcess
 
 
 class Distributed:
@@ -50,4 +50,4 @@ class Distributed:
 
 def current_collectives() -> Collectives:
     """Those of the process group, or of one process where there is none."""
-    return Distributed() if dist.is_available() and dist.is_initialized() else Alone()
+    return Distributed() if dist.is_available() and dist.is_initialized() else SingleProcess()

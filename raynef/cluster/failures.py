@@ -26,7 +26,7 @@ class Policy(DefaultFailurePolicy):
         return super().make_decision(training_failed_error)
 
 
-class Patience(UserCallback):
+class RestartBackoff(UserCallback):
     """Waits before the workers are started again, longer each time.
 
     Ray believes a dead node alive for some seconds (5 to 20), and would start them there again,

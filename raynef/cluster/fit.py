@@ -24,7 +24,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from ray.util.queue import Empty, Queue
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from raynef.cluster.failures import Patience, Policy
+from raynef.cluster.failures import Policy, RestartBackoff
 from raynef.cluster.interrupt import on_interrupt
 from raynef.cluster.session import TRAIN, gpus_for, in_this_process, resources_of
 from raynef.cluster.worker import Loop
@@ -38,7 +38,7 @@ TrainCallback = UserCallback
 """Of Ray Train, which a sweep passes along to hear of its trials."""
 
 _SILENCE_S = 20.0  # of the workers, after which the cluster is looked at
-_SAFE_S = 9.0  # that a checkpoint may take when the run is told to end
+_SAFE_S = 9.0  # that a checkpoint may take when a shutdown is requested
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def _fit_on_ray(
             storage_path=str(folder.parent),
             failure_config=FailureConfig(max_failures=spread.max_failures),
             checkpoint_config=CheckpointConfig(num_to_keep=2),
-            callbacks=[*callbacks, Patience()],
+            callbacks=[*callbacks, RestartBackoff()],
         ),
     )
     logger.info("starting %d train worker(s)", spread.workers)
@@ -138,7 +138,7 @@ def _fit_on_ray(
     listener.start()
 
     def make_safe() -> None:
-        logger.info("told to end: waiting for a checkpoint")
+        logger.info("shutdown requested: waiting for a checkpoint")
         orders.put("end")
         if listener.safe.wait(_SAFE_S):
             logger.info("a checkpoint is safe")

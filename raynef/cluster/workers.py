@@ -14,7 +14,7 @@ from ray.train import Checkpoint
 
 from raynef.cluster.collectives import current_collectives
 from raynef.cluster.metrics import record_step
-from raynef.core.collectives import Alone, Collectives
+from raynef.core.collectives import Collectives, SingleProcess
 from raynef.core.errors import NonFiniteLossError
 from raynef.io.checkpoints import (
     CHECKPOINT,
@@ -104,7 +104,7 @@ class _RayWorker:
             self._obey(step)
 
     def _obey(self, step: int) -> None:
-        """The state of this step is safe: say so to a driver that was told to end, and wait."""
+        """The state of this step is safe: tell a driver that shuts down, and wait."""
         self.tell({"safe": step})
         time.sleep(_PATIENCE_S)
 
@@ -128,7 +128,7 @@ class ProcessWorker:
         on_epoch: EpochHook | None = None,
     ) -> None:
         self.device = device
-        self.collectives: Collectives = Alone()
+        self.collectives: Collectives = SingleProcess()
         self._folder, self._hear, self._on_epoch = folder, hear, on_epoch
         self._clock = _Clock()
 

@@ -67,7 +67,7 @@ class Backbone:
     (DINO)."""
     input_size: int | None = None
     """Side of the square to which training crops are resized (bicubic) before the backbone, and at
-    test centre crops, windows, or squares that a whole image is cut into: the native resolution of
+    test center crops, windows, or squares that a whole image is cut into: the native resolution of
     CLIP and DINOv2. None: all as they are."""
     batch_size: int = 16
     """Images per forward pass of a feature actor."""
@@ -110,7 +110,7 @@ class Eigen:
 
 @dataclass(frozen=True)
 class Train:
-    """Optimisation, and how it is spread over workers."""
+    """Optimization, and how it is spread over workers."""
 
     batch_size: int = 16
     """Images in the global batch, over which graph, norm and loss are defined."""
@@ -144,12 +144,12 @@ class KMeans:
     """The K-means baselines."""
 
     max_points: int = 262_144
-    """Patches on which the centres are found, drawn uniformly from all training views; the closing
-    pass that updates the centres sees every patch."""
+    """Patches on which the centers are found, drawn uniformly from all training views; the closing
+    pass that updates the centers sees every patch."""
     iterations: int = 25
     """Lloyd iterations."""
     cosine: bool = False
-    """Cluster directions: features and centres of unit length."""
+    """Cluster directions: features and centers of unit length."""
 
 
 @dataclass(frozen=True)
@@ -171,12 +171,12 @@ class Evaluate:
     """The evaluation protocol."""
 
     protocol: Literal["reco", "sliding", "whole"] = "reco"
-    """reco: short side resized, centre crop, scored at that size. sliding: short side resized,
+    """reco: short side resized, center crop, scored at that size. sliding: short side resized,
     windows averaged, scored at the label's own size. whole: short side resized, one pass."""
     short_side: int = 320
     """Short side of an image at test, in pixels."""
     crop: int = 320
-    """Side of the centre crop that is scored, in pixels (reco)."""
+    """Side of the center crop that is scored, in pixels (reco)."""
     window: int = 480
     """Side of a window, in pixels (sliding)."""
     stride: int = 320
@@ -209,11 +209,11 @@ class Spectral:
     resolution: int = 8
     """Pixels of a node's side: features are resized up to it and the image down (M/8 x N/8)."""
     color_weight: float = 10.0
-    """Weight λ of the colour graph; .inf for colours alone."""
+    """Weight λ of the color graph; .inf for colors alone."""
     color_space: Literal["hsv", "rgb"] = "hsv"
-    """Of the colour graph."""
+    """Of the color graph."""
     color_neighbors: tuple[tuple[int, float], ...] = ((20, 2.0), (10, 0.1))
-    """Pairs (k, distance weight) of the colour graph."""
+    """Pairs (k, distance weight) of the color graph."""
     num_eigenvectors: int = 15
     """Eigenvectors of each image, besides the constant one."""
     num_segments: int = 15
@@ -225,7 +225,7 @@ class Spectral:
     expand: int = 2
     """Patches by which the box around a segment grows before it is cropped (semantic)."""
     hungarian: Literal["iou", "count"] = "iou"
-    """What one-to-one matching of clusters and classes maximises: the sum of IoU, as published, or
+    """What one-to-one matching of clusters and classes maximizes: the sum of IoU, as published, or
     of pixels (semantic)."""
 
 

@@ -29,7 +29,7 @@ class Collectives(Protocol):
         ...
 
 
-class Alone:
+class SingleProcess:
     """One process that holds the whole global batch."""
 
     rank = 0

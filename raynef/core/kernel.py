@@ -7,12 +7,12 @@ import scipy.sparse
 import torch
 from torch import Tensor
 
-from raynef.core.collectives import Alone, Collectives
+from raynef.core.collectives import Collectives, SingleProcess
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """κ = Σ over workers of (P M + (P M)ᵀ), with M this worker's directed, normalised half.
+    """κ = Σ over workers of (P M + (P M)ᵀ), with M this worker's directed, normalized half.
 
     κ's two parts are symmetric, so each directed edge is kept once, by the worker that owns its
     row: M = ½(D^-½ S D^-½ + α D̃^-½ Ã D̃^-½) restricted to the worker's rows, S the directed
@@ -52,7 +52,7 @@ class Kernel:
 
         Collectives: one gather and one reduce-scatter of [N, K].
         """
-        collectives = collectives or Alone()
+        collectives = collectives or SingleProcess()
         gathered = collectives.all_gather_rows(local)
         to_everyone = self.half_t @ local
         return self.half @ gathered + collectives.reduce_scatter_rows(to_everyone, self.counts)

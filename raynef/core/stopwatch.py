@@ -10,7 +10,7 @@ from torch import Tensor
 from raynef.core.collectives import Collectives
 
 PARTS = ("features", "graph", "communication", "psi")
-"""Waiting for features; neighbours and kernel; what goes between workers; all else."""
+"""Waiting for features; neighbors and kernel; what goes between workers; all else."""
 
 
 class Stopwatch:

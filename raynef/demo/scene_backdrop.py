@@ -11,7 +11,7 @@ from PIL import Image, ImageFilter
 from raynef.demo.scene_canvas import FAR, Camera, Canvas, Label, Light, ShadowMap
 from raynef.demo.scene_textures import Field, Rgb, Textures, fade, mix, tint
 
-# name: sun elevation (degrees), then sun, ambient, zenith and horizon colours, cloud cover, share
+# name: sun elevation (degrees), then sun, ambient, zenith and horizon colors, cloud cover, share
 # of lit windows
 _DAYLIGHT: dict[str, tuple[tuple[float, float], Rgb, Rgb, Rgb, Rgb, tuple[float, float], float]] = {
     "noon": (
@@ -71,7 +71,7 @@ def paint_sky(canvas: Canvas, tex: Textures, light: Light) -> None:
     density = np.clip((body - 1.5 + 2.9 * light.cloud_cover) * 0.6, 0, 1) * (
         0.35 + 0.65 * np.exp(-up)
     )
-    lit = np.clip(1.0 - 0.16 * body, 0.45, 1.1)  # thick parts are grey below
+    lit = np.clip(1.0 - 0.16 * body, 0.45, 1.1)  # thick parts are gray below
     cloud = (light.ambient * 0.75 + light.sun * 0.42 + 0.12) * lit[:, None]
     canvas.color[above] = color + (cloud - color) * density[:, None]
     canvas.label[above] = Label.SKY
@@ -79,10 +79,10 @@ def paint_sky(canvas: Canvas, tex: Textures, light: Light) -> None:
 
 @dataclass(frozen=True)
 class Ridge:
-    """A skyline across the image: ``base`` and ``height`` in metres at ``z`` metres, peaks ``span``
-    metres apart.
+    """A skyline across the image: ``base`` and ``height`` in meters at ``z`` meters, peaks ``span``
+    meters apart.
 
-    kind is "rock", "forest" (both mountains) or "meadow" (a rolling pasture, labelled grass).
+    kind is "rock", "forest" (both mountains) or "meadow" (a rolling pasture, labeled grass).
     """
 
     kind: str
@@ -92,7 +92,7 @@ class Ridge:
     span: float
     offset: float
     rgb: Rgb
-    snow: float  # height in metres above which snow lies
+    snow: float  # height in meters above which snow lies
 
     def paint(self, canvas: Canvas, tex: Textures, light: Light) -> None:
         """Paint the part of the ridge that shows."""
@@ -194,7 +194,7 @@ def paint_ground(
 
 @dataclass(frozen=True)
 class Water:
-    """Look of the water. ``mirror(u, z)`` is the distance in metres of the bank whose picture the
+    """Look of the water. ``mirror(u, z)`` is the distance in meters of the bank whose picture the
     water shows.
     """
 
@@ -203,7 +203,7 @@ class Water:
     mirror: Callable[[Field, Field], Field]
 
     def paint(self, canvas: Canvas, tex: Textures, light: Light) -> None:
-        """Give the pixels labelled water ripples and the mirror image of what stands behind them.
+        """Give the pixels labeled water ripples and the mirror image of what stands behind them.
 
         Runs after all objects are drawn: the reflected ray of tangent v reaches an object at
         distance D where the direct ray of tangent 2 eye / D - v would.
@@ -245,7 +245,7 @@ class Water:
 def draw_camera(
     rng: np.random.Generator, *, height: int, width: int, eye: tuple[float, float]
 ) -> Camera:
-    """Draw a viewpoint; ``eye`` is the range of eye heights in metres."""
+    """Draw a viewpoint; ``eye`` is the range of eye heights in meters."""
     size = min(height, 0.75 * width)  # so that tall and wide images frame the same things
     return Camera(
         height=height,
@@ -259,7 +259,7 @@ def draw_camera(
 
 
 def develop(canvas: Canvas, light: Light, rng: np.random.Generator) -> np.ndarray:
-    """Haze, exposure, colour cast, vignette, sensor noise and lens blur; uint8 ``[H, W, 3]``."""
+    """Haze, exposure, color cast, vignette, sensor noise and lens blur; uint8 ``[H, W, 3]``."""
     haze = 1 - np.exp(canvas.depth * np.float32(-1 / light.haze_length))
     haze[canvas.label == Label.SKY] = 0
     np.minimum(haze, 0.86, out=haze)

@@ -13,7 +13,7 @@ from raynef.demo.scene_textures import Field, Rgb, Textures, bricks, fade, mix, 
 @dataclass(frozen=True)
 class Facade:
     """Look of a house: wall ("brick", "plaster", "stone", "siding", "panel" or "glass") and its
-    openings, in metres.
+    openings, in meters.
     """
 
     wall: str
@@ -133,7 +133,7 @@ class Building:
 
     def _paint_roof(self, canvas: Canvas, tex: Textures, light: Light) -> None:
         middle = 0.5 * (self.z0 + self.z1)
-        over = 0.35  # the eaves stand out, and hang down along the slope, by this many metres
+        over = 0.35  # the eaves stand out, and hang down along the slope, by this many meters
         eaves = (self.z0 - over, self.height - over * self.roof / (middle - self.z0))
         patch = canvas.slope(
             self.x0 - over, self.x1 + over, eaves, (middle, self.height + self.roof)

@@ -1,6 +1,6 @@
 """Camera, light and depth-buffered canvas of the scene renderer.
 
-World axes: x to the right, y up, z away from the camera, in metres; the ground is y = 0 and the
+World axes: x to the right, y up, z away from the camera, in meters; the ground is y = 0 and the
 eye stands at x = z = 0. Image directions are tangents (u, v): a point at (x, y, z) is seen at
 u = x / z, v = (eye - y) / z, so v > 0 is below the horizon. Camera roll and shift only enter when
 tangents are turned into pixels.
@@ -14,8 +14,8 @@ from enum import IntEnum
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-NEAR = 0.6  # metres; surfaces nearer to the eye are clipped
-FAR = 900.0  # metres; where the ground plane meets the sky
+NEAR = 0.6  # meters; surfaces nearer to the eye are clipped
+FAR = 900.0  # meters; where the ground plane meets the sky
 
 
 class Label(IntEnum):
@@ -35,7 +35,7 @@ class Label(IntEnum):
 
 @dataclass(frozen=True)
 class Camera:
-    """Pinhole camera: sizes in pixels, ``eye`` in metres, ``roll`` in radians, ``(x0, y0)`` the
+    """Pinhole camera: sizes in pixels, ``eye`` in meters, ``roll`` in radians, ``(x0, y0)`` the
     vanishing point.
     """
 
@@ -62,7 +62,7 @@ class Camera:
 
 @dataclass(frozen=True)
 class Light:
-    """Sun and sky of one scene; colours are float32 ``[3]``, ``sun_dir`` is a unit vector towards
+    """Sun and sky of one scene; colors are float32 ``[3]``, ``sun_dir`` is a unit vector towards
     the sun.
     """
 
@@ -88,8 +88,8 @@ class Light:
 @dataclass(frozen=True)
 class Patch:
     """Visible pixels of one flat surface: ``inside`` bool ``[h, w]`` in the window ``area`` of the
-    canvas, and for its n true pixels the surface coordinates s, t in metres, the depth in metres
-    and the pixel size in metres, ``[n]``.
+    canvas, and for its n true pixels the surface coordinates s, t in meters, the depth in meters
+    and the pixel size in meters, ``[n]``.
     """
 
     area: tuple[slice, slice]
@@ -101,7 +101,7 @@ class Patch:
 
 
 class Canvas:
-    """Colour ``[H, W, 3]`` (linear, 0..1), label ``[H, W]`` and depth ``[H, W]`` (metres) of a
+    """Color ``[H, W, 3]`` (linear, 0..1), label ``[H, W]`` and depth ``[H, W]`` (meters) of a
     scene being drawn.
     """
 
@@ -211,8 +211,8 @@ class ShadowMap:
     """
 
     SIDE = 384
-    TEXELS = 5.0  # per metre
-    BEHIND = 6.0  # metres of ground behind the camera
+    TEXELS = 5.0  # per meter
+    BEHIND = 6.0  # meters of ground behind the camera
 
     def __init__(self, light: Light) -> None:
         self._image = Image.new("L", (self.SIDE, self.SIDE))
@@ -234,7 +234,7 @@ class ShadowMap:
             self._polygon([foot[k], foot[k - 1], top[k - 1], top[k]])
 
     def cast_ball(self, x: float, z: float, height: float, radius: float) -> None:
-        """Shadow of a ball whose centre is ``height`` metres above the ground."""
+        """Shadow of a ball whose center is ``height`` meters above the ground."""
         cx, cz = self._texel(x + self._shift[0] * height, z + self._shift[1] * height)
         r = radius * self.TEXELS
         self._draw.ellipse((cx - r, cz - r, cx + r, cz + r), fill=255)

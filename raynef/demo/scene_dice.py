@@ -50,14 +50,14 @@ class Dice:
         return 1 if self.chance(0.5) else -1
 
     def vary(self, rgb: Rgb, amount: float = 0.15) -> Rgb:
-        """A colour near ``rgb``."""
+        """A color near ``rgb``."""
         bright = self.real(1 - amount, 1 + amount)
         half = amount / 2
         r, g, b = (c * bright * self.real(1 - half, 1 + half) for c in rgb)
         return r, g, b
 
     def leaves(self, kind: str) -> Rgb:
-        """Colour of a tree's crown in this season."""
+        """Color of a tree's crown in this season."""
         if kind == "conifer":
             return self.vary((0.12, 0.24, 0.14), 0.25)
         if self.season == "autumn" and self.chance(0.7):
@@ -165,7 +165,7 @@ class Dice:
         )
 
     def person(self, x: float, z: float) -> Person:
-        """Somebody with clothes of any colour."""
+        """Somebody with clothes of any color."""
         clothes: tuple[Rgb, ...] = (
             (0.75, 0.12, 0.12), (0.12, 0.28, 0.62), (0.85, 0.83, 0.78), (0.13, 0.13, 0.15),
             (0.85, 0.65, 0.12),
@@ -201,7 +201,7 @@ class Dice:
     def flowers(
         self, x0: float, x1: float, z0: float, z1: float, *, tall: float = 0.0
     ) -> FlowerBed:
-        """A bed of one to three colours of flower."""
+        """A bed of one to three colors of flower."""
         palette: tuple[Rgb, ...] = (
             (0.88, 0.12, 0.14), (0.95, 0.78, 0.10), (0.90, 0.40, 0.62), (0.93, 0.92, 0.90),
             (0.55, 0.30, 0.75),

@@ -18,8 +18,8 @@ Number = TypeVar("Number", float, np.ndarray)
 
 @dataclass(frozen=True)
 class Lane:
-    """A road along the view: centre line ``x = shift + slant z + bend z^2`` and half width, in
-    metres.
+    """A road along the view: center line ``x = shift + slant z + bend z^2`` and half width, in
+    meters.
     """
 
     shift: float
@@ -27,13 +27,13 @@ class Lane:
     bend: float
     half: float
 
-    def centre(self, z: Number) -> Number:
-        """Position of the centre line at distance z."""
+    def center(self, z: Number) -> Number:
+        """Position of the center line at distance z."""
         return self.shift + self.slant * z + self.bend * z * z
 
     def covers(self, x: Field, z: Field) -> Field:
         """Whether ground points lie on the road."""
-        return np.abs(x - self.centre(z)) < self.half
+        return np.abs(x - self.center(z)) < self.half
 
     def layer(self, dice: Dice, surface: str) -> GroundLayer:
         """The road's ground layer; surface "marked" (asphalt with lines), "asphalt", "dirt"."""
@@ -55,7 +55,7 @@ class Lane:
         self, tex: Textures, x: Field, z: Field, pixel: Field, *, rgb: Rgb, line: Rgb, dash: float
     ) -> Field:
         color = asphalt(tex, x, z, pixel, rgb=rgb)
-        off = x - self.centre(z)
+        off = x - self.center(z)
         worn = tex.fine(x * 12, z * 12) > -1.4
         middle = np.abs(off) < 0.09
         if dash:
@@ -66,14 +66,14 @@ class Lane:
         return color
 
     def _ruts(self, tex: Textures, x: Field, z: Field, pixel: Field, *, rgb: Rgb) -> Field:
-        off = np.abs(x - self.centre(z)) / self.half
+        off = np.abs(x - self.center(z)) / self.half
         rut = np.exp(-(((off - 0.55) / 0.2) ** 2))
         return dirt(tex, x, z, pixel, rgb=rgb) * (1 - 0.18 * rut)[:, None]
 
 
 @dataclass(frozen=True)
 class Shore:
-    """A lake between a near bank at ``near + slant x`` and a far bank at ``far`` metres, within
+    """A lake between a near bank at ``near + slant x`` and a far bank at ``far`` meters, within
     ``reach`` sideways.
     """
 
@@ -98,7 +98,7 @@ class Shore:
         return np.full_like(z, self.far)
 
     def layer(self) -> GroundLayer:
-        """The lake's ground layer; ``Water`` colours it later."""
+        """The lake's ground layer; ``Water`` colors it later."""
         return GroundLayer(Label.WATER, self.covers, _wet)
 
     def _middle(self) -> float:
@@ -125,10 +125,10 @@ class Canal:
         return far / np.where(u * far > 1e-4, u, 1e-4 * np.sign(far)).astype(np.float32)
 
     def layer(self) -> GroundLayer:
-        """The canal's ground layer; ``Water`` colours it later."""
+        """The canal's ground layer; ``Water`` colors it later."""
         return GroundLayer(Label.WATER, self.covers, _wet)
 
 
 def _wet(tex: Textures, x: Field, z: Field, pixel: Field) -> Field:
-    """Placeholder colour of water until ``Water.paint``."""
+    """Placeholder color of water until ``Water.paint``."""
     return np.full((len(x), 3), 0.1, np.float32)

@@ -29,11 +29,11 @@ def country(dice: Dice) -> Plan:
         z = dice.real(9, 70)
         side = dice.sign()
         plan.things.append(
-            dice.tree(lane.centre(z) + side * (lane.half + dice.real(2.5, 18)), z, height=(4, 12))
+            dice.tree(lane.center(z) + side * (lane.half + dice.real(2.5, 18)), z, height=(4, 12))
         )
     for _ in range(dice.count(0, 3)):
         z, side, wide = dice.real(22, 60), dice.sign(), dice.real(8, 16)
-        x = lane.centre(z) + side * (lane.half + dice.real(4, 16) + wide / 2)
+        x = lane.center(z) + side * (lane.half + dice.real(4, 16) + wide / 2)
         plan.things.append(
             dice.building(x - wide / 2, x + wide / 2, z, z + 8, floors=(1, 2), shop=0, pitched=1.0)
         )
@@ -41,17 +41,17 @@ def country(dice: Dice) -> Plan:
     for z in np.arange(dice.real(3, 9), 30, dice.real(6, 12)):
         if dice.chance(0.55):
             side, wide = dice.sign(), dice.real(3, 9)
-            x = lane.centre(z) + side * (lane.half + 0.6 + wide / 2)
+            x = lane.center(z) + side * (lane.half + 0.6 + wide / 2)
             plan.things.append(
                 dice.flowers(x - wide / 2, x + wide / 2, float(z), float(z) + dice.real(2, 5))
             )
     if dice.chance(0.6) and lane.half > 1.9:
         side = dice.sign() if lane.half > 2.6 else 0
         z = dice.real(9, 28)
-        at = lane.centre(z) + side * 0.45 * lane.half
+        at = lane.center(z) + side * 0.45 * lane.half
         plan.things.append(dice.vehicle(at, z, "away" if side > 0 else "towards", large=0.2))
     plan.things += crowd(
-        dice, 0, 2, lambda z: lane.centre(z) + lane.half * dice.real(-0.9, 0.9), (4, 16)
+        dice, 0, 2, lambda z: lane.center(z) + lane.half * dice.real(-0.9, 0.9), (4, 16)
     )
     return plan
 
@@ -139,7 +139,7 @@ def park(dice: Dice) -> Plan:
         side = dice.sign()
         plan.things.append(
             dice.tree(
-                lane.centre(z) + side * (lane.half + dice.real(1.5, 9)),
+                lane.center(z) + side * (lane.half + dice.real(1.5, 9)),
                 float(z) + 1,
                 height=(4.5, 10),
             )
@@ -147,7 +147,7 @@ def park(dice: Dice) -> Plan:
         if dice.chance(0.3):
             plan.things.append(
                 dice.tree(
-                    lane.centre(z) - side * (lane.half + dice.real(1.5, 6)),
+                    lane.center(z) - side * (lane.half + dice.real(1.5, 6)),
                     float(z),
                     height=(1, 1.8),
                     kind="bush",
@@ -156,9 +156,9 @@ def park(dice: Dice) -> Plan:
     for _ in range(dice.count(1, 4)):
         z = dice.real(3, 14)
         wide = dice.real(1.5, 5)
-        x = lane.centre(z) + dice.sign() * (lane.half + 0.3 + wide / 2)
+        x = lane.center(z) + dice.sign() * (lane.half + 0.3 + wide / 2)
         plan.things.append(dice.flowers(x - wide / 2, x + wide / 2, z, z + dice.real(0.8, 2.4)))
-    plan.things += crowd(dice, 1, 5, lambda z: lane.centre(z) + dice.real(-1.6, 1.6), (3.6, 20))
+    plan.things += crowd(dice, 1, 5, lambda z: lane.center(z) + dice.real(-1.6, 1.6), (3.6, 20))
     return plan
 
 
@@ -177,20 +177,20 @@ def highway(dice: Dice) -> Plan:
         for _ in range(dice.count(1, 4)):
             z = dice.real(12, 55)
             plan.things.append(
-                dice.tree(lane.centre(z) + side * (lane.half + dice.real(3, 12)), z, height=(4, 10))
+                dice.tree(lane.center(z) + side * (lane.half + dice.real(3, 12)), z, height=(4, 10))
             )
         z = dice.real(6, 14)
         while z < 75:
-            at = lane.centre(z) + side * lane.half * dice.pick((0.27, 0.7))
+            at = lane.center(z) + side * lane.half * dice.pick((0.27, 0.7))
             plan.things.append(dice.vehicle(at, z, "away" if side > 0 else "towards", large=0.3))
             z += dice.real(9, 26)
         if dice.chance(0.3):
             z = dice.real(3.5, 8)
-            x0, x1 = sorted(lane.centre(z) + side * (lane.half + d) for d in (0.5, 6))
+            x0, x1 = sorted(lane.center(z) + side * (lane.half + d) for d in (0.5, 6))
             plan.things.append(dice.flowers(x0, x1, z, z + dice.real(3, 8)))
     if dice.chance(0.35):
         z, side = dice.real(30, 60), dice.sign()
-        x = lane.centre(z) + side * (lane.half + 14)
+        x = lane.center(z) + side * (lane.half + 14)
         plan.things.append(
             dice.building(x - 8, x + 8, z, z + 9, floors=(1, 3), shop=0, pitched=0.7)
         )

@@ -12,7 +12,7 @@ from raynef.demo.scene_textures import Field, Rgb, Textures, fade, mix, tint
 
 @dataclass(frozen=True)
 class Tree:
-    """A tree at (x, z), ``height`` metres tall. kind: "round", "poplar", "conifer" or "bush"."""
+    """A tree at (x, z), ``height`` meters tall. kind: "round", "poplar", "conifer" or "bush"."""
 
     kind: str
     x: float
@@ -23,7 +23,7 @@ class Tree:
     bark: Rgb
     blobs: (
         np.ndarray
-    )  # [k, 3]: centre and radius of crown parts, in units of (radius, height, radius)
+    )  # [k, 3]: center and radius of crown parts, in units of (radius, height, radius)
     salt: float
 
     def cast(self, shadows: ShadowMap) -> None:
@@ -167,7 +167,7 @@ class TreeBelt:
 
 @dataclass(frozen=True)
 class FlowerBed:
-    """Flowers in the rectangle x0..x1, z0..z1, ``tall`` metres high, of up to three colours over
+    """Flowers in the rectangle x0..x1, z0..z1, ``tall`` meters high, of up to three colors over
     green leaves.
     """
 
@@ -177,7 +177,7 @@ class FlowerBed:
     z1: float
     tall: float
     colors: tuple[Rgb, ...]
-    head: float  # diameter of a flower in metres
+    head: float  # diameter of a flower in meters
     dense: float  # share of the cells that bloom
 
     def cast(self, shadows: ShadowMap) -> None:

@@ -13,7 +13,7 @@ from raynef.demo.scene_textures import Rgb, Textures
 @dataclass(frozen=True)
 class Person:
     """A standing or walking person at (x, z); ``stride`` is the half distance of the feet in
-    metres at full height.
+    meters at full height.
     """
 
     x: float

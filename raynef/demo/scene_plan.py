@@ -20,7 +20,7 @@ Thing = Building | FlowerBed | Person | Tree | TreeBelt | Vehicle
 
 @dataclass
 class Plan:
-    """What a scene holds; ``eye`` is the range of camera heights in metres."""
+    """What a scene holds; ``eye`` is the range of camera heights in meters."""
 
     eye: tuple[float, float]
     ground: list[GroundLayer] = field(default_factory=list)
@@ -61,7 +61,7 @@ def house_row(
     until: float,
     shop: float = 0.4,
 ) -> list[Thing]:
-    """Houses side by side along one side of a street whose building line is at ``x`` metres;
+    """Houses side by side along one side of a street whose building line is at ``x`` meters;
     trees stand in gaps.
     """
     out: list[Thing] = []

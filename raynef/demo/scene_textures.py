@@ -1,8 +1,8 @@
 """Periodic noise tiles and the surface patterns that sample them.
 
-All patterns take flat float32 arrays of surface coordinates in metres, ``[n]``, and return an
+All patterns take flat float32 arrays of surface coordinates in meters, ``[n]``, and return an
 albedo ``[n, 3]`` in 0..1 or a scalar field ``[n]``. ``pixel`` is the size of an image pixel on the
-surface in metres: a pattern finer than a pixel fades to its mean instead of turning into aliasing.
+surface in meters: a pattern finer than a pixel fades to its mean instead of turning into aliasing.
 """
 
 from __future__ import annotations
@@ -86,27 +86,27 @@ def _power_noise(rng: np.random.Generator, *, slope: float) -> np.ndarray:
 
 
 def fade(detail: float, pixel: Field | float) -> Field:
-    """Weight 0..1 of a pattern with features ``detail`` metres wide under pixels ``pixel`` metres
+    """Weight 0..1 of a pattern with features ``detail`` meters wide under pixels ``pixel`` meters
     wide.
     """
     return np.clip(detail / np.maximum(pixel, 1e-6) - 0.4, 0.0, 1.0)
 
 
 def mix(a: Field, b: Field | Rgb, weight: Field) -> Field:
-    """Blend colours ``[n, 3]`` by a per-point weight ``[n]``."""
+    """Blend colors ``[n, 3]`` by a per-point weight ``[n]``."""
     b = np.asarray(b, dtype=np.float32)
     return a + (b - a) * weight[:, None]
 
 
 def tint(rgb: Rgb, brightness: Field) -> Field:
-    """One colour under a brightness field ``[n]`` -> ``[n, 3]``."""
+    """One color under a brightness field ``[n]`` -> ``[n, 3]``."""
     return np.asarray(rgb, dtype=np.float32) * np.asarray(brightness, np.float32)[:, None]
 
 
 def grass(
     tex: Textures, x: Field, z: Field, pixel: Field, *, rgb: Rgb, dry: Rgb, rows: float
 ) -> Field:
-    """Meadow or lawn: blades near the eye, patches of dry grass, mowing ``rows`` metres wide (0:
+    """Meadow or lawn: blades near the eye, patches of dry grass, mowing ``rows`` meters wide (0:
     none).
     """
     patches = tex.smooth(x * 1.3, z * 1.3)
@@ -140,7 +140,7 @@ def dirt(tex: Textures, x: Field, z: Field, pixel: Field, *, rgb: Rgb) -> Field:
 
 
 def paving(tex: Textures, x: Field, z: Field, pixel: Field, *, rgb: Rgb, size: float) -> Field:
-    """Stone slabs or cobbles ``size`` metres wide in offset courses, with dark joints."""
+    """Stone slabs or cobbles ``size`` meters wide in offset courses, with dark joints."""
     course = np.floor(z / size)
     across = x / size + 0.5 * (course.astype(np.int32) & 1)
     column = np.floor(across)

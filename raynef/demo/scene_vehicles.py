@@ -13,7 +13,7 @@ from raynef.demo.scene_textures import Field, Rgb, Textures, tint
 
 @dataclass(frozen=True)
 class Outline:
-    """Side view of a vehicle in metres: ``z`` and ``y`` of the upper outline from rear to front,
+    """Side view of a vehicle in meters: ``z`` and ``y`` of the upper outline from rear to front,
     wheels, glass band.
     """
 
@@ -23,8 +23,8 @@ class Outline:
     wheels: tuple[float, ...]
     wheel_radius: float
     glass: tuple[float, float, float, float]  # z from, z to, y from, y to of the side windows
-    pillars: float  # metres between window posts
-    cargo: float  # a box of another colour behind this z (0: none)
+    pillars: float  # meters between window posts
+    cargo: float  # a box of another color behind this z (0: none)
 
     def profile(self, heading: str) -> tuple[np.ndarray, np.ndarray]:
         """Distance from the end that faces the camera and height of the outline's corners, ``[k]``
@@ -113,12 +113,12 @@ class Vehicle:
     def _paint_side(
         self, canvas: Canvas, tex: Textures, light: Light, patch: Patch, along: Field, facing: float
     ) -> None:
-        """Body, windows and wheels; ``along`` runs from the rear bumper in metres."""
+        """Body, windows and wheels; ``along`` runs from the rear bumper in meters."""
         outline, t = OUTLINES[self.kind], patch.t
         profile_z, profile_y = outline.profile("away")
         wheel = np.full_like(t, np.inf)
-        for centre in outline.wheels:
-            wheel = np.minimum(wheel, np.hypot(along - centre, t - outline.wheel_radius))
+        for center in outline.wheels:
+            wheel = np.minimum(wheel, np.hypot(along - center, t - outline.wheel_radius))
         wheel /= outline.wheel_radius
         top = np.interp(along, profile_z, profile_y).astype(np.float32)
         body = (t < top) & (t > 0.26)

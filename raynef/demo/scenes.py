@@ -2,7 +2,7 @@
 labels.
 
 A scene follows from its seed alone. Classes differ by texture and surroundings rather than by one
-colour: houses, vehicles and clothes come in many colours, and light, haze and season change all of
+color: houses, vehicles and clothes come in many colors, and light, haze and season change all of
 them. Shapes: H, W image height and width in pixels.
 """
 
@@ -41,7 +41,7 @@ class Scene:
     """One rendered scene.
 
     image: uint8 ``[H, W, 3]``, RGB.
-    label: uint8 ``[H, W]``, index into ``CLASSES``; every pixel is labelled.
+    label: uint8 ``[H, W]``, index into ``CLASSES``; every pixel is labeled.
     """
 
     image: np.ndarray

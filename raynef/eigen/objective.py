@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from raynef.core.collectives import Alone, Collectives
+from raynef.core.collectives import Collectives, SingleProcess
 from raynef.core.kernel import Kernel
 
 
@@ -95,7 +95,7 @@ def eigenfunction_objective(
         raise ValueError(f"psi is {psi.dtype}, but the kernel is {kernel.half.dtype}")
     with torch.autocast(psi.device.type, enabled=False):
         return ObjectiveTerms(
-            *_Objective.apply(psi, kernel, beta_eff, stop_gradient, collectives or Alone())
+            *_Objective.apply(psi, kernel, beta_eff, stop_gradient, collectives or SingleProcess())
         )
 
 

@@ -76,7 +76,7 @@ class Psi(nn.Module):
             )
             self.norm = nn.LayerNorm(in_dim)
             self.head = nn.Linear(in_dim, num_eigenfunctions)
-            self.apply(_initialise)
+            self.apply(_initialize)
             if orthogonal_head and num_eigenfunctions <= in_dim:
                 orthogonal(self.head, "weight")
 
@@ -106,7 +106,7 @@ class Psi(nn.Module):
         return self.head(self.features(taps, valid))
 
 
-def _initialise(module: nn.Module) -> None:
+def _initialize(module: nn.Module) -> None:
     if isinstance(module, nn.Linear):
         nn.init.trunc_normal_(module.weight, std=0.02)
         if module.bias is not None:

@@ -1,7 +1,7 @@
-"""Exact eigenpairs of the normalised graph Laplacian of an image (arXiv:2205.07839, Sec. 3.2).
+"""Exact eigenpairs of the normalized graph Laplacian of an image (arXiv:2205.07839, Sec. 3.2).
 
 The smallest of L = D^-½(D - W)D^-½ are 1 less the largest of D^-½WD^-½, which needs no
-factorisation: only products with W.
+factorization: only products with W.
 """
 
 from collections.abc import Callable
@@ -55,7 +55,7 @@ def smallest_eigenpairs(
     tolerance: float | None = None,
     seed: int = 0,
 ) -> Eigenpairs:
-    """The smallest eigenpairs of the normalised Laplacian, λ = 0 among them.
+    """The smallest eigenpairs of the normalized Laplacian, λ = 0 among them.
 
     Defined for every graph: of one node there is one pair; where a graph has several components,
     λ = 0 occurs as often, first with the constant vector; isolated nodes belong to no vector, and

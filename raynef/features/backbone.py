@@ -36,7 +36,7 @@ class Backbone(nn.Module):
         name: timm's name.
         dim: D, features of a patch.
         patch_size: P, pixels of a patch's side; of a pyramid the stride of its last stage.
-        mean, std: of the model's own input normalisation, on pixels in [0, 1].
+        mean, std: of the model's own input normalization, on pixels in [0, 1].
 
     Raises:
         UserError: a model without a patch grid for images of any size, or without keys.
@@ -66,7 +66,7 @@ class Backbone(nn.Module):
 
     @torch.inference_mode()
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised images [B, 3, H, W] -> taps [B, 3, h·w, D], row-major over the grid."""
+        """Normalized images [B, 3, H, W] -> taps [B, 3, h·w, D], row-major over the grid."""
         plan, (height, width) = self.plan, images.shape[-2:]
         if height % plan.patch_size or width % plan.patch_size:
             raise ValueError(

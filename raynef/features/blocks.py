@@ -28,7 +28,7 @@ class BlockFeatures(nn.Module):
         patch_size: P, pixels of a patch's side; of a pyramid the stride of the stage.
         stride: what the sides of an image must be multiples of.
         dim: D.
-        mean, std: of the model's own input normalisation, on pixels in [0, 1].
+        mean, std: of the model's own input normalization, on pixels in [0, 1].
 
     Raises:
         UserError: a block that there is not, or one without what is asked of it.
@@ -60,7 +60,7 @@ class BlockFeatures(nn.Module):
 
     @torch.inference_mode()
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised images [B, 3, H, W] -> features [B, h, w, D]."""
+        """Normalized images [B, 3, H, W] -> features [B, h, w, D]."""
         height, width = images.shape[-2:]
         if height % self.stride or width % self.stride:
             raise ValueError(f"images must be multiples of {self.stride}, got {height}x{width}")

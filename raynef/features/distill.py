@@ -1,4 +1,4 @@
-"""Distillation: a small ViT learns a larger one's patch tokens on unlabelled images.
+"""Distillation: a small ViT learns a larger one's patch tokens on unlabeled images.
 
 Teacher and student see the same view; the student's patch tokens after the final norm are
 regressed onto the teacher's, standardised per channel. Few images go far when the views are many
@@ -53,7 +53,7 @@ class DistillConfig:
     """How long, on what views and how fast; a run is ``steps`` or ``minutes`` long, not both."""
 
     steps: int | None = None
-    """Optimiser steps; the same seed and steps give the same student."""
+    """Optimizer steps; the same seed and steps give the same student."""
     minutes: float | None = None
     """Wall time of training, over all resumptions."""
     batch_size: int = 8
@@ -67,7 +67,7 @@ class DistillConfig:
     jitter: float = 0.3
     """Greatest relative change of brightness, contrast and saturation; of teacher and student."""
     cutmix: float = 0.25
-    """Share of the steps that paste a rectangle of each crop into its neighbour."""
+    """Share of the steps that paste a rectangle of each crop into its neighbor."""
     learning_rate: float = 1.5e-3
     """Peak of AdamW's rate, after the warm-up; then a cosine to zero."""
     warmup: float = 0.02
@@ -115,7 +115,7 @@ class DistillResult:
     """What a run did; the student itself holds the averaged weights.
 
     Attributes:
-        steps: optimiser steps, those before a resumption included.
+        steps: optimizer steps, those before a resumption included.
         images_seen: crops that were trained on.
         minutes: wall time of training.
         loss: mean over the last 100 steps (fewer after a resumption).
@@ -137,7 +137,7 @@ class Crops:
     ) -> None:
         sources = [source for source in sources if source.paths and source.weight > 0]
         if not sources:
-            raise UserError("no images to distil on: give a folder that holds some")
+            raise UserError("no images to distill on: give a folder that holds some")
         self.sources, self.read_image, self.config = sources, read_image, config
         weights = np.array([source.weight for source in sources], dtype=np.float64)
         self.shares = weights / weights.sum()
@@ -212,8 +212,8 @@ def _jitter(images: Tensor, strength: float, draw: np.random.Generator) -> Tenso
     images = images * bright
     mean = images.mean(dim=(1, 2, 3), keepdim=True)
     images = mean + (images - mean) * contrast
-    grey = images.mean(dim=1, keepdim=True)
-    return (grey + (images - grey) * saturation).clamp(0, 1)
+    gray = images.mean(dim=1, keepdim=True)
+    return (gray + (images - gray) * saturation).clamp(0, 1)
 
 
 def _cutmix(images: Tensor, draw: np.random.Generator) -> Tensor:
@@ -263,7 +263,7 @@ def tokens_within(model: Any, images: Tensor, *, margin: int) -> tuple[Tensor, T
 
 
 class _Trainer:
-    """The state of a run: student, its average, the optimiser, the clock."""
+    """The state of a run: student, its average, the optimizer, the clock."""
 
     def __init__(self, teacher: Any, student: Any, crops: Crops, config: DistillConfig) -> None:
         self.device = next(student.parameters()).device
@@ -383,7 +383,7 @@ class _Trainer:
 
     @torch.no_grad()
     def _update_average(self) -> None:
-        # Young averages forget faster, or they would remember the initialisation.
+        # Young averages forget faster, or they would remember the initialization.
         decay = min(self.config.ema_decay, (1 + self.step) / (10 + self.step))
         state = self.student.state_dict()
         torch._foreach_lerp_(list(self.average.values()), list(state.values()), 1 - decay)
@@ -441,7 +441,7 @@ def distill(
     Args:
         teacher, student: timm ViTs with ``pretrained_cfg``; the student is trained in place and
             ends with the averaged weights, the teacher is only frozen.
-        sources: unlabelled images.
+        sources: unlabeled images.
         read_image: decodes one file (``raynef.images.decode.read_image``).
         out: where the averaged weights are written in half precision, at every saving.
         checkpoint: where the state of the run is saved; if the file is there, the run goes on

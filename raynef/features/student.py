@@ -76,7 +76,7 @@ class ConvStem(PatchEmbed):
 
 
 def create_student(*, img_size: int | tuple[int, int] = 224) -> VisionTransformer:
-    """``raynef_vit_micro_patch16`` with weights of its own initialisation.
+    """``raynef_vit_micro_patch16`` with weights of its own initialization.
 
     Images [B, 3, H, W] in [-1, 1], any multiples of 16 -> ``forward_features`` [B, h·w, 192]:
     patch tokens after the final norm, row-major, without a class token.

@@ -1,4 +1,4 @@
-"""W of Deep Spectral Methods: features' cosines above 0, plus λ times the colour graph (Eq. 3).
+"""W of Deep Spectral Methods: features' cosines above 0, plus λ times the color graph (Eq. 3).
 
 Of attention keys hardly two point away from each other: F Fᵀ has few entries below 0, and
 
@@ -38,21 +38,21 @@ def image_affinity(
 ) -> Affinity:
     """W = W_feat + λ W_knn of one image at the resolution of ``image`` (Eqs. 1 to 3).
 
-    Features are normalised, then resized bilinearly to the image's grid, as published.
+    Features are normalized, then resized bilinearly to the image's grid, as published.
 
     Args:
-        features: [h', w', D], of the backbone's own grid; None for the colour graph alone.
+        features: [h', w', D], of the backbone's own grid; None for the color graph alone.
         image: at the grid where both meet, [h, w, 3] in [0, 1].
-        color_weight: λ; infinite for the colour graph alone.
-        neighbors: of the colour graph.
-        space: of its colours.
+        color_weight: λ; infinite for the color graph alone.
+        neighbors: of the color graph.
+        space: of its colors.
         form: how W_feat is held; ``auto`` takes what is cheaper.
 
     Returns:
         W, float64 (``dense`` in float32), on the device of the features.
 
     Raises:
-        ValueError: a λ below 0, or neither features nor colours.
+        ValueError: a λ below 0, or neither features nor colors.
     """
     if not color_weight >= 0:
         raise ValueError(f"parameter color_weight must be >= 0, got {color_weight}")

@@ -1,4 +1,4 @@
-"""The colour graph of KNN matting: pixels of like colour and place (Eq. 1, arXiv:2205.07839)."""
+"""The color graph of KNN matting: pixels of like color and place (Eq. 1, arXiv:2205.07839)."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -18,15 +18,15 @@ def color_affinity(
     space: Literal["hsv", "rgb"] = "hsv",
     workers: int = 1,
 ) -> scipy.sparse.csr_array:
-    """W_knn(u, v) = max(0, 1 - ‖ψ(u) - ψ(v)‖) for the nearest neighbours v of u, symmetrised.
+    """W_knn(u, v) = max(0, 1 - ‖ψ(u) - ψ(v)‖) for the nearest neighbors v of u, symmetrized.
 
     ψ = (cos h, sin h, s, v, w·x, w·y), or (r, g, b, w·x, w·y); x and y run from 0 to 1. The graphs
-    of all (k, w) are added, and A becomes (A + Aᵀ)/2. No node is its own neighbour.
+    of all (k, w) are added, and A becomes (A + Aᵀ)/2. No node is its own neighbor.
 
     Args:
         image: [h, w, 3] in [0, 1].
         neighbors: pairs (k, w); k is capped at h·w - 1.
-        space: of the colours.
+        space: of the colors.
         workers: threads of the search; one where tasks share the cores.
 
     Returns:
@@ -65,7 +65,7 @@ def _nearest(points: np.ndarray, k: int, workers: int) -> tuple[np.ndarray, np.n
 
 
 def _hsv(image: np.ndarray) -> np.ndarray:
-    """(cos h, sin h, s, v) of RGB in [0, 1]; grey has hue 0. [h, w, 3] -> [h, w, 4]."""
+    """(cos h, sin h, s, v) of RGB in [0, 1]; gray has hue 0. [h, w, 3] -> [h, w, 4]."""
     red, green, blue = np.moveaxis(image.astype(np.float64), -1, 0)
     value, lowest = image.max(axis=-1).astype(np.float64), image.min(axis=-1)
     chroma = value - lowest

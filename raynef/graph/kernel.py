@@ -1,11 +1,11 @@
-"""κ of Eq. 4: the normalised feature graph plus α times the normalised pixel graph."""
+"""κ of Eq. 4: the normalized feature graph plus α times the normalized pixel graph."""
 
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from raynef.core.collectives import Alone, Collectives
+from raynef.core.collectives import Collectives, SingleProcess
 from raynef.core.kernel import Kernel, csr, transposed
 from raynef.graph.knn import nearest_neighbors, unit_rows
 from raynef.graph.pixels import pixel_edges
@@ -47,7 +47,7 @@ def build_kernel(
 
     Collectives: gathers of [N, D] features and of the row counts; one sum of N degrees.
     """
-    collectives = collectives or Alone()
+    collectives = collectives or SingleProcess()
     features, thumbnails = _floating(features.detach()), _floating(thumbnails.detach())
     if valid is None:
         valid = torch.ones(thumbnails.shape[:3], dtype=torch.bool, device=thumbnails.device)

@@ -22,7 +22,7 @@ def nearest_neighbors(
         queries: unit rows of this worker, [n, D]; they are rows first_row… of ``keys``.
         keys: unit rows of the global batch, [N, D].
         num_neighbors: k, capped at N - 1, and 0 where N is 0.
-        first_row: index in ``keys`` of the first query, so that no patch is its own neighbour.
+        first_row: index in ``keys`` of the first query, so that no patch is its own neighbor.
 
     Returns:
         Columns [n, k] (int64) and cosine similarities [n, k], negatives clamped to 0.

@@ -1,4 +1,4 @@
-"""The pixel graph of Eq. 3: within each image, patches of like colour and place."""
+"""The pixel graph of Eq. 3: within each image, patches of like color and place."""
 
 from collections.abc import Sequence
 
@@ -23,12 +23,12 @@ def pixel_edges(
 ) -> tuple[Tensor, Tensor]:
     """The symmetric adjacency of Eq. 3 over the valid patches of some images.
 
-    The union of k-nearest-neighbour graphs of (r, g, b, w·x, w·y), one for each (k, w), no patch
-    its own neighbour, made symmetric by OR, every weight 1.
+    The union of k-nearest-neighbor graphs of (r, g, b, w·x, w·y), one for each (k, w), no patch
+    its own neighbor, made symmetric by OR, every weight 1.
 
     Args:
         thumbnails: images at the size of the patch grid, [B, h, w, 3] in [0, 1].
-        pixel_neighbors: pairs (k, w) of a neighbour count and a distance weight; k is capped at
+        pixel_neighbors: pairs (k, w) of a neighbor count and a distance weight; k is capped at
             the number of an image's valid patches less 1.
         valid: False where a patch holds padding, [B, h, w]; such patches have no row.
 
@@ -41,9 +41,9 @@ def pixel_edges(
     none = torch.empty(0, dtype=torch.int64, device=device)
     rows, columns, first = [none], [none], 0
     for image, keep in zip(thumbnails, valid, strict=True):
-        colour, where = image[keep], place[keep]
-        size = colour.shape[0]
-        edges = torch.cat([none, *_nearest_codes(colour, where, pixel_neighbors)])
+        color, where = image[keep], place[keep]
+        size = color.shape[0]
+        edges = torch.cat([none, *_nearest_codes(color, where, pixel_neighbors)])
         one_way = (edges // max(1, size), edges % max(1, size))
         both = torch.unique(torch.cat((edges, one_way[1] * size + one_way[0])))
         rows.append(both // max(1, size) + first)
@@ -53,21 +53,21 @@ def pixel_edges(
 
 
 def _nearest_codes(
-    colour: Tensor, where: Tensor, pixel_neighbors: Sequence[tuple[int, float]]
+    color: Tensor, where: Tensor, pixel_neighbors: Sequence[tuple[int, float]]
 ) -> list[Tensor]:
     """Directed nearest edges of m patches, as codes row·m + column, for each (k, w).
 
-    Squared distances are those of the colours plus w² times those of the places.
+    Squared distances are those of the colors plus w² times those of the places.
     """
-    size = colour.shape[0]
+    size = color.shape[0]
     block = max(1, _BLOCK_ELEMENTS // max(1, size))
     codes = []
     for start in range(0, size if size > 1 else 0, block):
-        own = torch.arange(start, min(start + block, size), device=colour.device)
-        of_colour, of_place = _squared_distances(colour, own), _squared_distances(where, own)
-        of_colour[own - start, own] = torch.inf
+        own = torch.arange(start, min(start + block, size), device=color.device)
+        of_color, of_place = _squared_distances(color, own), _squared_distances(where, own)
+        of_color[own - start, own] = torch.inf
         for k, weight in pixel_neighbors:
-            distance = torch.add(of_colour, of_place, alpha=weight**2)
+            distance = torch.add(of_color, of_place, alpha=weight**2)
             top = torch.topk(distance, min(k, size - 1), dim=1, largest=False, sorted=False)
             codes.append((own[:, None] * size + top.indices).flatten())
     return codes
@@ -75,7 +75,7 @@ def _nearest_codes(
 
 def _squared_distances(points: Tensor, own: Tensor) -> Tensor:
     """|p_i - p_j|² of the rows ``own`` to all, by differences: |p|² + |q|² - 2pq would lose the
-    digits that tell near neighbours apart. [m, channels] -> [len(own), m]."""
+    digits that tell near neighbors apart. [m, channels] -> [len(own), m]."""
     distance = torch.zeros((len(own), len(points)), dtype=points.dtype, device=points.device)
     for channel in points.T.contiguous():
         distance += (channel[own][:, None] - channel[None, :]).square_()

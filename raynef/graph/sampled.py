@@ -1,4 +1,4 @@
-"""W at the full resolution of an image: a random share of the features' entries, and the colours.
+"""W at the full resolution of an image: a random share of the features' entries, and the colors.
 
 At N pixels max(0, F Fᵀ) has N² entries, and for matting 1/16² of them are drawn at random (Sec.
 4.4). F holds only the features of h'·w' patches, interpolated: with u's four bilinear weights in
@@ -47,20 +47,20 @@ def sampled_affinity(
     directions. What is kept is not scaled by 1/fraction: the paper has plain entries, and with
     them λ keeps its meaning. Where a patch has 16×16 pixels, 1/16² leaves each pixel about as many
     entries of W_feat as there are patches, which is what it has at the resolution of the patches;
-    scaled, the features would outweigh the colours 256 times as much.
+    scaled, the features would outweigh the colors 256 times as much.
 
     Time and memory follow the entries that are kept, fraction·N²: 8 bytes each, and as much again
     while W is made (23 million at 240×320, 368 million at 480×640).
 
     Args:
-        features: [h', w', D], of the backbone's own grid; normalised here, then interpolated.
+        features: [h', w', D], of the backbone's own grid; normalized here, then interpolated.
         image: [H, W, 3] in [0, 1]; N = H·W.
         color_weight: λ.
         fraction: of W_feat's entries.
-        neighbors: of the colour graph.
-        space: of its colours.
+        neighbors: of the color graph.
+        space: of its colors.
         seed: of the draw; the same whatever the machine's threads.
-        workers: threads that look for neighbours of colour.
+        workers: threads that look for neighbors of color.
 
     Returns:
         W, held in ``sparse`` alone, float32, on the CPU.
@@ -72,7 +72,7 @@ def sampled_affinity(
         raise ValueError(f"parameter fraction must be above 0 and at most 1, got {fraction}")
     if not 0 <= color_weight < math.inf:
         raise ValueError(
-            f"parameter color_weight must be >= 0 and finite, got {color_weight}; the colour graph "
+            f"parameter color_weight must be >= 0 and finite, got {color_weight}; the color graph "
             "alone is image_affinity's"
         )
     height, width, _ = image.shape

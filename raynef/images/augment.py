@@ -80,7 +80,7 @@ def draws_of_view(seed: int, view: int, index: int) -> np.random.Generator:
 def photometric_distortion(pixels: np.ndarray, draws: np.random.Generator) -> np.ndarray:
     """Brightness ±32, contrast and saturation 0.5 to 1.5, hue ±36°, each with probability ½.
 
-    The ranges and the order (contrast before or after the colours, by a draw) are those of
+    The ranges and the order (contrast before or after the colors, by a draw) are those of
     Segmenter's pipeline, which the paper follows; it shifts OpenCV's hue, which counts 180 steps
     around the circle, by at most 18. uint8 [H, W, 3] -> uint8 [H, W, 3].
     """

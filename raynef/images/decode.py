@@ -49,8 +49,8 @@ _TURNS = {  # EXIF orientation -> what makes the image upright
 def read_image(path: str | Path) -> np.ndarray:
     """Decode one file to RGB, uint8 [H, W, 3].
 
-    Grey, palette, 1-bit, CMYK, 16-bit and floating-point images become 8-bit RGB, transparency is
-    laid on white, EXIF rotation is applied; of an animation the first frame is taken. Grey images
+    Gray, palette, 1-bit, CMYK, 16-bit and floating-point images become 8-bit RGB, transparency is
+    laid on white, EXIF rotation is applied; of an animation the first frame is taken. Gray images
     of 16 bits and RGB PNGs are scaled by the range that they use, of 8, 10, 12, 14 or 16 bits by
     their largest value: a camera's 10 bits would be black in 16.
 
@@ -241,7 +241,7 @@ def _finite(values: np.ndarray) -> np.ndarray:
 def read_label(
     path: str | Path, codes: Sequence[int] | Literal["mask"] | None = None
 ) -> np.ndarray:
-    """Decode one label file (8-bit grey or palette PNG, or 16-bit) to class indices, int32 [H, W].
+    """Decode one label file (8-bit gray or palette PNG, or 16-bit) to class indices, int32 [H, W].
 
     Args:
         path: its location.
@@ -249,7 +249,7 @@ def read_label(
             "mask" where the file is one for ``read_mask``, whose foreground is class 1.
 
     Raises:
-        UserError: a missing or unreadable file, one with colours in place of indices, or a value
+        UserError: a missing or unreadable file, one with colors in place of indices, or a value
             that has no code.
     """
     if codes == "mask":
@@ -273,25 +273,25 @@ def read_label(
 def read_mask(path: str | Path) -> np.ndarray:
     """Decode one mask to its foreground, what is lighter than half of white: bool [H, W].
 
-    The grey of a pixel counts, however the file stores it: in 8 bits or in one, by a palette, in
+    The gray of a pixel counts, however the file stores it: in 8 bits or in one, by a palette, in
     three equal channels, with or without compression. Transparency is left out.
 
     Raises:
-        UserError: a missing or unreadable file, or one with colours, which is no mask.
+        UserError: a missing or unreadable file, or one with colors, which is no mask.
     """
     image = _open_label(path)
     if image.mode not in _MASK_MODES:
-        raise UserError(f"mask {path} must be 8-bit grey, got an image of mode {image.mode}")
+        raise UserError(f"mask {path} must be 8-bit gray, got an image of mode {image.mode}")
     width, height = image.size
     mask = np.empty((height, width), bool)
     for rows in _strips(height, width):
         channels = np.asarray(image.crop((0, rows.start, width, rows.stop)).convert("RGB"))
-        grey = channels[:, :, 0]
-        if (channels != grey[:, :, None]).any():
+        gray = channels[:, :, 0]
+        if (channels != gray[:, :, None]).any():
             raise UserError(
-                f"mask {path} must be grey, foreground white on black, but it has colours"
+                f"mask {path} must be gray, foreground white on black, but it has colors"
             )
-        mask[rows] = grey > 127  # the largest value below half of 255
+        mask[rows] = gray > 127  # the largest value below half of 255
     return mask
 
 

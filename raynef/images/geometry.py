@@ -67,7 +67,7 @@ def resize_label(label: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.asarray(image)
 
 
-def centre_crop(pixels: np.ndarray, side: int) -> np.ndarray:
+def center_crop(pixels: np.ndarray, side: int) -> np.ndarray:
     """The central side×side part; a side that is shorter stays whole. [H, W, …] -> [H', W', …]."""
     height, width = pixels.shape[:2]
     top, left = max(0, (height - side) // 2), max(0, (width - side) // 2)
@@ -91,7 +91,7 @@ def for_scoring(
         image: uint8 [H, W, 3].
         label: int [H, W].
         short_side: to which the image is resized, bilinearly.
-        crop: side of the central part of both, the label resized by nearest neighbours (ReCo's
+        crop: side of the central part of both, the label resized by nearest neighbors (ReCo's
             protocol); None: all of the image, and the label as it is.
         name: of the image, for the error.
 
@@ -107,4 +107,4 @@ def for_scoring(
     small = resize(image, size)
     if crop is None:
         return small, label
-    return centre_crop(small, crop), centre_crop(resize_label(label, size), crop)
+    return center_crop(small, crop), center_crop(resize_label(label, size), crop)

@@ -1,6 +1,6 @@
 """Labels and boxes of images that EXIF turns.
 
-Images are shown upright; who labelled them may have drawn on their pixels as they are stored.
+Images are shown upright; who labeled them may have drawn on their pixels as they are stored.
 ``data.label_orientation`` says which. "auto" decides by the size of a label, or of an annotation,
 which fits only one of the two where the image lies on its side. One that fits both (an image that
 is mirrored, upside down or square) is refused by name: nothing in it tells.

@@ -15,7 +15,7 @@ from raynef.images.geometry import resize_label
 def label_view(label: np.ndarray, data: Data, *, seed: int, view: int, index: int) -> np.ndarray:
     """The label of ``augment``'s view with the same keys: int32 [H, W] -> [crop, crop].
 
-    Nearest neighbours; IGNORE on padding.
+    Nearest neighbors; IGNORE on padding.
     """
     where = place(label.shape, data, draws_of_view(seed, view, index))
     resized = resize_label(label, where.size)
@@ -29,14 +29,14 @@ def label_view(label: np.ndarray, data: Data, *, seed: int, view: int, index: in
 def patch_shares(label: np.ndarray, grid: int, num_classes: int) -> np.ndarray:
     """Share of each class in the pixels of each patch: [crop, crop] -> float32 [grid·grid, C].
 
-    A row sums to the labelled share of its patch. Cross-entropy against these shares is that of
+    A row sums to the labeled share of its patch. Cross-entropy against these shares is that of
     all pixels against the logits of the patch that they lie in.
     """
     crop = label.shape[0]
     cell = np.arange(crop) * grid // crop
     cells = cell[:, None] * grid + cell[None, :]
-    labelled = label != IGNORE
-    codes = cells[labelled] * num_classes + label[labelled]
+    labeled = label != IGNORE
+    codes = cells[labeled] * num_classes + label[labeled]
     counts = np.bincount(codes, minlength=grid * grid * num_classes)
     pixels = np.bincount(cells.ravel(), minlength=grid * grid)
     return (counts.reshape(-1, num_classes) / pixels[:, None]).astype(np.float32)

@@ -1,7 +1,7 @@
 """Checkpoints of a training: whole or not taken at all, the newest first.
 
 FOLDER/checkpoint_…/state.ckpt   at the end of an epoch (or every few steps); the last two are kept
-FOLDER/interim.ckpt              between those: every few minutes, and when a run is told to end
+FOLDER/interim.ckpt              between those: every few minutes, and when a shutdown is requested
 
 A file is one line, ``raynef-checkpoint STEP SHA256``, and the state as torch saves it. The step is
 read without unpickling; the digest finds what a crash cut short or a disk changed. The folder is

@@ -67,7 +67,7 @@ def _say_end(handler: logging.Handler, error: BaseException) -> None:
     """The last word of a job that failed; on stderr the command says it itself."""
     level, trace = logging.ERROR, None
     if isinstance(error, KeyboardInterrupt):
-        level, words = logging.WARNING, "interrupted; the same command goes on from here"
+        level, words = logging.WARNING, "interrupted; rerun the same command to resume"
     elif isinstance(error, SystemExit):
         level, words = logging.WARNING, f"ended with exit status {error.code}"
     elif isinstance(error, _EXPLAINED):

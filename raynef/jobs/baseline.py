@@ -41,7 +41,7 @@ Result = dict[str, Any]
 def kmeans(recipe: Recipe, out: str | Path, *, address: str | None = None) -> Result:
     """K-means on the backbone's last features; the result of ``raynef baseline kmeans``.
 
-    The centres are found on patches drawn uniformly from all stored views of the training images,
+    The centers are found on patches drawn uniformly from all stored views of the training images,
     at most ``kmeans.max_points``, and moved once more to the means of all patches.
 
     Raises:
@@ -233,7 +233,7 @@ def _probe(job: _Job, source: Source, labels: "PatchLabels | None") -> _Fitted:
     )
     logger.info("probe, trained on LABELS: %d of %d patches", len(sample.rows), sample.num_patches)
     if sample.shares is None or not sample.shares.any():
-        raise UserError(f"not one labelled patch under {job.recipe.data.root}")
+        raise UserError(f"not one labeled patch under {job.recipe.data.root}")
     linear = fit_probe(sample.rows, sample.shares, config, seed=seed)
     head = LinearHead(linear.in_features, linear.out_features, trunk=_trunk(job))
     head.head.load_state_dict(linear.state_dict())

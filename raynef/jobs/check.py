@@ -110,7 +110,7 @@ def check_data(data: Data, *, address: str | None = None) -> dict[str, Any]:
     Returns:
         ``splits``: by role (train, val), or by its own name where one split has both roles,
         images, labels, sizes as [width, height], how many images EXIF turns and how the labels of
-        these lie, pixel shares of the classes among labelled
+        these lie, pixel shares of the classes among labeled
         pixels, the share of ignored pixels, and boxes, also per annotated image; ``problems``:
         kind, split, count, the first, and whether they stop training or evaluation; ``ok``:
         whether none does.
@@ -176,7 +176,7 @@ def look(images: ImageSet, *, job: str) -> Found:
         found.add(part)
         progress.advance(part.num_images)
     if not found.num_labels and found.counts[NO_LABEL] == len(images.files):
-        del found.counts[NO_LABEL]  # without one label the split is unlabelled, which is no fault
+        del found.counts[NO_LABEL]  # without one label the split is unlabeled, which is no fault
     return found
 
 
@@ -283,7 +283,7 @@ def _classes(
 
 def _summary(images: ImageSet, found: Found) -> dict[str, Any]:
     """A split in plain values."""
-    labelled = sum(n for index, n in found.pixels.items() if index not in (None, IGNORE))
+    labeled = sum(n for index, n in found.pixels.items() if index not in (None, IGNORE))
     ignored = found.pixels[IGNORE]
     return {
         "split": images.split,
@@ -292,10 +292,10 @@ def _summary(images: ImageSet, found: Found) -> dict[str, Any]:
         "sizes": _sizes(found.sizes),
         "turned": {key: found.turned[key] for key in ("images", "stored", "upright")},
         "classes": {
-            name: round(found.pixels[index] / labelled, 6) if labelled else None
+            name: round(found.pixels[index] / labeled, 6) if labeled else None
             for index, name in _names(images, found)
         },
-        "ignored": round(ignored / (labelled + ignored), 6) if labelled + ignored else None,
+        "ignored": round(ignored / (labeled + ignored), 6) if labeled + ignored else None,
         "num_boxes": found.num_boxes,
         "boxes_per_image": (
             round(found.num_boxes / found.num_annotated, 2) if found.num_annotated else None
@@ -346,9 +346,9 @@ def _problems(
         )
 
     # Without labels or boxes there is nothing to evaluate, and no val split to miss.
-    labelled = any(part.num_labels or part.num_annotated for part in found.values())
+    labeled = any(part.num_labels or part.num_annotated for part in found.values())
     for role, reason in closed.items():
-        add(NOT_OPEN, role, 1, [reason], stops=role == "train" or labelled)
+        add(NOT_OPEN, role, 1, [reason], stops=role == "train" or labeled)
     for role, part in found.items():
         # As extraction has it, in jobs/extract.check_skipped.
         allowed = max(1, math.floor(data.max_bad_fraction * part.num_images))

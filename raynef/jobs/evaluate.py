@@ -64,7 +64,7 @@ def evaluate(
             _require_its_classes(segmenter, images)
         elif config.match_on == "train":
             train = open_split(recipe.data, recipe.data.train_split)
-            splits = {"match": labelled_part(train), "evaluate": images}
+            splits = {"match": labeled_part(train), "evaluate": images}
 
         started = time.monotonic()
         with ray_session(address):
@@ -142,7 +142,7 @@ def _same_place(data: Data, other: Data) -> bool:
     return absolute(data.root or "") == absolute(other.root or "")
 
 
-def labelled_part(images: ImageSet) -> ImageSet:
+def labeled_part(images: ImageSet) -> ImageSet:
     """Those of the images that have a label file. Raises UserError where none has."""
     named = [file for file in images.files if file.label]
     sizes = file_sizes([str(file.label) for file in named])

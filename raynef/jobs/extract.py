@@ -185,7 +185,7 @@ def ensure_shards(folder: Path, key: dict[str, Any], fill: Callable[[StoreProgre
     """A finished folder of shards with this key: found, or made by ``fill``. Whether it was made.
 
     Of a finished one, shards that are missing, truncated or changed (see ``verify``) are named and
-    made again, they alone; a damaged manifest likewise.
+    recomputed, they alone; a damaged manifest likewise.
 
     Raises:
         UserError: the folder holds another key, or another run is making it. A trial of a sweep

@@ -24,7 +24,7 @@ from raynef.segment.crf import dense_crf
 from raynef.segment.probabilities import top_probabilities
 from raynef.segment.upsample import upsample_argmax
 from raynef.segment.windows import Windows, sliding_windows
-from raynef.stores.kept import KeptTaps
+from raynef.stores.kept import TapCache
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Example:
 
 
 @dataclass(frozen=True)
-class Sharpening:
+class CrfInput:
     """One image on its way to the CRF: its patch logits, and what makes pixels of them."""
 
     example: Example
@@ -84,13 +84,13 @@ class CountingActor:
 
     def __init__(self, segmenter: str, device: str, kept: str | None = None) -> None:
         self.segmenter = Segmenter.load(segmenter, device=device)
-        self.taps = KeptTaps(self.segmenter, kept)
+        self.taps = TapCache(self.segmenter, kept)
 
     def __call__(self, unit: Unit) -> Any:
         """The result of a unit; with a CRF, what ``count_sharpened`` makes the result of."""
         config: Evaluate = unit["config"]
         tables = np.zeros(unit["shape"], dtype=np.int64)
-        sharpenings: list[Sharpening] = []
+        sharpenings: list[CrfInput] = []
         mistake = unit["mistake"]
         try:
             for examples, windows in _batches(unit["examples"], config, self.segmenter):
@@ -103,7 +103,7 @@ class CountingActor:
                     tables[0] += _table(clusters, example, unit["shape"])
                 if config.crf:
                     sharpenings += [
-                        Sharpening(example, image, windows, grid, cell)
+                        CrfInput(example, image, windows, grid, cell)
                         for example, image in zip(examples, logits.cpu().numpy(), strict=True)
                     ]
         except UserError as error:

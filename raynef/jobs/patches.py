@@ -98,7 +98,7 @@ def sample_patches(
 
 
 def count_members(source: Source, centroids: np.ndarray, *, job: str) -> Members:
-    """Sums and counts of every training patch at its nearest centre [K, D]."""
+    """Sums and counts of every training patch at its nearest center [K, D]."""
     shape = centroids.shape
     total = Members(np.zeros(shape), np.zeros(shape[0], dtype=np.int64), 0.0)
     for part in _results(source, Counting(centroids), job):
@@ -230,7 +230,7 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Counting:
-    """Sum all patches up at the nearest of the centres [K, D]."""
+    """Sum all patches up at the nearest of the centers [K, D]."""
 
     centroids: np.ndarray
 

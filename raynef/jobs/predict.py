@@ -29,7 +29,7 @@ from raynef.io.storage import (
 from raynef.jobs.extract import describe_skipped
 from raynef.models.segmenter import Segmenter, segmenter_folder
 from raynef.report.palette import overlay, palette
-from raynef.stores.label_files import UNLABELLED, legend, write_labels
+from raynef.stores.label_files import UNLABELED, legend, write_labels
 from raynef.stores.run import git_commit
 
 logger = logging.getLogger("raynef")
@@ -43,10 +43,10 @@ def predict(
 ) -> dict[str, Any]:
     """Segment an image or a folder of images without labels; the result of ``raynef predict``.
 
-    Writes, with the images' relative names, ``clusters/*.png`` (cluster ids in the colours of the
-    overlays, 16-bit grey when K ≥ 256), ``overlays/*.png`` and, where a mapping was fitted,
+    Writes, with the images' relative names, ``clusters/*.png`` (cluster ids in the colors of the
+    overlays, 16-bit gray when K ≥ 256), ``overlays/*.png`` and, where a mapping was fitted,
     ``classes/*.png`` (255 where a cluster has no class) with ``classes.json``. ``legend.json`` says
-    what ids and colours mean; ``manifest.json``, written last, what was made of which image.
+    what ids and colors mean; ``manifest.json``, written last, what was made of which image.
 
     Args:
         run: its folder, or a segmenter's.
@@ -224,8 +224,8 @@ def write_maps(unit: Unit) -> tuple[dict[str, tuple[int, int]], dict[str, str]]:
         write_labels(out / "clusters" / target, segments.clusters, wide=wide)
         _write_png(out / "overlays" / target, overlay(image, segments.clusters, colors))
         if segments.classes is not None:
-            classes = np.where(segments.classes < 0, UNLABELLED, segments.classes)
-            write_labels(out / "classes" / target, classes, wide=False, unlabelled=UNLABELLED)
+            classes = np.where(segments.classes < 0, UNLABELED, segments.classes)
+            write_labels(out / "classes" / target, classes, wide=False, unlabeled=UNLABELED)
         sizes[target] = (image.shape[1], image.shape[0])
     return sizes, unit["skipped"]
 

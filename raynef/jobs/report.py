@@ -13,7 +13,7 @@ from raynef.core.errors import BadImageError, UserError
 from raynef.images.datasets.imageset import ImageFile, LabelCodes
 from raynef.images.datasets.registry import open_split
 from raynef.images.decode import read_image
-from raynef.images.geometry import centre_crop, resize, resize_label, short_side_size
+from raynef.images.geometry import center_crop, resize, resize_label, short_side_size
 from raynef.images.oriented import AmbiguousLabelError, read_truth
 from raynef.io.files import read_json, write_text
 from raynef.io.holds import holds
@@ -119,7 +119,7 @@ def read_images(
         label = None
         if file.label and is_file(file.label):
             label = _label(file, codes, size, crop)
-        read.append((file.name, centre_crop(resize(image, size), crop), label))
+        read.append((file.name, center_crop(resize(image, size), crop), label))
     return read
 
 
@@ -128,7 +128,7 @@ def _label(
 ) -> np.ndarray | None:
     """The label as the image is shown; None where nothing tells how it lies: it is not scored."""
     try:
-        return centre_crop(resize_label(read_truth(file, codes), size), crop)
+        return center_crop(resize_label(read_truth(file, codes), size), crop)
     except AmbiguousLabelError as error:
         logger.warning("report, without this label: %s", error)
         return None

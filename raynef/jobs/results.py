@@ -82,7 +82,7 @@ def protocol_in_words(config: Evaluate) -> str:
     """How images are resized, cut and scored."""
     side = f"{config.protocol}: short side {config.short_side}"
     if config.protocol == "reco":
-        return f"{side}, centre crop {config.crop}"
+        return f"{side}, center crop {config.crop}"
     if config.protocol == "sliding":
         side += f", windows of {config.window} every {config.stride} averaged"
     return f"{side}, scored at the label's own size"

@@ -1,6 +1,6 @@
 """What follows the backbone in a segmenter that is not ψ itself: one linear layer on features.
 
-K-means is such a head: of centres c, 2c·h − ‖c‖² differs from −‖h − c‖² by a term that all clusters
+K-means is such a head: of centers c, 2c·h − ‖c‖² differs from −‖h − c‖² by a term that all clusters
 share, so the argmax is the same, also after bilinear upsampling. So is a linear probe.
 """
 

@@ -14,7 +14,7 @@ from raynef.eigen.gumbel import cosine_schedule
 
 
 def fit_probe(rows: np.ndarray, shares: np.ndarray, config: Probe, *, seed: int) -> nn.Linear:
-    """Minimise the cross-entropy of a linear layer on patches, with Adam.
+    """Minimize the cross-entropy of a linear layer on patches, with Adam.
 
     Args:
         rows: features, float32 [M, D].
@@ -22,8 +22,8 @@ def fit_probe(rows: np.ndarray, shares: np.ndarray, config: Probe, *, seed: int)
         config: epochs, learning rate, batch size.
         seed: of the initial weights and of the order.
     """
-    labelled = shares.sum(axis=1) > 0
-    features, targets = torch.from_numpy(rows[labelled]), torch.from_numpy(shares[labelled])
+    labeled = shares.sum(axis=1) > 0
+    features, targets = torch.from_numpy(rows[labeled]), torch.from_numpy(shares[labeled])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_of("probe", seed))
         linear = nn.Linear(rows.shape[1], shares.shape[1])

@@ -61,7 +61,7 @@ class Segmentation:
 class Segmenter:
     """A frozen backbone, what makes clusters of its features, and a mapping to classes if any.
 
-    Where the recipe gives ``backbone.input_size``, a centre crop or a window is resized bicubically
+    Where the recipe gives ``backbone.input_size``, a center crop or a window is resized bicubically
     to that square, as training crops are, and a whole photograph is cut into squares of its short
     side, which are averaged where they overlap. Nothing is distorted then, and patches have the
     position embeddings that the backbone was trained with. (K-means on MSRC, ViT-Ti at 224: mIoU

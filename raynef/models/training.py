@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from raynef.config.recipe import Recipe
-from raynef.core.collectives import Alone, Collectives
+from raynef.core.collectives import Collectives, SingleProcess
 from raynef.core.draws import generator, seed_of
 from raynef.core.errors import NonFiniteLossError
 from raynef.core.stopwatch import Stopwatch, Timed
@@ -40,7 +40,7 @@ def slice_of(batch: np.ndarray, *, rank: int, world_size: int) -> np.ndarray:
 
 
 class Trainer:
-    """ψ, its optimiser and its schedules.
+    """ψ, its optimizer and its schedules.
 
     Args:
         recipe: what to train.
@@ -70,10 +70,10 @@ class Trainer:
         self.num_steps = num_steps
         self.device = device or torch.device("cpu")
         self.watch = watch or Stopwatch(self.device)
-        self.collectives: Collectives = Timed(collectives or Alone(), self.watch)
+        self.collectives: Collectives = Timed(collectives or SingleProcess(), self.watch)
         self.half = uses_bfloat16(recipe.train.precision, self.device)
         self.psi = build_psi(recipe, in_dim).to(self.device)
-        self.leak = LabelLeak(recipe, in_dim, num_classes).to(self.device) if num_classes else None
+        self.leak = Labeleak(recipe, in_dim, num_classes).to(self.device) if num_classes else None
         self.optimizer = torch.optim.Adam(self._parameters(), lr=recipe.train.lr)
         self.step_index = 0
 
@@ -223,7 +223,7 @@ class Trainer:
     def start_from(self, weights: dict[str, Tensor]) -> None:
         """Take ψ's weights from another's, as a segmenter holds them: with a plain head.
 
-        Optimiser and schedules start anew. The same on every worker.
+        Optimizer and schedules start anew. The same on every worker.
         """
         weights = dict(weights)
         head = weights.pop("head.weight") if uses_orthogonal_head(self.psi) else None
@@ -276,7 +276,7 @@ class Trainer:
         }
 
 
-class LabelLeak(nn.Module):
+class Labeleak(nn.Module):
     """``train.leak_labels``: ground truth through ψ's trunk, as the code behind the tables had it.
 
     A linear head of its own on ψ's features. For comparison only; no segmenter carries it.
@@ -291,20 +291,20 @@ class LabelLeak(nn.Module):
     def forward(
         self, hidden: Tensor, labels: Tensor | None, rows: Tensor, collectives: Collectives
     ) -> Tensor:
-        """This worker's part of the mean cross-entropy over the global batch's labelled pixels.
+        """This worker's part of the mean cross-entropy over the global batch's labeled pixels.
 
         Args:
             hidden: ψ's features of the valid patches, [n, T·D].
             labels: shares of the classes in each patch, [B, h·w, C].
             rows: which patches are valid, [B, h·w].
-            collectives: one sum of one number: the labelled pixels, in patches.
+            collectives: one sum of one number: the labeled pixels, in patches.
         """
         if labels is None:
             raise ValueError("train.leak_labels is on, but the step was given no labels")
         shares = labels.to(hidden.device)[rows]
-        labelled = collectives.all_reduce_sum(shares.sum()[None])
+        labeled = collectives.all_reduce_sum(shares.sum()[None])
         log_p = self.head(hidden.float()).log_softmax(dim=1)
-        return -(shares * log_p).sum() / labelled.clamp_min(1)[0]
+        return -(shares * log_p).sum() / labeled.clamp_min(1)[0]
 
 
 def uses_bfloat16(precision: str, device: torch.device) -> bool:

@@ -2,7 +2,7 @@
 
 Letters: M images, V views of each, B images in the global batch, w workers, b = ⌈B/w⌉ images of the
 largest slice, P patches of a view, v the share of them without padding, N = B·P·v rows of the
-graph, n = b·P·v of one worker, D features of a patch, T taps, K eigenfunctions, k neighbours.
+graph, n = b·P·v of one worker, D features of a patch, T taps, K eigenfunctions, k neighbors.
 """
 
 import math
@@ -236,7 +236,7 @@ def worker_memory(shapes: Shapes) -> dict[str, int]:
 
     * features: two slices in half precision (one is read ahead) and the taps of one in float32;
     * gathered features: own unit rows, and everyone's, 4·N·D, twice while they are put together;
-    * neighbours: a block of similarities, 32 MB or one row of N;
+    * neighbors: a block of similarities, 32 MB or one row of N;
     * kernel: half and its transpose, 16 bytes an edge; 28 more while it is made;
     * u and κu: four matrices N×K (gathered, padded, the product, what is scattered);
     * psi: activations that the backward pass needs, a patch about blocks·(6·T·D + 7·1152 + 3·576)

@@ -26,12 +26,12 @@ class StatedRates:
     """A training step of one worker that holds the whole global batch; all of it is taken to divide
     by the workers. In place of the next three."""
     pairs_per_second: float | None = None
-    """Pairs of patches that a worker compares in its search for neighbours, N²/w a step."""
+    """Pairs of patches that a worker compares in its search for neighbors, N²/w a step."""
     step_images_per_second: float | None = None
     """Images of a worker's slice for which it does the rest of a step: κ, κu and ψ, forward and
     backward."""
     fixed_seconds: float | None = None
-    """What a step takes besides, whatever the slice: optimiser, orthogonal head."""
+    """What a step takes besides, whatever the slice: optimizer, orthogonal head."""
     store_gb_per_second: float | None = None
     """Read from the feature store, by one worker."""
     write_gb_per_second: float | None = None
@@ -68,14 +68,14 @@ class Layout:
         cores: that decode, of all machines.
         apart: decoding and the backbone run beside one another (cores and GPUs). On cores alone
             they share them, and their times add up.
-        crowding: workers for each core that they could have: where there are more of them than
-            cores, each takes so many times as long.
+        oversubscription: workers for each core that they could have: where there are more of them
+            than cores, each takes so many times as long.
     """
 
     devices: int
     cores: int
     apart: bool
-    crowding: float = 1.0
+    oversubscription: float = 1.0
 
 
 def step_pieces(shapes: Shapes, rates: Rates, layout: Layout) -> dict[str, float]:
@@ -100,7 +100,7 @@ def step_pieces(shapes: Shapes, rates: Rates, layout: Layout) -> dict[str, float
     exchanged: list[Exchange] = exchanges(shapes)
     hops = sum(exchange.hops(workers) for exchange in exchanged)
     return {
-        **{name: seconds * layout.crowding for name, seconds in compute.items()},
+        **{name: seconds * layout.oversubscription for name, seconds in compute.items()},
         "communication": total(exchanged, workers) / (rates.network_gb_per_second * GB)
         + hops * rates.message_seconds,
         "store_read": shapes.slice_size * row_bytes(shapes) / (rates.store_gb_per_second * GB),

@@ -212,7 +212,7 @@ def _layout(
             f"this machine alone: {own} cores, which decoding, backbone and {workers} worker(s) "
             "share"
         )
-        return Layout(1, cores or own, apart=False, crowding=max(1.0, workers / own))
+        return Layout(1, cores or own, apart=False, oversubscription=max(1.0, workers / own))
     if cores is None:
         assumed.append(f"{own} cores beside each GPU, as many as this machine has: give --cores")
     apart = device.type == "cuda" or "extract_images_per_second" in known

@@ -25,7 +25,7 @@ from raynef.features.extract import Features, extract_features
 from raynef.graph.knn import nearest_neighbors, unit_rows
 from raynef.images.augment import augment
 from raynef.images.decode import decode_image
-from raynef.images.geometry import centre_crop, resize, short_side_size
+from raynef.images.geometry import center_crop, resize, short_side_size
 from raynef.io.storage import read_bytes
 from raynef.jobs.extract import resized_view
 from raynef.models.segmenter import Segmenter
@@ -133,7 +133,7 @@ def score_rate(backbone: Backbone, recipe: Recipe, aspect: float) -> float:
     photo = np.zeros((1000, round(1000 * aspect), 3), np.uint8)
     small = resize(photo, short_side_size(photo.shape, config.short_side))
     if config.protocol == "reco":
-        small = centre_crop(small, config.crop)
+        small = center_crop(small, config.crop)
     windows = segmenter.windows(small.shape[:2])
     if config.protocol == "sliding":
         windows = sliding_windows(small.shape[:2], window=config.window, stride=config.stride)

@@ -72,7 +72,7 @@ def status(path: str | Path) -> Facts:
         state = "working" if is_held(path) else "unfinished"
         return {"kind": "beginning", "path": str(path), "state": state, "log": log_facts(path)}
     raise UserError(
-        f"{path} is no run, folder of seeds, sweep, feature store, spectral store or comparison "
+        f"{path} is not a run, folder of seeds, sweep, feature store, spectral store or comparison "
         f"of raynef: it has none of {', '.join(looks)}"
     )
 

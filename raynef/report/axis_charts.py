@@ -39,7 +39,7 @@ def axis_figures(plot: AxisPlot) -> list[Markup]:
 
 
 def _drawn(lines: Sequence[AxisLine]) -> list[_Drawn]:
-    """Lines, then the paper's: one for all, or each in the colour of its own line."""
+    """Lines, then the paper's: one for all, or each in the color of its own line."""
     own = [_Drawn(line, line.name, f"c{color}") for color, line in enumerate(lines)]
     papers: dict[AxisLine, list[_Drawn]] = {}
     for line, mine in zip(lines, own, strict=True):

@@ -28,7 +28,7 @@ def shrink(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def shrink_labels(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Index map int [H, W] at ``size`` by nearest neighbours: no index is invented."""
+    """Index map int [H, W] at ``size`` by nearest neighbors: no index is invented."""
     rows = ((np.arange(size[0]) + 0.5) * labels.shape[0] / size[0]).astype(np.int64)
     columns = ((np.arange(size[1]) + 0.5) * labels.shape[1] / size[1]).astype(np.int64)
     return labels[rows[:, None], columns[None, :]].astype(np.int64)
@@ -42,7 +42,7 @@ def photo(image: np.ndarray, *, alt: str) -> Markup:
 
 
 def flat(labels: np.ndarray, colors: np.ndarray, *, alt: str) -> Markup:
-    """An <img> with ``labels`` int [H, W] as indexed PNG; negative values are dark grey."""
+    """An <img> with ``labels`` int [H, W] as indexed PNG; negative values are dark gray."""
     present, index = np.unique(np.where(labels < 0, -1, labels), return_inverse=True)
     if len(present) > 256:
         raise ValueError(f"a flat map must hold at most 256 values, got {len(present)}")

@@ -13,7 +13,7 @@ from raynef.report.words import percent
 
 COLUMNS = {
     "image": "the photograph",
-    "segments": "clusters laid over it, one colour each",
+    "segments": "clusters laid over it, one color each",
     "classes": "the class each cluster stands for",
     "label": "what a person drew",
 }
@@ -25,7 +25,7 @@ def gallery(
     class_colors: np.ndarray,
     class_names: Mapping[int, str],
 ) -> Markup:
-    """All rows under one heading line. Colours uint8 [num_colors, 3]."""
+    """All rows under one heading line. Colors uint8 [num_colors, 3]."""
     parts = [
         "image",
         "segments",
@@ -78,14 +78,14 @@ def _facts(item: GalleryItem) -> str:
     label = without_ignored(item.label)
     if item.classes is not None and label is not None and (label >= 0).any():
         right = float((item.classes == label)[label >= 0].mean())
-        text += f" · {percent(right)} of labelled pixels right"
+        text += f" · {percent(right)} of labeled pixels right"
     return text
 
 
 def _chips(
     item: GalleryItem, class_colors: np.ndarray, class_names: Mapping[int, str]
 ) -> Markup | None:
-    """Legend of the class colours in this row, the largest first."""
+    """Legend of the class colors in this row, the largest first."""
     maps = [part for part in (item.classes, without_ignored(item.label)) if part is not None]
     if not maps:
         return None

@@ -24,7 +24,7 @@ def render(report: Report) -> str:
             "gallery",
             "Gallery",
             "Validation images and what was found in them. A segment is a region of one cluster; "
-            "the same colour is the same cluster in every image.",
+            "the same color is the same cluster in every image.",
             gallery(report.gallery, clusters, classes, names) if report.gallery else None,
             _no_labels(report),
             empty=("No images are shown yet.", "raynef report", "adds validation images."),
@@ -43,7 +43,7 @@ def render(report: Report) -> str:
             "Largest clusters",
             "Each card shows image cut-outs around the patches that define one cluster, the most "
             "typical first. A good cluster shows one kind of thing. Purity is the share of its "
-            "labelled pixels that are of its class.",
+            "labeled pixels that are of its class.",
             cluster_cards(report.clusters, clusters) if report.clusters else None,
             empty=("No clusters are shown yet.", "raynef report", "adds the largest ones."),
         ),

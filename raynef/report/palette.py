@@ -1,6 +1,6 @@
-"""Colours for segments: many, well separated, the same on every machine.
+"""Colors for segments: many, well separated, the same on every machine.
 
-Colour ``j`` does not depend on how many colours are asked for, so cluster 7 keeps its colour from
+Color ``j`` does not depend on how many colors are asked for, so cluster 7 keeps its color from
 one run to the next and from a small K to a large one.
 """
 
@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 
 MAX_COLORS = 4096
-IGNORED = (64, 64, 68)  # dark grey: no class, no label
+IGNORED = (64, 64, 68)  # dark gray: no class, no label
 
 # Oklab: https://bottosson.github.io/posts/oklab (linear sRGB -> LMS, LMS^(1/3) -> Lab)
 _TO_LMS = np.array(
@@ -31,7 +31,7 @@ _TO_LAB = np.array(
 def oklab(colors: np.ndarray) -> np.ndarray:
     """sRGB bytes ``[..., 3]`` to Oklab float64 ``[..., 3]``, where distance is what the eye sees.
 
-    Lightness is 0 for black and 1 for white; two colours 0.1 apart are told apart at a glance.
+    Lightness is 0 for black and 1 for white; two colors 0.1 apart are told apart at a glance.
     """
     encoded = np.asarray(colors, dtype=np.float64) / 255
     linear = np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
@@ -39,10 +39,10 @@ def oklab(colors: np.ndarray) -> np.ndarray:
 
 
 def palette(num_colors: int) -> np.ndarray:
-    """``num_colors`` (2 to 4096) well separated colours, uint8 ``[num_colors, 3]``.
+    """``num_colors`` (2 to 4096) well separated colors, uint8 ``[num_colors, 3]``.
 
-    Farthest-point order: each colour is the one farthest from all before it, and never close to
-    the one just before it, so that neighbours in index differ strongly.
+    Farthest-point order: each color is the one farthest from all before it, and never close to
+    the one just before it, so that neighbors in index differ strongly.
     """
     if not 2 <= num_colors <= MAX_COLORS:
         raise ValueError(f"parameter num_colors must be 2 to {MAX_COLORS}, got {num_colors}")
@@ -56,7 +56,7 @@ def _farthest_first(num_colors: int) -> np.ndarray:
     candidates = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), -1).reshape(-1, 3)
     lab = oklab(candidates)
     chroma = np.hypot(lab[:, 1], lab[:, 2])
-    # Mid tones only: visible on a black and on a white page, coloured but not fluorescent.
+    # Mid tones only: visible on a black and on a white page, colored but not fluorescent.
     usable = (lab[:, 0] > 0.47) & (lab[:, 0] < 0.86) & (chroma > 0.045) & (chroma < 0.165)
     # Rounded, so that the last bit of a machine's cube root decides no tie.
     candidates, lab = candidates[usable], lab[usable].round(6)
@@ -67,7 +67,7 @@ def _farthest_first(num_colors: int) -> np.ndarray:
     for j in range(1, num_colors):
         to_last = np.square(lab - lab[chosen[j - 1]]).sum(1)
         np.minimum(nearest, to_last, out=nearest)
-        # 0.2 apart from the previous colour; a squared distance, as all of them here.
+        # 0.2 apart from the previous color; a squared distance, as all of them here.
         chosen[j] = np.where(to_last > 0.2**2, nearest, -1.0).argmax()
     return candidates[chosen].astype(np.uint8)
 
@@ -78,7 +78,7 @@ def colorize(labels: np.ndarray, colors: np.ndarray, *, ignore: int | None = Non
     Parameters
     ----------
     labels : int [H, W]; negative values, and ``ignore`` where given (255 in label files), are
-        painted dark grey.
+        painted dark gray.
     colors : uint8 [num_colors, 3]
 
     Returns
@@ -90,7 +90,7 @@ def colorize(labels: np.ndarray, colors: np.ndarray, *, ignore: int | None = Non
     largest = int(labels[~hidden].max(initial=-1))
     if largest >= len(colors):
         raise ValueError(
-            f"labels must be below the number of colours ({len(colors)}), got {largest}; "
+            f"labels must be below the number of colors ({len(colors)}), got {largest}; "
             "ask palette() for more, or name the value to ignore"
         )
     painted = np.asarray(colors, dtype=np.uint8)[np.where(hidden, 0, labels)]
@@ -106,14 +106,14 @@ def overlay(
     *,
     ignore: int | None = None,
 ) -> np.ndarray:
-    """Lay the colours of ``labels`` over ``image`` and draw a thin line between segments.
+    """Lay the colors of ``labels`` over ``image`` and draw a thin line between segments.
 
     Parameters
     ----------
     image : uint8 [H, W, 3]
     labels : int [H, W], as for :func:`colorize`
     colors : uint8 [num_colors, 3]
-    alpha : weight of the colours, 0 (only the image) to 1 (only the colours)
+    alpha : weight of the colors, 0 (only the image) to 1 (only the colors)
 
     Returns
     -------
@@ -124,9 +124,9 @@ def overlay(
         raise ValueError(f"image must be [H, W, 3] for labels {labels.shape}, got {image.shape}")
     if not 0 <= alpha <= 1:
         raise ValueError(f"parameter alpha must be 0 to 1, got {alpha}")
-    # The image fades to grey as the colours gain: its own colours would tint the segments'.
-    grey = image.astype(np.float32) @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
-    below = (1 - alpha) * image + alpha * grey[..., None]
+    # The image fades to gray as the colors gain: its own colors would tint the segments'.
+    gray = image.astype(np.float32) @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
+    below = (1 - alpha) * image + alpha * gray[..., None]
     mixed = (1 - alpha) * below + alpha * colorize(labels, colors, ignore=ignore)
     edge = boundaries(labels)
     mixed[edge] = 0.2 * mixed[edge] + 0.8 * 255
@@ -134,7 +134,7 @@ def overlay(
 
 
 def boundaries(labels: np.ndarray) -> np.ndarray:
-    """Where a pixel differs from its right or lower neighbour: bool [H, W], one pixel thin."""
+    """Where a pixel differs from its right or lower neighbor: bool [H, W], one pixel thin."""
     edge = np.zeros(labels.shape, dtype=bool)
     edge[:, :-1] |= labels[:, :-1] != labels[:, 1:]
     edge[:-1, :] |= labels[:-1, :] != labels[1:, :]

@@ -11,7 +11,7 @@ class GalleryItem:
     """One validation image with what was found in it.
 
     ``image`` uint8 [H, W, 3]; ``clusters`` int [H, W]; ``classes`` int [H, W], -1 where a cluster
-    has no class; ``label`` int [H, W], 255 where nothing is labelled.
+    has no class; ``label`` int [H, W], 255 where nothing is labeled.
     """
 
     name: str
@@ -27,7 +27,7 @@ class GalleryItem:
             if value is not None and value.shape != size:
                 raise ValueError(
                     f"gallery item {self.name!r}: {part} must be [H, W] = {list(size)} as the "
-                    f"image, got {list(value.shape)}; resize it with nearest neighbours"
+                    f"image, got {list(value.shape)}; resize it with nearest neighbors"
                 )
 
 

@@ -84,7 +84,7 @@ def _row(row: SpectralRow) -> Markup:
 
 
 def painted_vector(vector: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """An eigenvector [h, w] in colours: orange above 0, blue below, white at 0; uint8 [H, W, 3]."""
+    """An eigenvector [h, w] in colors: orange above 0, blue below, white at 0; uint8 [H, W, 3]."""
     scale = np.abs(vector).max()
     share = shrink_values(vector / scale if scale > 0 else vector, size)[..., None]
     towards = np.where(share > 0, _HIGH, _LOW)
@@ -97,7 +97,7 @@ def dimmed(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def shrink_values(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Values [h, w] at another size by nearest neighbours."""
+    """Values [h, w] at another size by nearest neighbors."""
     index = np.arange(values.size).reshape(values.shape)
     return values.ravel()[shrink_labels(index, size)]
 

@@ -1,4 +1,4 @@
-"""Line charts as inline SVG: axes, ticks, epoch marks, hover titles; colours come from the CSS."""
+"""Line charts as inline SVG: axes, ticks, epoch marks, hover titles; colors come from the CSS."""
 
 import math
 from collections.abc import Sequence
@@ -131,7 +131,7 @@ def _grid(
     main = next(iter(y_scales))
     for axis, y_scale in y_scales.items():
         lines = [line for line in series if line.axis == axis]
-        # Two axes: the numbers wear the colour of the one line that they belong to.
+        # Two axes: the numbers wear the color of the one line that they belong to.
         tint = f" t{lines[0].color}" if len(y_scales) > 1 and len(lines) == 1 else ""
         x = LEFT - 8 if axis == "left" else WIDTH - RIGHT + 8
         for value in y_scale.ticks:

@@ -48,7 +48,7 @@ def render_sweep(report: SweepReport) -> str:
         "Gallery": section(
             "gallery",
             "Gallery",
-            "The same validation images as several trials see them. Classes have the same colour "
+            "The same validation images as several trials see them. Classes have the same color "
             "in every trial; clusters, shown where none were named, do not.",
             sweep_gallery(report.images) if report.images else None,
             tag("p", report.gallery_note, class_="note") if report.gallery_note else None,

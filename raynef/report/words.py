@@ -22,7 +22,7 @@ TERMS: dict[str, Term] = {
         fraction=True,
     ),
     "accuracy": Term(
-        "pixel accuracy", "Share of labelled pixels that got the right class.", fraction=True
+        "pixel accuracy", "Share of labeled pixels that got the right class.", fraction=True
     ),
     "miou_majority": Term(
         "mIoU by majority",
@@ -35,7 +35,7 @@ TERMS: dict[str, Term] = {
         fraction=True,
     ),
     "crf_accuracy": Term(
-        "accuracy after CRF", "Share of labelled pixels that are right then.", fraction=True
+        "accuracy after CRF", "Share of labeled pixels that are right then.", fraction=True
     ),
     "num_images": Term("images", "Photographs that went in."),
     "num_patches": Term("patches", "Small squares the images were cut into; each gets a cluster."),
@@ -59,18 +59,18 @@ TERMS: dict[str, Term] = {
         "weak clusters", "Clusters with hardly any patch in the batch; they are not scaled up."
     ),
     "entropy": Term("entropy", "How evenly patches spread over clusters; higher is more even."),
-    "purity": Term("purity", "Share of a cluster's labelled pixels in its class.", fraction=True),
+    "purity": Term("purity", "Share of a cluster's labeled pixels in its class.", fraction=True),
     "corloc": Term(
         "CorLoc", "Share of images whose box overlaps an object by half or more.", fraction=True
     ),
     "corloc_lost": Term("CorLoc of LOST", "The same for LOST's box.", fraction=True),
     "corloc_centre_box": Term(
-        "CorLoc of a centre box",
-        "The same for a box at the centre, of the mean size of all objects.",
+        "CorLoc of a center box",
+        "The same for a box at the center, of the mean size of all objects.",
         fraction=True,
     ),
     "corloc_centre_box_largest": Term(
-        "CorLoc of a large centre box",
+        "CorLoc of a large center box",
         "Likewise, of the mean size of each image's largest object.",
         fraction=True,
     ),

@@ -1,7 +1,7 @@
 """Dense CRF: clusters that follow the image's edges (Krähenbühl and Koltun, NeurIPS 2011).
 
 Mean-field inference with Potts potentials of two Gaussian kernels, one on positions and one on
-positions and colours, by the package pydensecrf.
+positions and colors, by the package pydensecrf.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Potentials:
         gaussian_sxy: reach of the first kernel, in pixels.
         gaussian_weight: its strength.
         bilateral_sxy: reach of the second kernel, in pixels …
-        bilateral_srgb: … and in steps of a colour channel, 0 to 255.
+        bilateral_srgb: … and in steps of a color channel, 0 to 255.
         bilateral_weight: its strength.
         iterations: of mean-field inference.
     """
@@ -38,7 +38,7 @@ def dense_crf(
     """Probabilities of the labels after inference, float32 [m, H, W].
 
     Args:
-        image: uint8 [H, W, 3]. Of any other type it is refused: colours in [0, 1] would be read
+        image: uint8 [H, W, 3]. Of any other type it is refused: colors in [0, 1] would be read
             as black.
         log_probabilities: of m labels before inference, [m, H, W]; they need not sum to 1.
         potentials: see ``Potentials``; its defaults if None.

@@ -15,7 +15,7 @@ def lost_mask(features: np.ndarray, num_seeds: int = _LARGEST_SEEDS) -> np.ndarr
     """The object's patches, bool [h, w].
 
     Args:
-        features: [h, w, D], as they are (not normalised), as published.
+        features: [h, w, D], as they are (not normalized), as published.
         num_seeds: patches of low degree, the seed among them, that may join.
     """
     height, width, dim = features.shape

@@ -4,7 +4,7 @@ arXiv:2205.07839 leaves open how eigenvectors become layers. Here they do as in 
 (Levin, Rav-Acha and Lischinski, PAMI 2008): of all linear combinations α_k = E y_k that sum to one
 at each pixel, those that are as near to 0 and 1 as possible,
 
-    minimise Σ_k Σ_i |α_ik|^γ + |1 - α_ik|^γ      subject to Σ_k α_k = 1,      γ < 1,
+    minimize Σ_k Σ_i |α_ik|^γ + |1 - α_ik|^γ      subject to Σ_k α_k = 1,      γ < 1,
 
 from the clusters of K-means on. Each step solves the quadratic problem whose terms touch those of
 the cost at the present α; |x| is held above a small number, so that the cost falls at every step.
@@ -100,7 +100,7 @@ def cost(alpha: Tensor, sparsity: Sparsity) -> float:
 
 
 def sparser(basis: Tensor, alpha: Tensor, sparsity: Sparsity) -> Tensor:
-    """One step: the combinations that minimise the quadratic problem at the present layers.
+    """One step: the combinations that minimize the quadratic problem at the present layers.
 
     With u and v the weights of α² and (1 - α)², layer k has the matrix W_k = Eᵀ(u_k + v_k)E and
     the right side b_k = Eᵀv_k. Stationary under Σ y_k = e, E e = 1, are y_k = W_k⁻¹(b_k + μ) with
@@ -128,14 +128,14 @@ def sparser(basis: Tensor, alpha: Tensor, sparsity: Sparsity) -> Tensor:
 
 
 def rgba_layer(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """A layer to put over others: the image's colours, opaque where α is 1.
+    """A layer to put over others: the image's colors, opaque where α is 1.
 
     Args:
         image: uint8 [H, W, 3].
         alpha: [H, W] in [0, 1].
 
     Returns:
-        uint8 [H, W, 4]; colours are not multiplied by α.
+        uint8 [H, W, 4]; colors are not multiplied by α.
 
     Raises:
         ValueError: sizes that differ.
@@ -174,8 +174,8 @@ def _clusters(points: np.ndarray, num_clusters: int, *, num_starts: int, seed: i
         return vq(points, distinct)[0].astype(np.int64)
     best, least = np.zeros(size, np.int64), np.inf
     for _ in range(num_starts):
-        centres, _ = kmeans2(sample, num_clusters, iter=_ROUNDS, minit="++", rng=generator)
-        labels, distances = vq(points, centres)
+        centers, _ = kmeans2(sample, num_clusters, iter=_ROUNDS, minit="++", rng=generator)
+        labels, distances = vq(points, centers)
         spread = float(np.square(distances).sum())
         if spread < least:
             best, least = labels, spread

@@ -16,7 +16,7 @@ _CHUNK_ELEMENTS = 1 << 20  # upsampled logits held at once: 4 MB of float32, wit
 
 
 def interpolation_matrix(num_out: int, num_in: int, *, cell: float) -> Tensor:
-    """Bilinear weights [num_out, num_in] between centres, constant beyond the outermost centres.
+    """Bilinear weights [num_out, num_in] between centers, constant beyond the outermost centers.
 
     Args:
         num_out: samples, at (i + ½)·cell in units of one input cell.
@@ -51,7 +51,7 @@ def upsample_argmax(logits: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class _Blocks:
-    """The pixels of one axis in n blocks of at most p neighbours that see at most s patches.
+    """The pixels of one axis in n blocks of at most p neighbors that see at most s patches.
 
     Attributes:
         patches: that a block sees, [n, s]; repeated where there are fewer.

@@ -132,7 +132,7 @@ class StoreProgress:
         """Note a shard that lies here unnoted: its driver was killed before it heard of it.
 
         A shard takes its name when it is whole, and the journal says whose folder this is. One that
-        lacks an image is made again, for why it lacks it is not known.
+        lacks an image is recomputed, for why it lacks it is not known.
         """
         path = self.folder / file
         if not self._went_on or file in self._damaged or not path.is_file():
@@ -184,7 +184,7 @@ class StoreProgress:
         for shard, skipped in entries:
             self._note(shard, skipped)
         for file, fault in find_faults(self.folder, self.shards.values()).items():
-            logger.warning("%s %s; it is made again", self.folder / file, fault)
+            logger.warning("%s %s; it is recomputed", self.folder / file, fault)
             del self.shards[file]
             self._damaged.add(file)
 
@@ -198,7 +198,7 @@ def _read_journal(
 ) -> tuple[dict[str, Any], list[tuple[Shard | None, dict[str, str]]]] | None:
     """The key and the entries of a journal; None where there is none, or its key is lost.
 
-    A line that a kill or a full disk cut short does not count: its shard is made again.
+    A line that a kill or a full disk cut short does not count: its shard is recomputed.
     """
     lines = read_journal(journal)
     if not lines or not isinstance(lines[0], dict) or not isinstance(lines[0].get("key"), dict):
@@ -225,7 +225,7 @@ def begun_key(folder: Path) -> dict[str, Any] | None:
 def reopen(folder: Path, key: dict[str, Any]) -> None:
     """Make a journal of a finished store, where a manifest or a shard is damaged; holds the lock.
 
-    The manifest goes; what is sound is not made again. Where the manifest itself is damaged, the
+    The manifest goes; what is sound is not recomputed. Where the manifest itself is damaged, the
     journal that was left beside it tells the same.
 
     Raises:
@@ -243,7 +243,7 @@ def reopen(folder: Path, key: dict[str, Any]) -> None:
                 "and run the same command again"
             ) from error
         require_same_key(folder, journal[0], key)
-        logger.warning("%s; it is made again from %s", error, left.name)
+        logger.warning("%s; it is recomputed from %s", error, left.name)
         os.replace(left, folder / JOURNAL)
     else:
         require_same_key(folder, found.key, key)

@@ -28,7 +28,7 @@ logger = logging.getLogger("raynef")
 _FILE = "images.jsonl"
 _NAMED = 3  # of each kind, by name
 
-Listed = list[tuple[str, int | None]]
+Listing = list[tuple[str, int | None]]
 
 
 @dataclass(frozen=True)
@@ -125,12 +125,12 @@ def _file(run: RunFolder) -> Path:
     return run.path / _FILE
 
 
-def _listed(images: ImageSet) -> Listed:
+def _listed(images: ImageSet) -> Listing:
     sizes = file_sizes([file.path for file in images.files])
     return [(file.name, size) for file, size in zip(images.files, sizes, strict=True)]
 
 
-def _read(path: Path) -> Listed:
+def _read(path: Path) -> Listing:
     """Raises UserError: a damaged file."""
     try:
         with path.open(encoding="utf-8") as lines:
@@ -139,7 +139,7 @@ def _read(path: Path) -> Listed:
         raise UserError(f"{path} is damaged ({error}); delete it") from error
 
 
-def _by_store(folder: Path, now: Listed) -> Change | None:
+def _by_store(folder: Path, now: Listing) -> Change | None:
     """What the key of a finished store tells: how many images it was made of, not which."""
     if not (folder / MANIFEST).is_file():
         return None

@@ -14,7 +14,7 @@ JOURNAL = "progress.jsonl"
 def read_journal(journal: Path) -> list[Any]:
     """The lines of a journal, none where there is no file.
 
-    A line that a kill or a full disk cut short is left out: its shard is made again.
+    A line that a kill or a full disk cut short is left out: its shard is recomputed.
     """
     entries = []
     for line in journal.read_bytes().splitlines() if journal.is_file() else ():

@@ -21,7 +21,7 @@ logger = logging.getLogger("raynef")
 _MOST_BYTES = 16 << 30
 
 
-class KeptTaps:
+class TapCache:
     """Taps of a segmenter's backbone, computed once for each crop.
 
     They are kept as they were computed, so that scores are the same to the last bit. Beyond

@@ -1,6 +1,6 @@
-"""Label maps as files: PNGs whose values are the labels, in the colours of the overlays.
+"""Label maps as files: PNGs whose values are the labels, in the colors of the overlays.
 
-A palette PNG shows colours in any viewer, and ``np.asarray(Image.open(path))`` are the labels.
+A palette PNG shows colors in any viewer, and ``np.asarray(Image.open(path))`` are the labels.
 """
 
 from pathlib import Path
@@ -12,29 +12,29 @@ from PIL import Image
 from raynef.io.files import write_atomic
 from raynef.report.palette import IGNORED, palette
 
-UNLABELLED = 255
+UNLABELED = 255
 """Value of a pixel without a class, in label files."""
 
 
 def write_labels(
-    path: Path, labels: np.ndarray, *, wide: bool | None = None, unlabelled: int | None = None
+    path: Path, labels: np.ndarray, *, wide: bool | None = None, unlabeled: int | None = None
 ) -> None:
-    """Write labels as a PNG, atomically: by a palette in 8 bits, or as grey values in 16.
+    """Write labels as a PNG, atomically: by a palette in 8 bits, or as gray values in 16.
 
     Args:
         path: of the file.
         labels: int [H, W], 0 to 65535.
         wide: 16 bits, so that all files of many labels are alike; None where a label needs them.
-        unlabelled: a label that is no segment, shown in dark grey.
+        unlabeled: a label that is no segment, shown in dark gray.
     """
     if wide if wide is not None else labels.max(initial=0) > 255:
         image = Image.fromarray(labels.astype(np.uint16))
     else:
         image = Image.fromarray(labels.astype(np.uint8))
         colors = palette(256)
-        if unlabelled is not None:
-            colors[unlabelled] = IGNORED
-        # All 256: of fewer colours Pillow packs values into fewer bits, and cuts larger ones.
+        if unlabeled is not None:
+            colors[unlabeled] = IGNORED
+        # All 256: of fewer colors Pillow packs values into fewer bits, and cuts larger ones.
         image.putpalette(colors.tobytes())
     write_atomic(path, lambda temporary: image.save(temporary, format="PNG"))
 

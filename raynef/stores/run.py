@@ -73,7 +73,7 @@ class RunFolder:
     def record(self) -> dict[str, Any]:
         """run.json. Raises UserError where there is no run."""
         if not self.record_file.is_file():
-            raise UserError(f"{self.path} is no run (it has no run.json)")
+            raise UserError(f"{self.path} is not a raynef run: run.json not found")
         try:
             record = read_json(self.record_file)
             return {
@@ -131,7 +131,7 @@ def hold(
 
     Raises:
         UserError: another live process holds the folder, it belongs to another recipe (what
-            differs is named), or it is no run.
+            differs is named), or it is not a raynef run.
     """
     run = RunFolder(Path(path).absolute())
     if recipe is None:

@@ -103,7 +103,7 @@ def digest_of(path: Path) -> str:
 def _digest(path: Path) -> str:
     try:
         return digest_of(path)
-    except OSError as error:  # a disk that cannot read it; the shard is made again
+    except OSError as error:  # a disk that cannot read it; the shard is recomputed
         logger.warning("%s cannot be read: %s", path, error.strerror or error)
         return ""
 

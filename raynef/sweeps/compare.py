@@ -25,7 +25,7 @@ from raynef.io.files import write_json, write_text
 from raynef.io.holds import holds
 from raynef.io.log import logged
 from raynef.io.storage import name_of
-from raynef.jobs.evaluate import labelled_part
+from raynef.jobs.evaluate import labeled_part
 from raynef.jobs.train import cpus_needed
 from raynef.report.table import Cell, TableRow, markdown
 from raynef.stores.features import store_key
@@ -78,7 +78,7 @@ def _require_data(row: Row) -> None:
 
             patch_labels(train, data, grid=1)
         elif row.evaluate.match_on == "train":
-            labelled_part(train)
+            labeled_part(train)
     except UserError as error:
         raise UserError(f"row {row.name!r}: {error}") from error
 

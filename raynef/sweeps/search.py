@@ -69,7 +69,7 @@ def state_of(out: Path, trial: Trial) -> str | None:
     return None
 
 
-class Listed:
+class FixedTrials:
     """Trials that are known before: a grid, or points drawn at random."""
 
     def __init__(self, planned: Plan, out: Path) -> None:
@@ -112,7 +112,7 @@ class Listed:
         return None
 
 
-class Suggested:
+class OptunaTrials:
     """Trials that Optuna suggests; it learns from those that are done, of earlier sessions too.
 
     Args:

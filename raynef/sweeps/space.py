@@ -100,7 +100,7 @@ class Search:
         num_samples: points that are drawn.
         algorithm: random, or optuna (its own sampler learns from what is done).
         scheduler: asha stops trials that lag behind; none trains all to the end.
-        metric: what is maximised: ``objective``, which needs no label, or ``miou`` on the
+        metric: what is maximized: ``objective``, which needs no label, or ``miou`` on the
             validation split: then LABELS steer the search.
         grace_epochs: that every trial trains before asha may stop it.
         reduction: of the trials at a rung of asha, one in so many goes on.

@@ -45,7 +45,7 @@ from raynef.jobs.train import cpus_needed
 from raynef.stores.run import environment
 from raynef.sweeps.board import Board
 from raynef.sweeps.catalog import with_crf
-from raynef.sweeps.search import Listed, Suggested, Trials, drawn_points, state_of
+from raynef.sweeps.search import FixedTrials, OptunaTrials, Trials, drawn_points, state_of
 from raynef.sweeps.space import BACKBONE, INCOMPARABLE, Search, Space
 from raynef.sweeps.spectral import make_stores, require_truth, same_stores
 from raynef.sweeps.sweep import TRAINED, DataSet, Plan, Target, Trial, plan
@@ -122,9 +122,9 @@ def sweep(
     with _held(out):
         trials: Trials
         if space.search is not None and space.search.algorithm == "optuna":
-            trials = Suggested(space, planned, out, seed=seeds[0])
+            trials = OptunaTrials(space, planned, out, seed=seeds[0])
         else:
-            trials = Listed(planned(drawn_points(space, seed=seeds[0])), out)
+            trials = FixedTrials(planned(drawn_points(space, seed=seeds[0])), out)
         record = _record(space, data, targets, seeds)
         _write_record(out, record, trials.plan())
         _say_start(space, trials)

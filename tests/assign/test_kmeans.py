@@ -11,9 +11,9 @@ from raynef.models.heads import from_centroids
 
 def planted(seed=0, *, num=4, each=50, dim=6, spread=0.05):
     rng = np.random.default_rng(seed)
-    centres = np.eye(num, dim) * 3
-    points = np.repeat(centres, each, axis=0) + spread * rng.standard_normal((num * each, dim))
-    return points[rng.permutation(len(points))].astype(np.float32), centres
+    centers = np.eye(num, dim) * 3
+    points = np.repeat(centers, each, axis=0) + spread * rng.standard_normal((num * each, dim))
+    return points[rng.permutation(len(points))].astype(np.float32), centers
 
 
 def twin_step(points, centroids):
@@ -25,11 +25,11 @@ def twin_step(points, centroids):
 
 
 def test_finds_planted_clusters():
-    points, centres = planted()
+    points, centers = planted()
     found = find_centroids(points, 4, iterations=20, seed=1)
-    nearest = np.linalg.norm(found[:, None] - centres[None], axis=2).argmin(axis=1)
+    nearest = np.linalg.norm(found[:, None] - centers[None], axis=2).argmin(axis=1)
     assert sorted(nearest) == [0, 1, 2, 3]
-    assert np.linalg.norm(found - centres[nearest], axis=1).max() < 0.1
+    assert np.linalg.norm(found - centers[nearest], axis=1).max() < 0.1
 
 
 def test_follows_from_its_seed():

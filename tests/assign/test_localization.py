@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from raynef.assign.localization import centre_box, corloc, overlaps
+from raynef.assign.localization import center_box, corloc, overlaps
 
 
 def test_overlaps():
@@ -19,5 +19,5 @@ def test_half_is_enough():
     assert math.isnan(corloc(np.array([])))
 
 
-def test_a_box_at_the_centre():
-    assert centre_box((0.5, 0.25), (100, 200)) == pytest.approx((75, 25, 125, 75))
+def test_a_box_at_the_center():
+    assert center_box((0.5, 0.25), (100, 200)) == pytest.approx((75, 25, 125, 75))

@@ -16,9 +16,9 @@ def planted():
     segments = np.zeros((12, 14), dtype=np.int64)
     segments[3:7, 2:6] = 1
     segments[7:11, 8:13] = 2
-    centres = np.array([[0, 0, 1], [1, 0, 0], [0, 1, 0]]) * 1e-4  # eigenvectors are small
+    centers = np.array([[0, 0, 1], [1, 0, 0], [0, 1, 0]]) * 1e-4  # eigenvectors are small
     noise = np.random.default_rng(0).normal(0, 1e-6, (12, 14, 3))
-    return segments, centres[segments] + noise
+    return segments, centers[segments] + noise
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
@@ -72,7 +72,7 @@ def test_the_background():
     assert background_segment(segments, "border") == 0
 
 
-def test_the_nearest_centre():
+def test_the_nearest_center():
     points = np.array([[0.0, 0.1], [3.0, 3.0]])
     assert nearest_centroids(points, np.array([[3.0, 2.0], [0.0, 0.0]])).tolist() == [1, 0]
 

@@ -1,6 +1,6 @@
 """K-means on patch features: how much of a data set's classes a backbone separates by itself.
 
-Short side 320 (bilinear), centre crop 320 x 320, patch features after the final norm. Euclidean
+Short side 320 (bilinear), center crop 320 x 320, patch features after the final norm. Euclidean
 K-means on the train crops' patches; each val patch's logits 2c·h - |c|^2 are upsampled bilinearly
 to the pixels; each cluster gets the class with which it has the largest IoU over all val pixels.
 Prints one JSON line with mIoU and pixel accuracy in percent, and how far a patch's place decides
@@ -82,7 +82,7 @@ def read_split(root: Path, split: str) -> list[str]:
 
 
 def crop(path: Path, resample: Image.Resampling) -> Image.Image:
-    """Short side to 320 pixels, then the centre 320 x 320."""
+    """Short side to 320 pixels, then the center 320 x 320."""
     with Image.open(path) as image:
         scale = SIDE / min(image.size)
         width, height = (max(SIDE, round(side * scale)) for side in image.size)
@@ -112,11 +112,11 @@ def features_of(names: list[str], root: Path, options: argparse.Namespace) -> np
 
 
 def rgb_and_position(images: Tensor) -> Tensor:
-    """Mean colour and centre of each patch, all in [0, 1]: [B, 3, H, W] -> [B, 400, 5]."""
-    colours = functional.avg_pool2d(images, PATCH).flatten(2).transpose(1, 2)
+    """Mean color and center of each patch, all in [0, 1]: [B, 3, H, W] -> [B, 400, 5]."""
+    colors = functional.avg_pool2d(images, PATCH).flatten(2).transpose(1, 2)
     line = (torch.arange(GRID) + 0.5) / GRID
     places = torch.stack(torch.meshgrid(line, line, indexing="ij"), dim=-1).reshape(1, -1, 2)
-    return torch.cat([colours, places.expand(len(images), -1, -1)], dim=-1).contiguous()
+    return torch.cat([colors, places.expand(len(images), -1, -1)], dim=-1).contiguous()
 
 
 def fit(points: np.ndarray, options: argparse.Namespace) -> Tensor:

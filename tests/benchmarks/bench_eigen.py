@@ -3,7 +3,7 @@
     python tests/benchmarks/bench_eigen.py --image FILE --backbone NAME --weights FILE [--check]
 
 Both get the same features and photograph, at 45x60 and at 90x120 nodes, λ = 10, 20 pairs; each is
-timed from the features to the vectors, colour graph and affinity among it, and for the solver
+timed from the features to the vectors, color graph and affinity among it, and for the solver
 alone. Ours comes first, in a process of its own for its memory. With --check, exits 1 unless it is
 1.7 times as fast at 45x60 and 5 times at 90x120, with a peak of at most one dense float32 W.
 """

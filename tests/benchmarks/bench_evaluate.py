@@ -4,7 +4,7 @@
     python tests/benchmarks/bench_evaluate.py --memory 100 1000
 
 Prints one JSON line; with --check, exits 1 where a figure is out of its bounds. The eigenfunctions
-are random: of their K maps more can win at a pixel than of trained ones, which favours nobody here.
+are random: of their K maps more can win at a pixel than of trained ones, which favors nobody here.
 Rates leave out the first quarter of a pass, in which Ray starts its workers. Nothing else may run
 beside: every figure but the memory is a ratio of times on all cores.
 """

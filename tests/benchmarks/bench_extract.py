@@ -3,7 +3,7 @@
     python tests/benchmarks/bench_extract.py --images DIR [--backbone NAME --weights FILE]
 
 Prints one JSON line. The bare loop runs on the same cores with as many threads, on the same views
-(without them for --plain, where both see a resize and a centre crop only). The start-up of Ray and
+(without them for --plain, where both see a resize and a center crop only). The start-up of Ray and
 of the actors is left out: the rate counts from the first finished shard on.
 """
 

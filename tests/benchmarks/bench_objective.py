@@ -32,9 +32,9 @@ def inputs(num_patches: int) -> tuple[Tensor, Tensor, Tensor]:
     """Features of a few directions with noise, thumbnails, and soft assignments."""
     generator = torch.Generator().manual_seed(0)
     images = num_patches // GRID**2
-    centres = torch.randn((64, DIM), generator=generator)
+    centers = torch.randn((64, DIM), generator=generator)
     which = torch.randint(0, 64, (num_patches,), generator=generator)
-    features = centres[which] + torch.randn((num_patches, DIM), generator=generator)
+    features = centers[which] + torch.randn((num_patches, DIM), generator=generator)
     thumbnails = torch.rand((images, GRID, GRID, 3), generator=generator)
     logits = torch.randn((num_patches, CLUSTERS), generator=generator)
     return features, thumbnails, torch.softmax(2 * logits, dim=1)
@@ -57,8 +57,8 @@ def dense_step(features: Tensor, thumbnails: Tensor, psi: Tensor) -> Tensor:
     similarity.fill_diagonal_(-torch.inf)
     top = similarity.topk(NEIGHBORS, dim=1)
     directed = torch.zeros_like(similarity).scatter_(1, top.indices, top.values.clamp(min=0))
-    kernel = normalised((directed + directed.T) / 2)
-    kernel += 0.3 * normalised(dense_pixels(thumbnails))
+    kernel = normalized((directed + directed.T) / 2)
+    kernel += 0.3 * normalized(dense_pixels(thumbnails))
     u = psi / psi.norm(dim=0).clamp_min(1)
     r = u.T @ kernel @ u
     r_hat = u.detach().T @ kernel @ u
@@ -76,10 +76,10 @@ def dense_pixels(thumbnails: Tensor) -> Tensor:
         torch.arange(height) / (height - 1), torch.arange(width) / (width - 1), indexing="ij"
     )
     place = torch.stack((columns, rows), dim=-1).reshape(size, 2)
-    for image, colours in enumerate(thumbnails.reshape(images, size, 3)):
+    for image, colors in enumerate(thumbnails.reshape(images, size, 3)):
         block = adjacency[image * size : (image + 1) * size, image * size : (image + 1) * size]
         for k, weight in ((10, 2.0), (5, 0.1)):
-            points = torch.cat((colours, weight * place), dim=1)
+            points = torch.cat((colors, weight * place), dim=1)
             distance = torch.cdist(points, points)
             distance.fill_diagonal_(torch.inf)
             block.scatter_(1, distance.topk(k, largest=False).indices, 1.0)
@@ -87,7 +87,7 @@ def dense_pixels(thumbnails: Tensor) -> Tensor:
     return adjacency
 
 
-def normalised(adjacency: Tensor) -> Tensor:
+def normalized(adjacency: Tensor) -> Tensor:
     degrees = adjacency.sum(dim=1)
     root = torch.where(degrees > 0, degrees.clamp_min(1e-30).rsqrt(), 0)
     return adjacency * root[:, None] * root[None, :]

@@ -130,9 +130,9 @@ def test_help_of_train_names_each_flag(flag, capsys):
         (["train", "--out", "RUN", "--recipe", "no.yaml"], "recipe no.yaml cannot be read"),
         (["train", "--out", "RUN", "--recipe", "BAD.yaml"], "did you mean graph.alpha?"),
         (["extract", "--out", "RUN", "--recipe", "nope"], "neither a .yaml file nor one of "),
-        (["evaluate", "RUN"], "RUN is no run (it has no run.json)"),
-        (["evaluate", "RUN", "--data.root", "x"], "RUN is no run"),
-        (["report", "RUN"], "RUN is no run"),
+        (["evaluate", "RUN"], "RUN is not a raynef run: run.json not found"),
+        (["evaluate", "RUN", "--data.root", "x"], "RUN is not a raynef run"),
+        (["report", "RUN"], "RUN is not a raynef run"),
         (["predict", "RUN"], "--out"),
         (["data"], "check"),
         (["data", "check", "folder"], "--data.root"),
@@ -174,7 +174,7 @@ def test_as_a_process(tmp_path):
     done = run("evaluate", str(tmp_path))
     assert done.returncode == 2
     assert done.stdout == ""
-    assert done.stderr == f"raynef: {tmp_path} is no run (it has no run.json)\n"
+    assert done.stderr == f"raynef: {tmp_path} is not a raynef run: run.json not found\n"
 
 
 # ----------------------------------------------------------------------------- flags and presets

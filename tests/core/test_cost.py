@@ -174,7 +174,7 @@ def test_cores_alone_share_and_gpus_work_beside():
     apart = features_stage(sizes, RATES, Layout(devices=1, cores=2, apart=True))
     assert together.seconds == pytest.approx(sum(together.pieces.values()))
     assert apart.seconds == pytest.approx(max(apart.pieces.values()))
-    crowded = step_pieces(shapes(workers=4), RATES, Layout(1, 2, apart=False, crowding=2))
+    crowded = step_pieces(shapes(workers=4), RATES, Layout(1, 2, apart=False, oversubscription=2))
     roomy = step_pieces(shapes(workers=4), RATES, Layout(1, 4, apart=False))
     assert crowded["graph"] == pytest.approx(2 * roomy["graph"])
     assert crowded["communication"] == roomy["communication"]

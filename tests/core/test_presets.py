@@ -57,7 +57,7 @@ def test_benchmarks(name):
 
 @pytest.mark.parametrize("name", sorted({*BENCHMARKS, *SLIDING}))
 def test_protocols(name):
-    """Tables 1 and 2 centre crop at 320, Tables 3 and 4 slide."""
+    """Tables 1 and 2 center crop at 320, Tables 3 and 4 slide."""
     evaluate = load_preset(name).evaluate
     if name in SLIDING:
         assert evaluate.protocol == "sliding"

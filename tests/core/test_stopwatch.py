@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from raynef.core.collectives import Alone
+from raynef.core.collectives import SingleProcess
 from raynef.core.stopwatch import PARTS, Stopwatch, Timed
 
 
@@ -50,7 +50,7 @@ def test_a_part_ends_with_an_error_too(passes):
 
 
 def test_collectives_count_as_communication_and_stay_what_they_are(passes):
-    class Slow(Alone):
+    class Slow(SingleProcess):
         def all_reduce_sum(self, value):
             passes(3.0)
             return value

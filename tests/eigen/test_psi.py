@@ -42,9 +42,9 @@ def test_psi_is_pre_norm_blocks_a_norm_and_a_linear_head():
     valid = torch.ones(2, 7, dtype=torch.bool)
 
     def norm(layer, tokens):
-        centred = tokens - tokens.mean(dim=-1, keepdim=True)
-        deviation = (centred.square().mean(dim=-1, keepdim=True) + 1e-5).sqrt()
-        return centred / deviation * layer.weight + layer.bias
+        centerd = tokens - tokens.mean(dim=-1, keepdim=True)
+        deviation = (centerd.square().mean(dim=-1, keepdim=True) + 1e-5).sqrt()
+        return centerd / deviation * layer.weight + layer.bias
 
     tokens = torch.cat([taps[:, 0], taps[:, 1], taps[:, 2]], dim=-1)
     for block in psi.blocks:

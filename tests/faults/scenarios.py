@@ -266,7 +266,7 @@ def damaged_shard(bench: Bench) -> Outcome:
     bench.same_store(out)
     bench.same_weights(out)
     took = time.monotonic() - command.started
-    note = "one shard cut short, one byte of another flipped: both named and made again by train"
+    note = "one shard cut short, one byte of another flipped: both named and recomputed by train"
     return Outcome(took, bench.seconds["train"], note)
 
 
@@ -356,13 +356,13 @@ SCENARIOS: dict[str, tuple[str, Callable[[Bench], Outcome]]] = {
         "restart from the last checkpoint, final metrics as without",
         train_worker,
     ),
-    "driver of extract killed": ("no finished shard is made again", driver_of_extract),
+    "driver of extract killed": ("no finished shard is recomputed", driver_of_extract),
     "driver of train killed": ("no finished epoch is done again", driver_of_train),
     "driver of tune killed": ("no finished trial is run again", driver_of_tune),
     "driver of evaluate killed": ("the same command evaluates", driver_of_evaluate),
     "SIGTERM": ("checkpoint within 10 s, clean end, resume", sigterm),
     "disk full": ("clear error, nothing half-written taken for whole, resume", full_disk),
-    "shard truncated, byte flipped": ("found by checksum, named, made again", damaged_shard),
+    "shard truncated, byte flipped": ("found by checksum, named, recomputed", damaged_shard),
     "checkpoint truncated": ("the one before is used, said so", damaged_checkpoint),
     "1,000 mutated files": ("handled, or skipped and named; memory bounded", fuzz),
     "two runs, one folder": ("the second refuses", one_folder),

@@ -39,7 +39,7 @@ SMALL = DistillConfig(
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six pictures of coloured stripes."""
+    """Six pictures of colored stripes."""
     root = tmp_path_factory.mktemp("images")
     rng = np.random.default_rng(0)
     for index in range(6):

@@ -143,7 +143,7 @@ def test_prefix_tokens_are_dropped_and_patches_come_row_by_row(member):
         found = set(difference.nonzero().flatten().tolist())
         if "_r_" in member.name:  # a ResNet as stem: patches see far beyond their borders
             assert difference.argmax() == row * width + column
-        elif member.name.startswith("xcit"):  # its patches are centred on their top left corners
+        elif member.name.startswith("xcit"):  # its patches are centerd on their top left corners
             own = {row * width + column}
             next_rows, next_columns = min(row + 1, 2), min(column + 1, width - 1)
             beside = {r * width + c for r in (row, next_rows) for c in (column, next_columns)}

@@ -19,7 +19,7 @@ def drawn(seed=0, grid=(5, 6), dim=8, shift=0.0):
 
 
 def twin(features, image, color_weight):
-    """Eqs. 1 to 3 written out, pair by pair for the colours."""
+    """Eqs. 1 to 3 written out, pair by pair for the colors."""
     rows = upsampled(features, image.shape[:2]).double()
     total = (rows @ rows.T).clamp_min(0).numpy()
     return total + color_weight * slow_colors(image)
@@ -31,8 +31,8 @@ def slow_colors(image, neighbors=((20, 2.0), (10, 0.1))):
     for i in range(height):
         for j in range(width):
             h, s, v = colorsys.rgb_to_hsv(*image[i, j])
-            colour = [math.cos(2 * math.pi * h), math.sin(2 * math.pi * h), s, v]
-            points.append((colour, [j / (width - 1), i / (height - 1)]))
+            color = [math.cos(2 * math.pi * h), math.sin(2 * math.pi * h), s, v]
+            points.append((color, [j / (width - 1), i / (height - 1)]))
     size = len(points)
     total = np.zeros((size, size))
     for k, weight in neighbors:
@@ -71,7 +71,7 @@ def test_auto_holds_no_dense_matrix_where_few_cosines_are_below_zero():
     assert image_affinity(mixed, image, color_weight=0).factor is None
 
 
-def test_colours_alone():
+def test_colors_alone():
     features, image = drawn()
     alone = image_affinity(None, image, color_weight=1).to_dense()[0]
     infinite = image_affinity(features, image, color_weight=math.inf).to_dense()[0]
@@ -79,7 +79,7 @@ def test_colours_alone():
     np.testing.assert_array_equal(alone, infinite)
 
 
-def test_the_colour_graph_of_a_flat_image_has_no_self_edges():
+def test_the_color_graph_of_a_flat_image_has_no_self_edges():
     flat = color_affinity(np.full((6, 7, 3), 0.5))
     assert flat.diagonal().max() == 0
     assert (flat != flat.T).nnz == 0

@@ -62,7 +62,7 @@ def test_is_symmetric_with_an_empty_diagonal_and_bounded_spectrum():
 
 
 def test_the_rows_of_a_worker_are_those_of_the_whole_batch():
-    """Its patches are no neighbours of their own, wherever they stand in the batch."""
+    """Its patches are no neighbors of their own, wherever they stand in the batch."""
     features, _ = batch(2, 4, 5)
     keys = knn_module.unit_rows(features)
     columns, values = knn_module.nearest_neighbors(keys, keys, num_neighbors=6, first_row=0)

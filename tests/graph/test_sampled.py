@@ -50,7 +50,7 @@ def test_one_entry_of_256_is_kept_for_matting():
     assert kept == pytest.approx(1600**2 / 256, rel=0.05)
 
 
-def test_colours_come_whole():
+def test_colors_come_whole():
     features, image = drawn()
     ours = dense(sampled_affinity(features, image, color_weight=10, fraction=1e-9))
     np.testing.assert_allclose(ours, 10 * color_affinity(image).toarray(), atol=1e-5)

@@ -16,7 +16,7 @@ def dense_kernel(
     """κ of Eq. 4 as a dense [N, N] matrix, edge by edge as the paper writes it."""
     if valid is None:
         valid = torch.ones(thumbnails.shape[:3], dtype=torch.bool)
-    return _normalised(_feature_affinity(features, num_neighbors)) + alpha * _normalised(
+    return _normalized(_feature_affinity(features, num_neighbors)) + alpha * _normalized(
         _pixel_affinity(thumbnails, pixel_neighbors, valid)
     )
 
@@ -64,7 +64,7 @@ def _pixel_affinity(
     return adjacency
 
 
-def _normalised(adjacency: Tensor) -> Tensor:
+def _normalized(adjacency: Tensor) -> Tensor:
     degrees = adjacency.sum(dim=1)
     root = torch.where(degrees > 0, degrees.clamp_min(1e-300) ** -0.5, 0)
     return root[:, None] * adjacency * root[None, :]

@@ -1,4 +1,4 @@
-"""Training views: draws by (seed, view, image) alone, padding, colours against a float twin."""
+"""Training views: draws by (seed, view, image) alone, padding, colors against a float twin."""
 
 import colorsys
 import dataclasses
@@ -187,7 +187,7 @@ def test_hues_are_shifted_by_up_to_36_degrees():
     assert -39 < min(shifts) < -34
 
 
-def test_contrast_comes_before_or_after_the_colours():
+def test_contrast_comes_before_or_after_the_colors():
     pixels = noise()
     options = {"contrast": 1.5, "saturation": 0.5}
     before = photometric_distortion(pixels, Scripted(**options, first=True))
@@ -200,14 +200,14 @@ def test_contrast_comes_before_or_after_the_colours():
     assert np.abs(after - expected).mean() > 5
 
 
-def test_grey_stays_grey():
+def test_gray_stays_gray():
     pixels = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2)
     distorted = photometric_distortion(pixels, Scripted(saturation=1.5, hue=18))
     np.testing.assert_array_equal(distorted, pixels)
 
 
 def test_each_distortion_comes_in_half_of_the_draws():
-    """A flat colour is left alone only where none is drawn: 1/16 of 400 views, 25 ± 5."""
+    """A flat color is left alone only where none is drawn: 1/16 of 400 views, 25 ± 5."""
     image = np.full((40, 40, 3), (120, 60, 30), dtype=np.uint8)
     data = dataclasses.replace(PLAIN, photometric=True)
     kept = sum(

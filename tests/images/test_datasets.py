@@ -129,7 +129,7 @@ LAYOUTS = {
     "coco_stuff_27": coco_layout,
     "imagenet": imagenet_layout,
 }
-LABELLED = sorted(LAYOUTS.keys() - {"imagenet"})
+LABELED = sorted(LAYOUTS.keys() - {"imagenet"})
 
 
 def open_set(name: str, root: Path | str, split: str = "train") -> ImageSet:
@@ -190,7 +190,7 @@ def test_splits(tmp_path, name, split, official, expected):
     ("name", "split", "expected"),
     [
         ("voc2012", "train", [0, 15, 20, IGNORE]),
-        ("voc2012_aug", "train", [0, 3, 20, IGNORE]),  # 8-bit grey
+        ("voc2012_aug", "train", [0, 3, 20, IGNORE]),  # 8-bit gray
         ("voc2012_aug", "val", [0, 15, 20, IGNORE]),  # the published labels, with a palette
         ("pascal_context", "train", [IGNORE, 0, 1, 58]),
         ("pascal_context_60", "train", [0, 1, 2, 59]),
@@ -276,7 +276,7 @@ def test_pascal_context_is_alphabetical():
     assert list(names) == sorted(names)
 
 
-@pytest.mark.parametrize("name", LABELLED)
+@pytest.mark.parametrize("name", LABELED)
 def test_codes_reach_every_class_and_no_other(tmp_path, name):
     found = open_set(name, LAYOUTS[name](tmp_path))
     codes = found.label_codes or range(len(found.class_names))
@@ -363,7 +363,7 @@ LABEL_FOLDERS = {
 }
 
 
-@pytest.mark.parametrize("name", LABELLED)
+@pytest.mark.parametrize("name", LABELED)
 def test_training_needs_no_label_folder(tmp_path, name):
     root = LAYOUTS[name](tmp_path)
     (root / LABEL_FOLDERS[name]).rename(root / "elsewhere")
@@ -374,7 +374,7 @@ def test_training_needs_no_label_folder(tmp_path, name):
         require_labels(found)
 
 
-@pytest.mark.parametrize("name", LABELLED)
+@pytest.mark.parametrize("name", LABELED)
 def test_opening_reads_no_label(tmp_path, name):
     root = LAYOUTS[name](tmp_path)
     for file in (root / LABEL_FOLDERS[name]).rglob("*.png"):
@@ -382,7 +382,7 @@ def test_opening_reads_no_label(tmp_path, name):
     assert len(open_set(name, root).files) >= 2
 
 
-@pytest.mark.parametrize("name", LABELLED)
+@pytest.mark.parametrize("name", LABELED)
 def test_one_label_missing(tmp_path, name):
     root = LAYOUTS[name](tmp_path)
     whole = open_set(name, root)
@@ -479,7 +479,7 @@ def test_an_object_store(tmp_path):
     memory.rm(bucket, recursive=True)
 
 
-@pytest.mark.parametrize("name", LABELLED)
+@pytest.mark.parametrize("name", LABELED)
 def test_folders_are_listed_and_files_not_asked_for(tmp_path, monkeypatch, name):
     """As many requests for a set of any size: a million files on a store would take hours."""
     from raynef.images.datasets import pairing

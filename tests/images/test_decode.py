@@ -31,7 +31,7 @@ def smooth(height: int = 48, width: int = 64) -> Image.Image:
     return Image.fromarray(np.stack(planes, axis=-1).clip(0, 255).astype(np.uint8))
 
 
-def png(width: int, height: int, rows: bytes, *, bits: int = 8, colour: int = 0) -> bytes:
+def png(width: int, height: int, rows: bytes, *, bits: int = 8, color: int = 0) -> bytes:
     """A PNG by hand, whatever its header says."""
 
     def chunk(name: bytes, data: bytes) -> bytes:
@@ -39,7 +39,7 @@ def png(width: int, height: int, rows: bytes, *, bits: int = 8, colour: int = 0)
             struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
         )
 
-    header = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, bits, color, 0, 0, 0)
     body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + body
 
@@ -100,9 +100,9 @@ def test_a_folder_named_like_an_image(tmp_path):
         read_image(tmp_path / "x.jpg")
 
 
-GREY = PIXELS[:, :, 0]
-DEEP = np.linspace(0, 65535, GREY.size).reshape(GREY.shape).astype(np.uint16)
-UNIT = np.linspace(0, 1, GREY.size, dtype=np.float32).reshape(GREY.shape)
+GRAY = PIXELS[:, :, 0]
+DEEP = np.linspace(0, 65535, GRAY.size).reshape(GRAY.shape).astype(np.uint16)
+UNIT = np.linspace(0, 1, GRAY.size, dtype=np.float32).reshape(GRAY.shape)
 
 
 def stretched(values: np.ndarray) -> np.ndarray:
@@ -113,13 +113,13 @@ def stretched(values: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize(
     ("values", "kind", "expected"),
     [
-        (GREY, "PNG", GREY),
-        (GREY > 127, "PNG", np.where(GREY > 127, 255, 0)),
+        (GRAY, "PNG", GRAY),
+        (GRAY > 127, "PNG", np.where(GRAY > 127, 255, 0)),
         (DEEP, "PNG", DEEP / 257),
         (DEEP, "TIFF", DEEP / 257),
-        (GREY.astype(np.uint16), "PNG", GREY),  # 8-bit values in a 16-bit file
+        (GRAY.astype(np.uint16), "PNG", GRAY),  # 8-bit values in a 16-bit file
         (DEEP.astype(np.int32), "TIFF", DEEP / 257),
-        (GREY.astype(np.int32), "TIFF", GREY),
+        (GRAY.astype(np.int32), "TIFF", GRAY),
         (DEEP.astype(np.int32) * 1000, "TIFF", stretched(DEEP)),
         (DEEP.astype(np.int32) - 30_000, "TIFF", stretched(DEEP)),
         (UNIT, "TIFF", UNIT * 255),  # up to 1.0, a whole number
@@ -129,7 +129,7 @@ def stretched(values: np.ndarray) -> np.ndarray:
         (np.where(UNIT > 0.9, np.inf, UNIT).astype(np.float32), "TIFF", None),
     ],
 )
-def test_grey_of_any_depth(values, kind, expected):
+def test_gray_of_any_depth(values, kind, expected):
     decoded = decode_image(encode(Image.fromarray(values), kind))
     assert decoded.dtype == np.uint8
     assert decoded.shape == (*values.shape, 3)
@@ -142,8 +142,8 @@ def test_grey_of_any_depth(values, kind, expected):
 
 
 def in_range(most: int) -> np.ndarray:
-    """Grey values up to one that is there."""
-    return np.linspace(0, most, GREY.size).round().reshape(GREY.shape).astype(np.uint16)
+    """Gray values up to one that is there."""
+    return np.linspace(0, most, GRAY.size).round().reshape(GRAY.shape).astype(np.uint16)
 
 
 @pytest.mark.parametrize(
@@ -174,10 +174,10 @@ def test_sixteen_bit_files_are_scaled_by_the_bits_that_they_use(most, white, kin
 def png_of_16_bits(pixels: np.ndarray) -> bytes:
     """RGB, uint16 [H, W, 3], which Pillow does not write."""
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
-    return png(pixels.shape[1], pixels.shape[0], rows, bits=16, colour=2)
+    return png(pixels.shape[1], pixels.shape[0], rows, bits=16, color=2)
 
 
-def test_sixteen_bit_colours():
+def test_sixteen_bit_colors():
     decoded = decode_image(png_of_16_bits(PIXELS.astype(np.uint16) * 257))
     np.testing.assert_array_equal(decoded, PIXELS)
     low = PIXELS.astype(np.uint16) * 257 + np.uint16(1)  # the low bytes do not count, as in Pillow
@@ -186,7 +186,7 @@ def test_sixteen_bit_colours():
 
 
 @pytest.mark.parametrize("bits", [8, 10, 12, 14])
-def test_colours_of_fewer_bits_in_sixteen(bits):
+def test_colors_of_fewer_bits_in_sixteen(bits):
     white = (1 << bits) - 1
     deep = (PIXELS / 255 * white).round().astype(np.uint16)
     assert deep.max() == white
@@ -213,8 +213,8 @@ def on_white(rgba: np.ndarray) -> np.ndarray:
 
 
 def with_alpha(mode: str) -> Image.Image:
-    alpha = np.linspace(0, 255, GREY.size).reshape(GREY.shape).astype(np.uint8)
-    image = Image.fromarray(PIXELS if mode == "RGBA" else GREY)
+    alpha = np.linspace(0, 255, GRAY.size).reshape(GRAY.shape).astype(np.uint8)
+    image = Image.fromarray(PIXELS if mode == "RGBA" else GRAY)
     image.putalpha(Image.fromarray(alpha))
     assert image.mode == mode
     return image
@@ -247,7 +247,7 @@ def palette_image() -> Image.Image:
         ("PNG", None, (10, 20, 30)),
         ("PNG", 0, (255, 255, 255)),
         ("GIF", 0, (255, 255, 255)),
-        ("PNG", bytes([51, 255, 255]), (206, 208, 210)),  # a fifth of the colour over white
+        ("PNG", bytes([51, 255, 255]), (206, 208, 210)),  # a fifth of the color over white
     ],
 )
 def test_palette_with_transparency(kind, transparency, first):
@@ -258,12 +258,12 @@ def test_palette_with_transparency(kind, transparency, first):
     assert tuple(decoded[0, 2]) == (0, 200, 0)
 
 
-@pytest.mark.parametrize("grey", [True, False])
-def test_a_transparent_colour(grey):
-    image = Image.new("L" if grey else "RGB", (2, 1), 0 if grey else (9, 9, 9))
-    image.putpixel((1, 0), 7 if grey else (7, 8, 9))
-    encoded = encode(image, "PNG", transparency=0 if grey else (9, 9, 9))
-    expected = [[[255, 255, 255], [7, 7, 7] if grey else [7, 8, 9]]]
+@pytest.mark.parametrize("gray", [True, False])
+def test_a_transparent_color(gray):
+    image = Image.new("L" if gray else "RGB", (2, 1), 0 if gray else (9, 9, 9))
+    image.putpixel((1, 0), 7 if gray else (7, 8, 9))
+    encoded = encode(image, "PNG", transparency=0 if gray else (9, 9, 9))
+    expected = [[[255, 255, 255], [7, 7, 7] if gray else [7, 8, 9]]]
     np.testing.assert_array_equal(decode_image(encoded), expected)
 
 
@@ -327,7 +327,7 @@ def test_one_pixel(kind):
 
 
 def test_an_animation_gives_its_first_frame():
-    frames = [Image.new("RGB", (4, 3), colour) for colour in ("red", "blue", "lime")]
+    frames = [Image.new("RGB", (4, 3), color) for color in ("red", "blue", "lime")]
     encoded = encode(frames[0], "GIF", save_all=True, append_images=frames[1:])
     assert Image.open(io.BytesIO(encoded)).n_frames == 3
     np.testing.assert_array_equal(decode_image(encoded), np.asarray(frames[0]))
@@ -397,7 +397,7 @@ def test_one_bit_labels(tmp_path):
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA"])
-def test_labels_with_colours_are_refused(mode, tmp_path):
+def test_labels_with_colors_are_refused(mode, tmp_path):
     path = tmp_path / "label.png"
     Image.new(mode, (3, 2)).save(path)
     with pytest.raises(UserError, match=f"label.png must hold one class index .* mode {mode}"):

@@ -31,7 +31,7 @@ def names(root: Path, split: str | None = None) -> list[str]:
     return [file.name for file in open_folder(root, split).files]
 
 
-def labelled(root: Path) -> Path:
+def labeled(root: Path) -> Path:
     """a and b in train, c in val, d in neither; a sub-folder; two classes."""
     stems = ["b", "a", "street/c", "d"]
     tree(root, *(f"images/{s}.jpg" for s in stems), *(f"labels/{s}.png" for s in stems))
@@ -77,7 +77,7 @@ def test_a_folder_with_an_image_suffix_is_no_image(tmp_path):
     ],
 )
 def test_images_labels_splits_and_classes(tmp_path, split, expected, found):
-    images = open_folder(labelled(tmp_path), split)
+    images = open_folder(labeled(tmp_path), split)
     assert [file.name for file in images.files] == expected
     assert images.split == found
     assert images.class_names == ("sky", "road")
@@ -103,7 +103,7 @@ def test_a_benchmark_without_labels_is_not_told_of_a_labels_folder(tmp_path):
 
 
 def test_one_label_missing(tmp_path):
-    (labelled(tmp_path) / "labels" / "a.png").unlink()
+    (labeled(tmp_path) / "labels" / "a.png").unlink()
     with pytest.raises(UserError, match=r"1 of 2 images .* first is a\.jpg .*labels/a\.png"):
         require_labels(open_folder(tmp_path, "train"))
 
@@ -162,13 +162,13 @@ def test_the_order_does_not_depend_on_creation(tmp_path):
 
 
 def test_open_split(tmp_path):
-    assert len(open_split(Data(root=str(labelled(tmp_path))), "train").files) == 2
+    assert len(open_split(Data(root=str(labeled(tmp_path))), "train").files) == 2
     with pytest.raises(UserError, match=r"data.root is not set; .* --data.root"):
         open_split(Data(), "train")
 
 
 def test_a_split_without_a_list_beside_others_is_named(tmp_path):
-    root = labelled(tmp_path)
+    root = labeled(tmp_path)
     with pytest.raises(UserError, match=r"has no tset.txt, but train.txt, val.txt"):
         open_folder(root, "tset")
     for name in ("train", "val"):
@@ -177,7 +177,7 @@ def test_a_split_without_a_list_beside_others_is_named(tmp_path):
 
 
 def test_a_gap_in_the_class_names_is_named(tmp_path):
-    root = labelled(tmp_path)
+    root = labeled(tmp_path)
     (root / "classes.txt").write_text("sky\n\nroad\n")
     with pytest.raises(UserError, match="no name in line 2"):
         open_folder(root, "train")
@@ -211,7 +211,7 @@ def in_memory(folder: Path, name: str) -> str:
 
 @pytest.mark.parametrize("split", ["train", "val", None])
 def test_at_an_address_as_on_a_disk(tmp_path, address_of, split):
-    folder = labelled(tmp_path / "set")
+    folder = labeled(tmp_path / "set")
     here, there = open_folder(folder, split), open_folder(address_of(folder), split)
     assert [file.name for file in there.files] == [file.name for file in here.files]
     assert (there.split, there.class_names) == (here.split, here.class_names)
@@ -240,7 +240,7 @@ def test_a_plain_tree_at_an_address(tmp_path, address_of):
 
 
 def test_what_is_refused_at_an_address(tmp_path, address_of):
-    folder = labelled(tmp_path / "set")
+    folder = labeled(tmp_path / "set")
     (folder / "train.txt").write_text("zebra\n", encoding="utf-8")
     (folder / "labels" / "street" / "c.png").unlink()
     root = address_of(folder)

@@ -8,7 +8,7 @@ from PIL import Image
 
 from raynef.core.errors import UserError
 from raynef.images.geometry import (
-    centre_crop,
+    center_crop,
     for_scoring,
     pad_to,
     resize,
@@ -143,10 +143,10 @@ def test_resized_labels_hold_no_new_value(height, width, new_height, new_width):
         ((1, 1), 1, (0, 1), (0, 1)),
     ],
 )
-def test_centre_crop(shape, side, rows, columns):
+def test_center_crop(shape, side, rows, columns):
     pixels = np.arange(np.prod(shape)).reshape(shape)
     expected = pixels[rows[0] : rows[1], columns[0] : columns[1]]
-    np.testing.assert_array_equal(centre_crop(pixels, side), expected)
+    np.testing.assert_array_equal(center_crop(pixels, side), expected)
 
 
 @pytest.mark.parametrize(("height", "width"), [(4, 5), (4, 9), (8, 5), (9, 11)])

@@ -25,10 +25,10 @@ from raynef.jobs.spectral.semantic import count_pixels
 ALL, SIDEWAYS, EITHER = range(1, 9), (5, 6, 7, 8), (2, 3, 4)
 WIDE, SQUARE = (12, 20), (16, 16)
 CLASSES = 5
-_STEP = 50  # grey levels between classes
+_STEP = 50  # gray levels between classes
 
 
-def labelled(shape: tuple[int, int]) -> np.ndarray:
+def labeled(shape: tuple[int, int]) -> np.ndarray:
     """A label with no symmetry: each corner and the middle have a class of their own."""
     label = np.zeros(shape, np.uint8)
     half, third = shape[0] // 2, shape[1] // 3
@@ -40,15 +40,15 @@ def labelled(shape: tuple[int, int]) -> np.ndarray:
 def put(
     root: Path, orientation: int, *, shape=WIDE, drawn="stored", kind="png", box=True
 ) -> ImageFile:
-    """An image whose grey is its label, the label drawn on the stored pixels or on what is shown,
+    """An image whose gray is its label, the label drawn on the stored pixels or on what is shown,
     and a box around class 4 drawn likewise."""
-    stored, exif = labelled(shape), Image.Exif()
+    stored, exif = labeled(shape), Image.Exif()
     exif[0x0112] = orientation
-    grey = Image.fromarray(stored * _STEP).convert("RGB")
+    gray = Image.fromarray(stored * _STEP).convert("RGB")
     if kind == "tiff":  # Pillow's writer turns nothing
-        grey.save(root / "image.tiff", exif=exif)
+        gray.save(root / "image.tiff", exif=exif)
     else:
-        grey.save(root / "image.png", exif=exif.tobytes())
+        gray.save(root / "image.png", exif=exif.tobytes())
     shown = read_image(root / f"image.{kind}")[:, :, 0] // _STEP
     label = stored if drawn == "stored" else shown
     Image.fromarray(label).save(root / "label.png")
@@ -143,7 +143,7 @@ def test_an_image_without_a_tag_or_that_is_gone_turns_nothing(tmp_path):
     file = put(tmp_path, 1)
     assert not stored_in(Path(file.path).read_bytes()).turns
     Path(file.path).unlink()
-    np.testing.assert_array_equal(read_truth(file, None), labelled(WIDE))
+    np.testing.assert_array_equal(read_truth(file, None), labeled(WIDE))
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
@@ -151,7 +151,7 @@ def test_an_image_without_a_tag_or_that_is_gone_turns_nothing(tmp_path):
 def test_how_an_image_is_stored(kind, orientation):
     exif, buffer = Image.Exif(), io.BytesIO()
     exif[0x0112] = orientation
-    Image.fromarray(labelled(WIDE)).convert("RGB").save(buffer, kind, exif=exif)
+    Image.fromarray(labeled(WIDE)).convert("RGB").save(buffer, kind, exif=exif)
     found = stored_in(buffer.getvalue())
     assert (found.orientation, found.size) == (orientation, WIDE)
 
@@ -210,7 +210,7 @@ def test_segments_of_all_images(turned):
 
 def test_object_masks(turned, tmp_path, monkeypatch):
     expected = shown_label(turned) == 4
-    Image.fromarray(np.where(labelled(WIDE) == 4, 255, 0).astype(np.uint8)).save(turned.label)
+    Image.fromarray(np.where(labeled(WIDE) == 4, 255, 0).astype(np.uint8)).save(turned.label)
     module = "raynef.jobs.spectral.objects"
     monkeypatch.setattr(f"{module}.EigenStore", lambda _: None)
     monkeypatch.setattr(f"{module}.masks_of", lambda *_, **__: {"plain": expected})
@@ -236,7 +236,7 @@ def test_data_check_counts_them(tmp_path):
 def test_the_field_reaches_every_file(tmp_path):
     for name in ("images", "labels"):
         (tmp_path / name).mkdir()
-    Image.fromarray(labelled(WIDE)).save(tmp_path / "images" / "a.png")
+    Image.fromarray(labeled(WIDE)).save(tmp_path / "images" / "a.png")
     for rule in ("auto", "stored", "upright"):
         images = open_split(Data(root=str(tmp_path), label_orientation=rule), "val")
         assert [file.label_orientation for file in images.files] == [rule]

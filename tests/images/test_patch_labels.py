@@ -14,7 +14,7 @@ DATA = Data(short_side=40, crop=32, photometric=False)
 
 
 def painting(height, width, *, seed):
-    """A label of blocks, and an image that shows each class in a colour of its own."""
+    """A label of blocks, and an image that shows each class in a color of its own."""
     blocks = np.random.default_rng(seed).integers(0, 4, (2, 3))
     label = blocks.repeat(-(-height // 2), axis=0).repeat(-(-width // 3), axis=1)[:height, :width]
     image = np.array([0, 80, 160, 240], dtype=np.uint8)[label]
@@ -24,7 +24,7 @@ def painting(height, width, *, seed):
 @pytest.mark.parametrize("scale", [(0.5, 0.5), (1.0, 1.0), (0.5, 2.0)])
 @pytest.mark.parametrize("shape", [(50, 60), (60, 50), (40, 40), (90, 31)])
 def test_a_label_lies_over_its_image(shape, scale):
-    """Read back from the colours of the view, but where colours mix at a border."""
+    """Read back from the colors of the view, but where colors mix at a border."""
     data = dataclasses.replace(DATA, scale=scale)
     for index in range(10):
         image, label = painting(*shape, seed=index)
@@ -83,7 +83,7 @@ def test_shares_against_a_slow_twin(side, grid):
     np.testing.assert_allclose(found, slow_shares(label, grid, 5), rtol=1e-6)
 
 
-def test_shares_sum_to_the_labelled_part_of_their_patch():
+def test_shares_sum_to_the_labeled_part_of_their_patch():
     label = np.full((32, 32), IGNORE, dtype=np.int32)
     assert not patch_shares(label, 4, 3).any()
     label[:8, :4] = 2

@@ -42,7 +42,7 @@ def open_set(name: str, root: Path | str, split: str | None = "test") -> ImageSe
 # -------------------------------------------------------------------------------------- one mask
 
 
-def grey_in(mode: str) -> Image.Image:
+def gray_in(mode: str) -> Image.Image:
     """The levels in an image of another mode; where it has transparency, all is transparent."""
     image = Image.fromarray(LEVELS).convert(mode)
     if mode.endswith("A"):
@@ -52,13 +52,13 @@ def grey_in(mode: str) -> Image.Image:
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "LA", "RGBA", "P"])
 def test_foreground_is_lighter_than_half_of_white(tmp_path, mode):
-    grey_in(mode).save(tmp_path / "mask.png")
+    gray_in(mode).save(tmp_path / "mask.png")
     mask = read_mask(tmp_path / "mask.png")
     assert mask.dtype == bool
     assert mask.tolist() == FOREGROUND
 
 
-def test_a_palette_gives_the_grey(tmp_path):
+def test_a_palette_gives_the_gray(tmp_path):
     image = Image.fromarray(np.array([[0, 1, 2]], np.uint8))
     image.putpalette([255] * 3 + [0] * 3 + [128] * 3)
     image.save(tmp_path / "mask.png")
@@ -75,7 +75,7 @@ def test_one_bit_is_black_or_white(tmp_path):
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB"])
-def test_compression_leaves_grey_grey(tmp_path, mode):
+def test_compression_leaves_gray_gray(tmp_path, mode):
     rows, columns = np.mgrid[:40, :50]
     disc = (rows - 20) ** 2 + (columns - 25) ** 2 < 200
     Image.fromarray(np.where(disc, 255, 0).astype(np.uint8)).convert(mode).save(
@@ -94,8 +94,8 @@ def test_a_mask_read_as_a_label_has_two_classes(tmp_path):
 @pytest.mark.parametrize(
     ("image", "message"),
     [
-        (Image.new("RGB", (3, 2), (128, 0, 0)), "must be grey, .* but it has colours"),
-        (Image.fromarray(np.array([[300]], np.uint16)), "must be 8-bit grey, got .* mode I;16"),
+        (Image.new("RGB", (3, 2), (128, 0, 0)), "must be gray, .* but it has colors"),
+        (Image.fromarray(np.array([[300]], np.uint16)), "must be 8-bit gray, got .* mode I;16"),
     ],
 )
 def test_what_is_no_mask_is_refused(tmp_path, image, message):

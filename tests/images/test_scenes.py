@@ -1,4 +1,4 @@
-"""Bundled scenes: reproducible, fully labelled, every class present, readable as a dataset
+"""Bundled scenes: reproducible, fully labeled, every class present, readable as a dataset
 folder.
 """
 
@@ -90,8 +90,8 @@ def test_scenes_hold_several_classes(labels: np.ndarray) -> None:
     assert np.mean(counts) >= 5
 
 
-def test_one_class_has_many_colours() -> None:
-    """A class must not be told by its colour alone: its mean colour moves more between scenes
+def test_one_class_has_many_colors() -> None:
+    """A class must not be told by its color alone: its mean color moves more between scenes
     than a tint would.
     """
     for name in ("building", "vehicle", "person"):

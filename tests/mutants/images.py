@@ -119,8 +119,8 @@ MUTANTS = (
     Mutant(
         "label-cropped-alone",
         "raynef/images/geometry.py",
-        "centre_crop(resize_label(label, size), crop)",
-        "resize_label(centre_crop(label, crop), size)[:crop, :crop]",
+        "center_crop(resize_label(label, size), crop)",
+        "resize_label(center_crop(label, crop), size)[:crop, :crop]",
         _GEOMETRY,
         "image and label go through one geometry",
     ),

@@ -1,16 +1,16 @@
-"""Colours are many, far apart, and the same wherever they are asked for."""
+"""Colors are many, far apart, and the same wherever they are asked for."""
 
 import numpy as np
 import pytest
 
 from raynef.report.palette import IGNORED, boundaries, colorize, oklab, overlay, palette
 
-# (colours, smallest Oklab distance of any two). 0.02 is just noticeable; fewer are far clearer.
+# (colors, smallest Oklab distance of any two). 0.02 is just noticeable; fewer are far clearer.
 SEPARATION = [(2, 0.25), (8, 0.18), (27, 0.09), (64, 0.065), (256, 0.035), (1024, 0.018)]
 
 
 @pytest.mark.parametrize(("num_colors", "smallest"), SEPARATION)
-def test_any_two_colours_are_apart(num_colors: int, smallest: float) -> None:
+def test_any_two_colors_are_apart(num_colors: int, smallest: float) -> None:
     lab = oklab(palette(num_colors))
     distance = np.linalg.norm(lab[:, None] - lab[None], axis=-1)
     assert distance[~np.eye(num_colors, dtype=bool)].min() > smallest
@@ -22,11 +22,11 @@ def test_the_largest_palette() -> None:
     assert colors.shape == (4096, 3)
     assert len(np.unique(colors, axis=0)) == 4096
     lab = oklab(colors)
-    assert np.linalg.norm(np.diff(lab, axis=0), axis=1).min() > 0.15  # neighbours in index
+    assert np.linalg.norm(np.diff(lab, axis=0), axis=1).min() > 0.15  # neighbors in index
     assert 0.4 < lab[:, 0].min() < lab[:, 0].max() < 0.9  # neither near black nor near white
 
 
-def test_a_colour_does_not_depend_on_how_many_there_are() -> None:
+def test_a_color_does_not_depend_on_how_many_there_are() -> None:
     np.testing.assert_array_equal(palette(300)[:21], palette(21))
     palette(21)[:] = 0  # a caller's change reaches nobody else
     assert palette(21).any()
@@ -46,7 +46,7 @@ def test_colorize() -> None:
     np.testing.assert_array_equal(painted[1, 1], colors[2])
     # Without ``ignore`` 255 is a cluster like any other.
     np.testing.assert_array_equal(colorize(labels, colors)[1, 0], colors[255])
-    with pytest.raises(ValueError, match=r"below the number of colours \(2\), got 255"):
+    with pytest.raises(ValueError, match=r"below the number of colors \(2\), got 255"):
         colorize(labels, palette(2))
 
 

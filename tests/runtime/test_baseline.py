@@ -62,23 +62,23 @@ def test_kmeans_says_what_it_saw(clustered, recipe):
     assert (result["supervised"], result["labels_leaked"]) == (False, False)
 
 
-def test_its_centres_are_the_means_of_their_patches(clustered, trained):
+def test_its_centers_are_the_means_of_their_patches(clustered, trained):
     """A segmenter's head holds 2c and −‖c‖², with c the mean of the patches nearest to … c before.
 
-    One more Lloyd step from converged centres on as few points changes nothing.
+    One more Lloyd step from converged centers on as few points changes nothing.
     """
     out, _ = clustered
     head = raynef.Segmenter.load(out).head
-    centres = (head.head.weight / 2).detach().numpy()
+    centers = (head.head.weight / 2).detach().numpy()
     np.testing.assert_allclose(
-        head.head.bias.detach().numpy(), -np.square(centres).sum(1), rtol=1e-4
+        head.head.bias.detach().numpy(), -np.square(centers).sum(1), rtol=1e-4
     )
     rows = sample_patches(
         Source(FeatureStore(trained / "store")), max_points=10_000, seed=0, job="t"
     ).rows
-    nearest = np.square(rows[:, None] - centres[None]).sum(2).argmin(1)
+    nearest = np.square(rows[:, None] - centers[None]).sum(2).argmin(1)
     for k in np.unique(nearest):
-        np.testing.assert_allclose(rows[nearest == k].mean(0), centres[k], atol=0.02)
+        np.testing.assert_allclose(rows[nearest == k].mean(0), centers[k], atol=0.02)
 
 
 def test_a_baseline_is_evaluated_predicted_and_reported(clustered, sample, tmp_path):
@@ -112,8 +112,8 @@ def test_ours_star_is_kmeans_on_psis_features(trained, tmp_path):
     taps = extract_features(ours.backbone, pixels).taps
     with torch.inference_mode():
         hidden = ours.head.features(taps)[0]
-        centres = star.head.head.weight / 2
-        nearest = torch.cdist(hidden, centres).argmin(dim=1)
+        centers = star.head.head.weight / 2
+        nearest = torch.cdist(hidden, centers).argmin(dim=1)
         assert torch.equal(star.patch_logits(pixels)[0].flatten(0, 1).argmax(1), nearest)
     assert evaluate(tmp_path / "star")["num_images"] == 4
 
@@ -289,7 +289,7 @@ def test_flags_go_over_the_recipe_or_over_the_runs_own(trained, tmp_path):
     assert (method.config.probe.lr, method.config.probe.epochs) == (0.1, 10)
     method = parse(["baseline", "kmeans-psi", str(trained), "--kmeans.max-points", "77"])
     assert (method.kmeans, method.out) == (KMeans(max_points=77), None)
-    with pytest.raises(UserError, match="is no run"):
+    with pytest.raises(UserError, match="is not a raynef run"):
         parse(["baseline", "probe-psi", str(tmp_path)])
 
 

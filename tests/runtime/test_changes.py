@@ -387,7 +387,7 @@ def test_psi_is_the_other_runs_before_the_first_step(finished, recipe):
         trainer = Trainer(recipe, in_dim=tensors["head.weight"].shape[1], num_steps=4)
         parameters = [id(p) for p in trainer.psi.parameters()]
         trainer.start_from(tensors)
-        assert [id(p) for p in trainer.psi.parameters()] == parameters  # the optimiser's own
+        assert [id(p) for p in trainer.psi.parameters()] == parameters  # the optimizer's own
         trainers.append(trainer)
     found = raynef.Segmenter.load(finished).head.state_dict()
     for name, tensor in trainers[0].psi.plain().state_dict().items():

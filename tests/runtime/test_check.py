@@ -138,7 +138,7 @@ def test_a_set_without_labels_needs_none(tmp_path):
 
 
 @pytest.mark.usefixtures("local_ray")
-def test_an_unlabelled_training_split_beside_a_labelled_one(healthy):
+def test_an_unlabeled_training_split_beside_a_labeled_one(healthy):
     for stem in "ab":
         (healthy / "labels" / f"{stem}.png").unlink()
     result = check_data(Data(root=str(healthy)))

@@ -10,7 +10,7 @@ import torch.multiprocessing as mp
 
 from raynef.cluster.collectives import Distributed
 from raynef.config.recipe import Eigen, Graph, Recipe, Train
-from raynef.core.collectives import Alone
+from raynef.core.collectives import SingleProcess
 from raynef.eigen import eigenfunction_objective
 from raynef.features.extract import Features
 from raynef.graph import build_kernel
@@ -97,7 +97,7 @@ def run_rank(rank, world_size, folder):
 
 @pytest.fixture(scope="module")
 def alone():
-    return results(0, IMAGES, Alone())
+    return results(0, IMAGES, SingleProcess())
 
 
 @pytest.mark.parametrize("world_size", [2, 3])

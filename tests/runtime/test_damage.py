@@ -1,4 +1,4 @@
-"""A store whose files are damaged: named, and made again as they were, they alone."""
+"""A store whose files are damaged: named, and recomputed as they were, they alone."""
 
 import json
 import logging

@@ -9,7 +9,7 @@ from ray.train.v2._internal.execution.failure_handling import FailureDecision
 from ray.train.v2.api.exceptions import WorkerGroupError
 
 from raynef.cluster.causes import cause_within
-from raynef.cluster.failures import Patience, Policy
+from raynef.cluster.failures import Policy, RestartBackoff
 from raynef.cluster.fit import Spread, fit
 from raynef.core.errors import UserError
 
@@ -29,7 +29,7 @@ def test_a_lost_worker_is_worth_another_try_and_a_mistake_is_not():
 def test_waits_grow_and_a_mistake_does_not_wait(monkeypatch):
     waits = []
     monkeypatch.setattr(time, "sleep", waits.append)
-    patience = Patience()
+    patience = RestartBackoff()
     for _ in range(5):
         patience.after_exception(None, {0: RuntimeError("lost")})
     patience.after_exception(None, {0: UserError("no store")})

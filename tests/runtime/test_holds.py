@@ -141,7 +141,7 @@ def test_the_folder_is_free_again_afterwards(tmp_path):
 
 
 def test_what_is_not_there_is_not_made(tmp_path):
-    with pytest.raises(UserError, match="no run"):
+    with pytest.raises(UserError, match="not a raynef run"):
         write_report(tmp_path / "nowhere")
     assert not (tmp_path / "nowhere").exists()
 

@@ -8,7 +8,7 @@ from raynef.config.recipe import Backbone as BackboneConfig
 from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.models.heads import LinearHead
 from raynef.models.segmenter import Segmenter
-from raynef.stores.kept import KeptTaps
+from raynef.stores.kept import TapCache
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -41,9 +41,9 @@ def crops(count=3, seed=0):
 def test_each_crop_is_computed_once_and_is_the_same(segmenter, counted, tmp_path):
     expected = segmenter.taps(crops())
     counted.clear()
-    kept = KeptTaps(segmenter, tmp_path)
+    kept = TapCache(segmenter, tmp_path)
     assert torch.equal(kept(crops()), expected)
-    assert torch.equal(KeptTaps(segmenter, tmp_path)(crops()), expected)
+    assert torch.equal(TapCache(segmenter, tmp_path)(crops()), expected)
     assert len(counted) == 3
     mixed = np.concatenate([crops(1, seed=1), crops()])
     torch.testing.assert_close(kept(mixed)[1:], expected, rtol=0, atol=0)
@@ -51,23 +51,23 @@ def test_each_crop_is_computed_once_and_is_the_same(segmenter, counted, tmp_path
 
 
 def test_without_a_folder_nothing_is_kept(segmenter, counted):
-    kept = KeptTaps(segmenter, None)
+    kept = TapCache(segmenter, None)
     kept(crops())
     kept(crops())
     assert len(counted) == 6
 
 
 def test_half_a_file_is_computed_again(segmenter, counted, tmp_path):
-    expected = KeptTaps(segmenter, tmp_path)(crops(1))
+    expected = TapCache(segmenter, tmp_path)(crops(1))
     (file,) = tmp_path.glob("*/*.npy")
     file.write_bytes(file.read_bytes()[:-100])
-    assert torch.equal(KeptTaps(segmenter, tmp_path)(crops(1)), expected)
+    assert torch.equal(TapCache(segmenter, tmp_path)(crops(1)), expected)
     assert len(counted) == 2
 
 
 def test_there_is_a_bound_and_a_full_disk_is_no_failure(segmenter, tmp_path, monkeypatch, caplog):
     one = segmenter.taps(crops(1)).numel() * 4
-    kept = KeptTaps(segmenter, tmp_path, most_bytes=2 * one + 100)
+    kept = TapCache(segmenter, tmp_path, most_bytes=2 * one + 100)
     kept(crops())
     assert len(list(tmp_path.glob("*/*.npy"))) == 2
 
@@ -75,13 +75,13 @@ def test_there_is_a_bound_and_a_full_disk_is_no_failure(segmenter, tmp_path, mon
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("raynef.stores.kept.write_atomic", full)
-    other = KeptTaps(segmenter, tmp_path / "full")
+    other = TapCache(segmenter, tmp_path / "full")
     assert other(crops()).shape[0] == 3
     assert "No space left" in caplog.text
 
 
 def test_other_weights_are_kept_apart(segmenter, tmp_path, monkeypatch):
-    KeptTaps(segmenter, tmp_path)(crops(1))
+    TapCache(segmenter, tmp_path)(crops(1))
     monkeypatch.setattr(Segmenter, "backbone_weights", lambda _self: "others")
-    KeptTaps(segmenter, tmp_path)(crops(1))
+    TapCache(segmenter, tmp_path)(crops(1))
     assert len(list(tmp_path.glob("*/*.npy"))) == 2

@@ -14,7 +14,7 @@ from raynef.eigen.psi import Psi
 from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.images.datasets.registry import open_split
 from raynef.images.decode import read_image, read_label
-from raynef.images.geometry import centre_crop, pad_to, resize, resize_label, short_side_size
+from raynef.images.geometry import center_crop, pad_to, resize, resize_label, short_side_size
 from raynef.jobs.maps import CountingActor, count_sharpened, read_examples
 from raynef.models.segmenter import Segmenter
 from raynef.segment.crf import dense_crf
@@ -90,8 +90,8 @@ def slow_logits(segmenter, file, config):
     whole = short_side_size(label.shape, config.short_side, truncated=reco)
     small = resize(image, whole)
     if reco:
-        small = centre_crop(small, config.crop)
-        label = centre_crop(resize_label(label, whole), config.crop)
+        small = center_crop(small, config.crop)
+        label = center_crop(resize_label(label, whole), config.crop)
         return one_window(segmenter, small)[0], label, small
     height, width = small.shape[:2]
     side = config.window if config.protocol == "sliding" else max(small.shape)

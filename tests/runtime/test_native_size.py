@@ -25,7 +25,7 @@ BRIGHT = 200
 
 
 class Spy(nn.Module):
-    """Stands for a backbone: the mean colour of each patch; remembers what it was shown."""
+    """Stands for a backbone: the mean color of each patch; remembers what it was shown."""
 
     dim, mean, std = 3, (0.0,) * 3, (1.0,) * 3
 

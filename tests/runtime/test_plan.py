@@ -15,7 +15,7 @@ from PIL import Image
 from raynef.cli.main import main
 from raynef.cluster.collectives import Distributed
 from raynef.config.recipe import Backbone, Data, Eigen, Evaluate, Graph, Recipe, Train
-from raynef.core.collectives import Alone
+from raynef.core.collectives import SingleProcess
 from raynef.core.errors import UserError
 from raynef.features.extract import Features
 from raynef.models.training import Trainer
@@ -132,7 +132,7 @@ def step_of_rank(rank, folder):
 
 def test_a_step_exchanges_what_is_planned(one_thread, tmp_path):
     planned = exchanges(sizes(SMALL, dim=12, grid=5))
-    assert step_on(Alone(), 0, 4) == [(e.kind, e.payload) for e in planned]
+    assert step_on(SingleProcess(), 0, 4) == [(e.kind, e.payload) for e in planned]
     mp.spawn(step_of_rank, args=(str(tmp_path),), nprocs=2)
     planned = exchanges(sizes(SMALL, dim=12, grid=5, workers=2))
     for rank in range(2):

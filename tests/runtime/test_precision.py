@@ -22,7 +22,7 @@ from raynef.jobs.spectral.features import WholeFeatures
 from raynef.jobs.spectral.semantic import semantic
 from raynef.models.segmenter import Segmenter
 from raynef.stores.features import FeatureStore, store_key
-from raynef.stores.kept import KeptTaps
+from raynef.stores.kept import TapCache
 from tests.runtime.conftest import change
 
 pytestmark = pytest.mark.usefixtures("without_ray")
@@ -184,11 +184,11 @@ def test_outputs_kept_by_gpus_are_kept_apart(recipe, monkeypatch, tmp_path):
     backbone = load_backbone(recipe.backbone)
     psi = Psi(NUM_TAPS * backbone.dim, 12, num_blocks=1)
     segmenter = Segmenter(backbone, psi, backbone_config=recipe.backbone, short_side=64)
-    here = KeptTaps(segmenter, tmp_path).folder
+    here = TapCache(segmenter, tmp_path).folder
     monkeypatch.setattr(Segmenter, "device", property(lambda _: torch.device("cuda")))
-    assert KeptTaps(segmenter, tmp_path).folder != here
+    assert TapCache(segmenter, tmp_path).folder != here
     monkeypatch.undo()
-    assert KeptTaps(segmenter, tmp_path).folder == here
+    assert TapCache(segmenter, tmp_path).folder == here
 
 
 def test_an_open_store_reads_back_its_own_key(recipe, tmp_path, gpus):

@@ -52,7 +52,7 @@ def files_in(folder):
     return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
 
 
-def test_ids_are_coloured_and_still_ids(made, photos, tmp_path):
+def test_ids_are_colored_and_still_ids(made, photos, tmp_path):
     run, out = made(mapping=MAPPING), tmp_path / "out"
     assert predict(run, photos, out)["num_images"] == 2
     segmenter = Segmenter.load(run)
@@ -61,18 +61,18 @@ def test_ids_are_coloured_and_still_ids(made, photos, tmp_path):
     with Image.open(out / "clusters" / "a.png") as image:
         assert image.mode == "P"
         np.testing.assert_array_equal(np.asarray(image), expected.clusters)
-        colours = np.asarray(image.convert("RGB"))
-    np.testing.assert_array_equal(colours, palette(12)[expected.clusters])
-    np.testing.assert_array_equal(read_image(out / "clusters" / "a.png"), colours)
+        colors = np.asarray(image.convert("RGB"))
+    np.testing.assert_array_equal(colors, palette(12)[expected.clusters])
+    np.testing.assert_array_equal(read_image(out / "clusters" / "a.png"), colors)
     np.testing.assert_array_equal(read_label(out / "clusters" / "a.png"), expected.clusters)
 
     classes = np.where(expected.classes < 0, 255, expected.classes)
     with Image.open(out / "classes" / "a.png") as image:
         np.testing.assert_array_equal(np.asarray(image), classes)
-        colours = np.asarray(image.convert("RGB"))
+        colors = np.asarray(image.convert("RGB"))
     assert (classes == 255).any()
-    assert (colours[classes == 255] == IGNORED).all()
-    np.testing.assert_array_equal(colours[classes < 255], palette(2)[classes[classes < 255]])
+    assert (colors[classes == 255] == IGNORED).all()
+    np.testing.assert_array_equal(colors[classes < 255], palette(2)[classes[classes < 255]])
 
 
 def test_legend_and_manifest_say_what_is_what(made, photos, tmp_path):

@@ -1,4 +1,4 @@
-"""What a worker tells a driver that was told to end: a step only once that step is on disk."""
+"""What a worker tells a driver that shuts down: a step only once that step is on disk."""
 
 import queue
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from raynef.cluster import workers
-from raynef.core.collectives import Alone
+from raynef.core.collectives import SingleProcess
 from raynef.io.checkpoints import INTERIM, newest_checkpoint
 
 
@@ -24,7 +24,7 @@ class LateOrders:
 @pytest.fixture
 def worker(monkeypatch, tmp_path):
     monkeypatch.setattr("ray.train.torch.get_device", lambda: torch.device("cpu"))
-    monkeypatch.setattr(workers, "current_collectives", Alone)
+    monkeypatch.setattr(workers, "current_collectives", SingleProcess)
     monkeypatch.setattr(workers, "_PATIENCE_S", 0.0)
     return workers._RayWorker(queue.SimpleQueue(), LateOrders(), tmp_path)
 

@@ -20,10 +20,10 @@ PAPER_2 = Potentials(
 
 
 def slow_crf(image, log_probabilities, potentials):
-    """Every pixel hears from every other: both kernels as matrices, normalised on both sides."""
+    """Every pixel hears from every other: both kernels as matrices, normalized on both sides."""
     num_labels, height, width = log_probabilities.shape
     y, x = np.mgrid[:height, :width].reshape(2, -1).astype(float)
-    place, colour = np.stack([x, y], axis=1), image.reshape(-1, 3).astype(float)
+    place, color = np.stack([x, y], axis=1), image.reshape(-1, 3).astype(float)
 
     def kernel(features):
         values = np.exp(-((features[:, None] - features[None]) ** 2).sum(-1) / 2)
@@ -37,7 +37,7 @@ def slow_crf(image, log_probabilities, potentials):
     messages = potentials.gaussian_weight * kernel(place / potentials.gaussian_sxy)
     messages += potentials.bilateral_weight * kernel(
         np.concatenate(
-            [place / potentials.bilateral_sxy, colour / potentials.bilateral_srgb], axis=1
+            [place / potentials.bilateral_sxy, color / potentials.bilateral_srgb], axis=1
         )
     )
     unary = log_probabilities.reshape(num_labels, -1).astype(float)
@@ -85,7 +85,7 @@ def test_equals_inference_written_out(kind, potentials, num_labels):
     assert np.abs(fast - slow).mean() < 0.2 * before
 
 
-def test_unary_beyond_normalisation():
+def test_unary_beyond_normalization():
     """Probabilities of a few of many labels do not sum to 1, and need not."""
     unary = log_softmax(np.random.default_rng(0).normal(size=(4, 6, 8)))
     image = picture("halves")
@@ -114,7 +114,7 @@ def test_segments_snap_to_the_edge_of_the_image():
 @pytest.mark.parametrize(
     "image",
     [
-        picture("halves") / np.float32(255),  # colours in [0, 1]: the published mistake
+        picture("halves") / np.float32(255),  # colors in [0, 1]: the published mistake
         picture("halves").astype(np.int32),
         picture("halves")[:5],
         picture("halves")[:, :, :1],

@@ -111,7 +111,7 @@ def test_only_clusters_that_can_win_are_made(monkeypatch):
 
 
 def test_weights_with_many_patches_a_pixel():
-    """Any rows that sum to 1 will do, not only those of neighbours."""
+    """Any rows that sum to 1 will do, not only those of neighbors."""
     generator = torch.Generator().manual_seed(0)
     rows = torch.rand((19, 6), generator=generator).softmax(dim=1)
     columns = torch.rand((23, 5), generator=generator).softmax(dim=1)

@@ -16,9 +16,9 @@ class Selftrain(Command):
     """A segmentation network trained on the store's own segments. The same command resumes."""
 
     store: Positional[Path]
-    """Folder that raynef spectral semantic has labelled."""
+    """Folder that raynef spectral semantic has labeled."""
     on: Path | None = None
-    """Another store, whose images are labelled and scored in place of its own."""
+    """Another store, whose images are labeled and scored in place of its own."""
     method: Method = "spectral"
     """Of raynef spectral semantic, whose labels these are."""
     settings: Annotated[SelfTrain, arg(name="selftrain")] = field(default_factory=SelfTrain)

@@ -21,7 +21,7 @@ class Semantic(Command):
     method: Method = "spectral"
     """The paper's own, or a baseline of its Table 4."""
     on: Path | None = None
-    """Another such folder, whose images are labelled in place of its own."""
+    """Another such folder, whose images are labeled in place of its own."""
     settings: Annotated[SpectralSettings, arg(name="spectral")] = field(
         default_factory=SpectralSettings
     )

@@ -1,7 +1,7 @@
 """ADE20K of the scene parsing challenge: 20,210 images to train, 2,000 to evaluate on, 150 classes.
 
     ADEChallengeData2016/images/{training,validation}/*.jpg
-                         annotations/{training,validation}/*.png     0 = unlabelled, 1 to 150
+                         annotations/{training,validation}/*.png     0 = unlabeled, 1 to 150
 
 The root may be the folder that holds ADEChallengeData2016, or that folder.
 """

@@ -31,7 +31,7 @@ def require_boxes(images: ImageSet) -> None:
     if missing:
         raise UserError(
             f"{len(missing)} of {len(images.files)} images under {without_secrets(images.root)} "
-            f"have no boxes; the first is {missing[0].name}. Localisation is scored on a data set "
+            f"have no boxes; the first is {missing[0].name}. Localization is scored on a data set "
             "with boxes: voc2007_boxes, voc2012_boxes, coco_20k, or your own as voc_boxes"
         )
 

@@ -1,4 +1,4 @@
-"""COCO-20k: 19,817 images of COCO train2014 with their boxes, on which objects are localised.
+"""COCO-20k: 19,817 images of COCO train2014 with their boxes, on which objects are localized.
 
     train2014/COCO_train2014_*.jpg              or images/train2014
     annotations/instances_train2014.json        or beside the list

@@ -1,7 +1,7 @@
 """COCO-Stuff-27: COCO 2017 with its 182 things and stuffs in 27 coarse classes.
 
     images/{train,val}2017/*.jpg
-    annotations/{train,val}2017/*.png     0 to 181, and 255 = unlabelled (stuffthingmaps)
+    annotations/{train,val}2017/*.png     0 to 181, and 255 = unlabeled (stuffthingmaps)
     curated/{train,val}2017/*.txt         stems; from the code of IIC (arXiv:1807.06653)
 
 The field trains and evaluates on curated lists. Where there is one, a split is

@@ -99,7 +99,7 @@ def pair(
 ) -> tuple[ImageFile, ...]:
     """Images with their labels, by stem.
 
-    Without one label in its folder (or without ``labels``), the images are unlabelled: labels are
+    Without one label in its folder (or without ``labels``), the images are unlabeled: labels are
     not needed to train. Some labels but not all is a broken copy, and an error.
 
     Args:

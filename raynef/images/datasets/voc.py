@@ -37,7 +37,7 @@ def open_voc2012(root: str, split: str | None) -> ImageSet:
 
 
 def open_voc2012_aug(root: str, split: str | None) -> ImageSet:
-    """VOC 2012 that trains on trainaug.txt, labelled in SegmentationClassAug; val as published.
+    """VOC 2012 that trains on trainaug.txt, labeled in SegmentationClassAug; val as published.
 
     Raises:
         UserError: the layout is not there, an unknown split, or images and labels do not pair up.

@@ -5,7 +5,7 @@
                       ImageSets/Main/{train,val,trainval,test}.txt
 
 A list holds a stem a line; one with an underscore (aeroplane_train.txt) is of a class and no split.
-Deep Spectral Methods localise objects in trainval (Table 1, arXiv:2205.07839).
+Deep Spectral Methods localize objects in trainval (Table 1, arXiv:2205.07839).
 """
 
 from collections.abc import Sequence

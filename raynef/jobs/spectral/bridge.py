@@ -18,7 +18,7 @@ from raynef.eigen.psi import Psi
 from raynef.features.extract import extract_features
 from raynef.graph.kernel import build_kernel
 from raynef.images.decode import read_image
-from raynef.images.geometry import centre_crop, resize, short_side_size
+from raynef.images.geometry import center_crop, resize, short_side_size
 from raynef.io.files import write_json
 from raynef.io.storage import absolute
 from raynef.jobs.predict import image_files
@@ -41,7 +41,7 @@ def compare_spectra(
 
     The graph is that of Eq. 4 over the patches of all images together, with the run's own
     settings; ψ's functions are its probabilities at test. Both are compared by the space that they
-    span: principal angles, Ritz values against eigenvalues, and the normalised cut of the clusters
+    span: principal angles, Ritz values against eigenvalues, and the normalized cut of the clusters
     that follow.
 
     Args:
@@ -110,7 +110,7 @@ def _read(
         except BadImageError as error:
             skipped[file.name] = str(error)
             continue
-        small = centre_crop(resize(image, short_side_size(image.shape, short_side)), crop)
+        small = center_crop(resize(image, short_side_size(image.shape, short_side)), crop)
         if small.shape[:2] == (crop, crop):
             images.append(small)
         else:
@@ -154,7 +154,7 @@ def _in_numbers(found: Agreement) -> dict[str, Any]:
 def _cuts(
     kernel: Kernel, found: Agreement, functions: Tensor, features: Tensor, num_clusters: int
 ) -> dict[str, Any]:
-    """Normalised cuts on κ of ψ's clusters, of spectral clustering and of K-means on features."""
+    """Normalized cuts on κ of ψ's clusters, of spectral clustering and of K-means on features."""
     vectors = torch.nn.functional.normalize(found.eigenvectors, dim=1)  # Ng, Jordan and Weiss
     clusterings = {
         "neural": functions.argmax(dim=1),

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from raynef.assign.localization import CORRECT, centre_box, corloc, overlaps
+from raynef.assign.localization import CORRECT, center_box, corloc, overlaps
 from raynef.cluster.progress import Progress
 from raynef.cluster.session import ray_session
 from raynef.cluster.stream import Unit, stream
@@ -90,8 +90,8 @@ def localize(
         address: of a Ray cluster.
 
     Returns:
-        CorLoc of each method and of boxes that look at nothing, over the images with at least one
-        object; None where the data set has no boxes.
+        CorLoc of each method and of content-independent baselines, over the images with at least
+        one object; None where the data set has no boxes.
 
     Raises:
         UserError: no such store, or a damaged annotation.
@@ -179,9 +179,9 @@ def fiedler_foreground(vectors: np.ndarray) -> np.ndarray:
 
 
 def scores(found: list[Located]) -> dict[str, Any]:
-    """CorLoc of every method, and of boxes that look at nothing.
+    """CorLoc of every method, and of content-independent baselines.
 
-    These lie at the centre: of the mean size of all objects, of the mean size of each image's
+    These lie at the center: of the mean size of all objects, of the mean size of each image's
     largest object, and the whole image. Their sizes come from people's boxes.
     """
     scored = [item for item in found if len(item.truth)]
@@ -193,7 +193,7 @@ def scores(found: list[Located]) -> dict[str, Any]:
     blind = {}
     for name, shares in baselines.items():
         mean = np.mean(shares, axis=0) if shares else np.ones(2)
-        boxes = [centre_box((mean[0], mean[1]), item.size) for item in scored]
+        boxes = [center_box((mean[0], mean[1]), item.size) for item in scored]
         pairs = zip(boxes, scored, strict=True)
         blind[name] = corloc(np.array([overlaps(box, item.truth).max() for box, item in pairs]))
     by_method = {

@@ -122,7 +122,7 @@ def _page(
     ]
     layers = [
         Picture(
-            f"layer {k}", f"{100 * alpha.mean():.0f} % of the image", _on_grey(photograph, alpha)
+            f"layer {k}", f"{100 * alpha.mean():.0f} % of the image", _on_gray(photograph, alpha)
         )
         for k, alpha in enumerate(alphas)
     ]
@@ -133,7 +133,7 @@ def _page(
     return render_spectral(
         "raynef spectral matte",
         name,
-        about="Each layer on grey: where it is opaque, the photograph shows. The layers of a pixel "
+        about="Each layer on gray: where it is opaque, the photograph shows. The layers of a pixel "
         "sum to one.",
         summary={"layers": len(alphas)},
         rows=rows,
@@ -141,6 +141,6 @@ def _page(
     )
 
 
-def _on_grey(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+def _on_gray(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     share = alpha[..., None]
     return (share * image + (1 - share) * 128).round().clip(0, 255).astype(np.uint8)

@@ -52,7 +52,7 @@ class Segments:
     @property
     def directions(self) -> np.ndarray:
         """The features at unit length, float32 [S, D]: what is clustered over all images, and what
-        the centres are compared with. So the published code; the paper says nothing of it.
+        the centers are compared with. So the published code; the paper says nothing of it.
         """
         return unit_length(self.features)
 

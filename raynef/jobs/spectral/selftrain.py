@@ -79,7 +79,7 @@ def selftrain(
     Args:
         store: whose ``semantic-METHOD`` folder holds the pseudo-labels.
         recipe: its backbone and ``selftrain`` sections count.
-        on: another STORE, whose images are labelled and scored; by default its own.
+        on: another STORE, whose images are labeled and scored; by default its own.
         method: of ``semantic`` that made the pseudo-labels.
         address: of a Ray cluster.
 
@@ -93,7 +93,7 @@ def selftrain(
     started = time.monotonic()
     solved = open_solved(store)
     shown = solved if on is None else open_solved(on)
-    examples, num_labels = pseudo_labelled(solved, method)
+    examples, num_labels = pseudo_labeled(solved, method)
     settings = recipe.selftrain
     probe = new_network(recipe.backbone, num_labels, settings)
     if settings.crop % probe.stride:
@@ -139,26 +139,26 @@ def selftrain(
     return result
 
 
-def pseudo_labelled(solved: Solved, method: str) -> tuple[list[Example], int]:
+def pseudo_labeled(solved: Solved, method: str) -> tuple[list[Example], int]:
     """The images of a STORE with their pseudo-labels, and how many labels there may be.
 
     Raises:
         UserError: there are none, or not for every image.
     """
     folder = solved.folder / f"semantic-{method}"
-    centres = solved.folder / f"semantic-{method}.npz"
+    centers = solved.folder / f"semantic-{method}.npz"
     names = output_names(solved.images.files)
     examples = [
         Example(solved.images.files[index].path, str(folder / names[index]))
         for index in solved.pairs.images()
     ]
     missing = [example.label for example in examples if not Path(example.label).is_file()]
-    if missing or not centres.is_file():
+    if missing or not centers.is_file():
         raise UserError(
             f"{solved.folder} has no labels of its own for {len(missing)} of {len(examples)} "
             f"images; make them with raynef spectral semantic {solved.folder}"
         )
-    with np.load(centres) as found:
+    with np.load(centers) as found:
         count = len(found["centroids"])
     return examples, count + (1 if method == "spectral" else 0)
 
@@ -333,8 +333,8 @@ def load_network(folder: str | Path) -> SegmentationNetwork:
 
 def _label(shown: Solved, folder: Path, num_labels: int, recipe: Recipe) -> dict[str, Any]:
     """Label every image by the network, write the labels, and score them where people's are."""
-    labelled = all(file.label for file in shown.images.files)
-    if labelled:
+    labeled = all(file.label for file in shown.images.files)
+    if labeled:
         require_labels(shown.images)
     out = shown.folder / "selftrain-labels"
     names = output_names(shown.images.files)
@@ -354,7 +354,7 @@ def _label(shown: Solved, folder: Path, num_labels: int, recipe: Recipe) -> dict
             finish_labels,
             codes=shown.images.label_codes,
             shape=table.shape,
-            labelled=labelled,
+            labeled=labeled,
             out=str(out),
         ),
         bounded=True,
@@ -364,7 +364,7 @@ def _label(shown: Solved, folder: Path, num_labels: int, recipe: Recipe) -> dict
         progress.advance(count)
     progress.close()
     criterion = recipe.spectral.hungarian
-    scores = scores_of(shown, table, criterion) if labelled else {"miou": None}
+    scores = scores_of(shown, table, criterion) if labeled else {"miou": None}
     return {"labels": str(out), "hungarian": criterion, **scores}
 
 
@@ -394,12 +394,12 @@ class LabelActor:
 
 
 def finish_labels(
-    unit: Unit, *, codes: Any, shape: tuple[int, int], labelled: bool, out: str
+    unit: Unit, *, codes: Any, shape: tuple[int, int], labeled: bool, out: str
 ) -> tuple[int, np.ndarray]:
     """Task: write the labels of a unit. Returns images and the table of counts."""
     table = np.zeros(shape, dtype=np.int64)
     for file, name, labels in zip(unit["files"], unit["names"], unit["labels"], strict=True):
         write_labels(Path(out) / name, labels)
-        if labelled:
+        if labeled:
             table += count_pixels(labels.astype(np.int64), file, codes, shape)
     return len(unit["images"]), table

@@ -2,7 +2,7 @@
 
 STORE/semantic.json, STORE/semantic.html
 STORE/semantic-METHOD/*.png      label of each pixel: 0 the background, then the clusters
-STORE/semantic-METHOD.npz        the centres
+STORE/semantic-METHOD.npz        the centers
 """
 
 import dataclasses
@@ -68,7 +68,7 @@ def semantic(
         store: of ``raynef spectral eigen``, whose images are clustered.
         recipe: whose ``spectral`` section says how; that of the STORE with other numbers.
         method: ``spectral``, or one of the paper's baselines ``cluster-seg``, ``cluster-patch``.
-        on: another STORE, whose images are labelled by the centres found, in place of its own.
+        on: another STORE, whose images are labeled by the centers found, in place of its own.
         seed: of both K-means.
         address: of a Ray cluster.
 
@@ -89,8 +89,8 @@ def semantic(
             f"{fitted_on.recipe.spectral.num_eigenvectors} of each image"
         )
     _require_like(fitted_on, shown)
-    labelled = all(file.label for file in shown.images.files)
-    if labelled:
+    labeled = all(file.label for file in shown.images.files)
+    if labeled:
         require_labels(shown.images)
     with ray_session(address):
         source = _source(fitted_on, recipe, method, seed)
@@ -115,7 +115,7 @@ def semantic(
         if shown is not fitted_on:
             source = _source(shown, recipe, method, seed)
         out = shown.folder / f"semantic-{method}"
-        table = _label(shown, source, centroids, recipe, out=out, labelled=labelled)
+        table = _label(shown, source, centroids, recipe, out=out, labeled=labeled)
     np.savez(shown.folder / f"semantic-{method}.npz", centroids=centroids)
     result: dict[str, Any] = {
         "store": str(shown.folder),
@@ -127,12 +127,12 @@ def semantic(
         "num_clusters": recipe.spectral.num_clusters,
         "hungarian": recipe.spectral.hungarian,
         "seed": seed,
-        **(scores_of(shown, table, recipe.spectral.hungarian) if labelled else {"miou": None}),
+        **(scores_of(shown, table, recipe.spectral.hungarian) if labeled else {"miou": None}),
         "seconds": round(time.monotonic() - started, 2),
     }
     write_json(shown.folder / "semantic.json", result)
     page = shown.folder / "semantic.html"
-    write_text(page, _page(shown, source, out, result, labelled=labelled))
+    write_text(page, _page(shown, source, out, result, labeled=labeled))
     return {**result, "report": str(page)}
 
 
@@ -154,7 +154,7 @@ def _require_like(one: Solved, other: Solved) -> None:
         if name not in ("files", "num_images") and there != value:
             raise UserError(
                 f"{other.folder} was made with {name} {there!r}, {one.folder} with {value!r}; "
-                "centres of one do not fit the other"
+                "centers of one do not fit the other"
             )
 
 
@@ -171,7 +171,7 @@ def _label(
     recipe: Recipe,
     *,
     out: Path,
-    labelled: bool,
+    labeled: bool,
 ) -> np.ndarray:
     """Write the labels of every image, and count them against people's: int64 [K + 1, C]."""
     names = output_names(solved.images.files)
@@ -187,7 +187,7 @@ def _label(
         centroids=centroids,
         codes=solved.images.label_codes,
         shape=table.shape,
-        labelled=labelled,
+        labeled=labeled,
         out=str(out),
     )
     progress = Progress("semantic", len(solved.pairs.images()), "images")
@@ -207,7 +207,7 @@ def label_unit(
     centroids: np.ndarray,
     codes: Any,
     shape: tuple[int, int],
-    labelled: bool,
+    labeled: bool,
     out: str,
 ) -> tuple[int, np.ndarray]:
     """Task: the labels of a unit's images as PNGs. Returns images and the table of counts."""
@@ -220,7 +220,7 @@ def label_unit(
             nodes, frame = segment_labels(SegmentStore(source), index, centroids)
         labels = to_whole_image(nodes, frame)
         write_labels(Path(out) / name, labels)
-        if labelled:
+        if labeled:
             table += count_pixels(labels, file, codes, shape)
     return len(unit["images"]), table
 
@@ -268,7 +268,7 @@ def table_for(solved: Solved, num_labels: int) -> np.ndarray:
 def scores_of(solved: Solved, table: np.ndarray, criterion: Criterion) -> dict[str, Any]:
     """mIoU and accuracy with labels matched one to one, and by majority: table [L, C].
 
-    The matching of paper and code (arXiv:2205.07839) maximises IoU: ``criterion``.
+    The matching of paper and code (arXiv:2205.07839) maximizes IoU: ``criterion``.
     """
     names = class_names(solved.images, table[None])
     table = table[:, : len(names)]
@@ -284,18 +284,18 @@ def scores_of(solved: Solved, table: np.ndarray, criterion: Criterion) -> dict[s
 
 
 def _page(
-    solved: Solved, source: Source, out: Path, result: dict[str, Any], *, labelled: bool
+    solved: Solved, source: Source, out: Path, result: dict[str, Any], *, labeled: bool
 ) -> str:
     shown = ("num_images", "miou", "accuracy", "miou_majority", "num_clusters", "num_points")
     names = output_names(solved.images.files)
     rows = [
-        _row(solved, source, index, out / names[index], result, labelled=labelled)
+        _row(solved, source, index, out / names[index], result, labeled=labeled)
         for index in spread(solved.pairs.images(), _SHOWN)
     ]
     return render_spectral(
         "raynef spectral semantic",
         f"Segments of {solved.images.name}",
-        about="The segments of each image, then what they are in all images: one colour for each "
+        about="The segments of each image, then what they are in all images: one color for each "
         "cluster, the same everywhere.",
         summary={name: result[name] for name in shown if result.get(name) is not None},
         rows=rows,
@@ -310,7 +310,7 @@ def _row(
     path: Path,
     result: dict[str, Any],
     *,
-    labelled: bool,
+    labeled: bool,
 ) -> SpectralRow:
     file = solved.images.files[index]
     image = read_image(file.path)
@@ -323,7 +323,7 @@ def _row(
     labels = np.asarray(Image.open(path)).astype(np.int64)
     colors = palette(result["num_clusters"] + 1)
     pictures.append(Picture("clusters", "of all images", overlay(image, labels, colors)))
-    if labelled:
+    if labeled:
         truth = read_truth(file, solved.images.label_codes)
         colors = palette(max(2, len(solved.images.class_names) or _CLASSES))
         painted = overlay(image, truth, colors, ignore=255)

@@ -113,7 +113,7 @@ def solve_images(
 
     Args:
         given: of each.
-        spectral: resolution, colours and number of vectors.
+        spectral: resolution, colors and number of vectors.
         device: that computes; by default the features' own.
         together: solve images whose affinities are of one size and form as one.
     """

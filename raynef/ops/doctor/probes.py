@@ -70,7 +70,7 @@ def faiss_search() -> dict[str, Any]:
 
 
 def crf_inference() -> dict[str, Any]:
-    """A CRF that outvotes one pixel among others of its colour."""
+    """A CRF that outvotes one pixel among others of its color."""
     from raynef.segment.crf import dense_crf
 
     probabilities = np.full((2, _SIDE, _SIDE), [[[0.9]], [[0.1]]], dtype=np.float32)

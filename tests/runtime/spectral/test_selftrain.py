@@ -9,7 +9,7 @@ from PIL import Image
 
 from raynef.cluster.session import this_process
 from raynef.config.recipe import SelfTrain, Spectral
-from raynef.core.collectives import Alone
+from raynef.core.collectives import SingleProcess
 from raynef.core.errors import UserError
 from raynef.jobs.spectral.eigen import eigen
 from raynef.jobs.spectral.selftrain import (
@@ -51,7 +51,7 @@ def test_it_trains_saves_and_is_scored(store, small):
     network = load_network(store / "selftrain")
     assert network(torch.rand(1, 3, 32, 48)).shape == (1, 4, 32, 48)
     image = Image.open(sorted((store / "selftrain-labels").rglob("*.png"))[0])
-    assert image.mode == "P"  # with the colours of the clusters
+    assert image.mode == "P"  # with the colors of the clusters
     labels = np.asarray(image)
     assert labels.shape == (96, 128)
     assert labels.max() <= 3
@@ -128,7 +128,7 @@ def test_two_workers_have_the_gradient_of_one(store, small, batch_size):
         def save(self, state, summary, trainer, *, step):
             self.state, self.loss = state, summary["loss"]
 
-    alone, kept = Keeps(Alone()), []
+    alone, kept = Keeps(SingleProcess()), []
     selftrain_loop(config, alone)
     workers = [Keeps(Halves(rank, kept)) for rank in (0, 1)]
     for worker in workers:
@@ -220,9 +220,9 @@ def test_no_label_of_peoples_reaches_the_network(store, small, copy_of_sample, t
 
 def test_mistakes_are_named(store, small, tmp_path):
     with this_process():
-        eigen(small, tmp_path / "unlabelled")
+        eigen(small, tmp_path / "unlabeled")
         with pytest.raises(UserError, match="make them with raynef spectral semantic"):
-            selftrain(tmp_path / "unlabelled", small)
+            selftrain(tmp_path / "unlabeled", small)
         with pytest.raises(UserError, match="multiple of the backbone's 16 pixels, got 60"):
             selftrain(store, change(small, selftrain={"crop": 60}))
         selftrain(store, small)

@@ -51,16 +51,16 @@ def pngs(result):
 
 
 @pytest.fixture(scope="module", params=METHODS)
-def labelled(request, store, whole):
-    """The result of a method, what its PNGs hold, and its centres."""
+def labeled(request, store, whole):
+    """The result of a method, what its PNGs hold, and its centers."""
     with this_process():
         result = semantic(store, whole, method=request.param)
     centroids = np.load(store / f"semantic-{request.param}.npz")["centroids"]
     return result, pngs(result), centroids.astype(np.float64)
 
 
-def test_a_pixel_has_the_label_of_the_nearest_centre(labelled, store, whole):
-    result, found, centroids = labelled
+def test_a_pixel_has_the_label_of_the_nearest_center(labeled, store, whole):
+    result, found, centroids = labeled
     solved = open_solved(store)
     for index, (rows, nodes, background) in enumerate(slow_rows(store, whole, result["method"])):
         labels = nearest(rows, centroids)
@@ -72,21 +72,21 @@ def test_a_pixel_has_the_label_of_the_nearest_centre(labelled, store, whole):
     assert np.unique(np.concatenate(found)).tolist() == [0, 1, 2, 3]
 
 
-def test_a_centre_is_the_mean_of_the_points_nearest_to_it(labelled, store, whole):
+def test_a_center_is_the_mean_of_the_points_nearest_to_it(labeled, store, whole):
     """Of all images, without their backgrounds."""
-    result, _, centroids = labelled
+    result, _, centroids = labeled
     parts = []
     for rows, _, background in slow_rows(store, whole, result["method"]):
         parts.append(np.delete(rows, [] if background is None else [background], axis=0))
     points = np.concatenate(parts)
     assert result["num_points"] == len(points)
     own = nearest(points, centroids)
-    for k, centre in enumerate(centroids):
-        np.testing.assert_allclose(points[own == k].mean(axis=0), centre, atol=1e-4)
+    for k, center in enumerate(centroids):
+        np.testing.assert_allclose(points[own == k].mean(axis=0), center, atol=1e-4)
 
 
-def test_the_same_seed_gives_the_same_labels(labelled, store, whole):
-    result, found, _ = labelled
+def test_the_same_seed_gives_the_same_labels(labeled, store, whole):
+    result, found, _ = labeled
     with this_process():
         again = semantic(store, whole, method=result["method"])
     assert {k: v for k, v in result.items() if k != "seconds"} == {

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def blue(generator, size):
-    """A blue that is not flat: hues of dark grey would be noise."""
+    """A blue that is not flat: hues of dark gray would be noise."""
     noise = generator.integers(0, 12, (*size, 3))
     return (np.array([20, 50, 140]) + noise).astype(np.uint8)
 
@@ -105,7 +105,7 @@ def test_a_killed_run_goes_on(whole, monkeypatch, tmp_path):
         with pytest.raises(KeyboardInterrupt):
             eigen(whole, tmp_path / "store")
         assert eigen(whole, tmp_path / "store")["num_images"] == 10
-    assert len(read) == 10 + 2  # the first shard, of eight images, is not made again
+    assert len(read) == 10 + 2  # the first shard, of eight images, is not recomputed
 
 
 def test_bad_files_are_skipped_and_named(whole, copy_of_sample, tmp_path):
@@ -180,7 +180,7 @@ def test_boxes_without_truth(store):
 
 
 def test_corloc(whole, tmp_path):
-    """Colours alone find a yellow square on blue."""
+    """Colors alone find a yellow square on blue."""
     root = boxes_of(tmp_path / "voc")
     recipe = change(
         whole,
@@ -212,7 +212,7 @@ def masks_of(root):
 
 
 def test_masks(whole, tmp_path):
-    """Colours alone find a yellow rectangle; the CRF keeps it."""
+    """Colors alone find a yellow rectangle; the CRF keeps it."""
     root = masks_of(tmp_path / "ECSSD")
     recipe = change(
         whole,
@@ -240,7 +240,7 @@ def test_masks(whole, tmp_path):
     assert np.mean(overlaps) == pytest.approx(found["miou"], abs=1e-12)
 
 
-def test_centres_of_one_store_label_another(store, whole, tmp_path):
+def test_centers_of_one_store_label_another(store, whole, tmp_path):
     other = change(whole, data={"train_split": "val"})
     with this_process():
         eigen(other, tmp_path / "val")
@@ -257,7 +257,7 @@ def test_centres_of_one_store_label_another(store, whole, tmp_path):
 
 
 def test_no_label_reaches_segments_or_clusters(store, whole, copy_of_sample, tmp_path):
-    """Scrambled labels: the same centres to the last bit."""
+    """Scrambled labels: the same centers to the last bit."""
     for path in (copy_of_sample / "labels").iterdir():
         values = np.asarray(Image.open(path))
         Image.fromarray(np.random.default_rng(0).permutation(values.ravel()).reshape(values.shape)

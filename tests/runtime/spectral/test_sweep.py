@@ -14,7 +14,7 @@ from raynef.io.files import read_json
 from raynef.jobs.spectral import solve as solve_module
 from raynef.jobs.spectral.features import WholeImageActor
 from raynef.jobs.spectral.segments import CropActor
-from raynef.sweeps.search import Listed
+from raynef.sweeps.search import FixedTrials
 from raynef.sweeps.space import Axis, Space
 from raynef.sweeps.spectral import require_truth, same_stores
 from raynef.sweeps.sweep import DataSet, plan
@@ -79,7 +79,7 @@ def run_here(monkeypatch):
     def run(asked, recipe, out, *, seeds=(0,)):
         data = [DataSet("sample", recipe)]
         planned = plan(asked, data, seeds=seeds)
-        trials = Listed(planned, out)
+        trials = FixedTrials(planned, out)
         with this_process():
             _opened(asked, data[0])
             _make_spectral_stores(trials, out)
@@ -92,7 +92,7 @@ def run_here(monkeypatch):
     return run
 
 
-def test_an_axis_of_colours_makes_features_once(boxes, run_here, counted, tmp_path):
+def test_an_axis_of_colors_makes_features_once(boxes, run_here, counted, tmp_path):
     asked = space(
         COLOR,
         methods=("localize", "lost"),
@@ -106,11 +106,11 @@ def test_an_axis_of_colours_makes_features_once(boxes, run_here, counted, tmp_pa
     assert counted == {"whole": 5, "crops": 0, "solved": 3 * 5}
     assert len(list((tmp_path / "features").iterdir())) == 1
     assert len(list((tmp_path / "spectral").iterdir())) == 3
-    *_, colours = results
-    ours, lost = colours["scores"]
+    *_, colors = results
+    ours, lost = colors["scores"]
     assert (ours["method"], ours["corloc"], ours["num_images"]) == ("localize", 1.0, 4)
     assert (lost["method"], lost["run"]) == ("lost", "run/localize")
-    assert len({result["scores"][1]["corloc"] for result in results}) == 1  # LOST sees no colour
+    assert len({result["scores"][1]["corloc"] for result in results}) == 1  # LOST sees no color
 
     def refuse(text):
         pytest.fail(f"{text} is no JSON")

@@ -5,7 +5,7 @@ No command's module imports torch or Ray: its ``execute`` does, so that ``--help
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Self, TypeVar
 
 import tyro
 from tyro.conf import arg
@@ -38,7 +38,7 @@ class Line:
     Attributes:
         argv: what follows the command's name.
         prog: what help and errors call it, such as ``raynef train``.
-        rest: what follows ``--``.
+        rest: what follows ``--``, of a command that takes it.
     """
 
     argv: Sequence[str]
@@ -56,14 +56,20 @@ class Line:
 
 @dataclass(frozen=True)
 class Exit:
-    """A result that is written already, such as that of a job elsewhere: a line and a status."""
+    """A result that is a line and a status already, such as that of a job on a cluster."""
 
     status: int
     line: str | None
 
 
 class Command:
-    """Base of all commands."""
+    """Base of all commands.
+
+    Attributes:
+        takes_rest: whether ``--`` ends its flags, and what follows is for it to read.
+    """
+
+    takes_rest: ClassVar[bool] = False
 
     def complete(self, line: Line) -> Self:
         """The command once what it names is read: a preset, a run's own recipe."""

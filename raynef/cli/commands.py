@@ -61,14 +61,12 @@ def read(argv: Sequence[str]) -> Command:
 
 def _find(argv: Sequence[str]) -> tuple[type[Command], Line]:
     """The class of a command, and the rest of its line."""
-    cut = argv.index("--") if "--" in argv else len(argv)
-    own, rest = list(argv[:cut]), tuple(argv[cut + 1 :])
-    for words in (2, 1):
-        name = " ".join(own[:words])
-        if len(own) >= words and name in COMMANDS:
-            return _class_of(name), Line(plain_flags(own[words:]), f"raynef {name}", rest)
-    group = own[0] if own and any(n.startswith(f"{own[0]} ") for n in COMMANDS) else ""
-    words = own[1:] if group else own
+    for count in (2, 1):
+        name = " ".join(argv[:count])
+        if name in COMMANDS:
+            return _class_of(name), _line(name, argv[count:])
+    group = argv[0] if argv and any(n.startswith(f"{argv[0]} ") for n in COMMANDS) else ""
+    words = argv[1:] if group else argv
     if words and words[0] in _HELP:
         sys.stdout.write(_overview(group))
         sys.exit(0)
@@ -80,6 +78,13 @@ def _find(argv: Sequence[str]) -> tuple[type[Command], Line]:
     close = difflib.get_close_matches(words[0], names, n=1)
     hint = f"did you mean {close[0]}?" if close else there
     raise UserError(f"{which}no {_what(group)} {words[0]!r}; {hint}")
+
+
+def _line(name: str, argv: Sequence[str]) -> Line:
+    """What follows a command's name; ``--`` ends the flags of one that takes a rest."""
+    takes_rest = _class_of(name).takes_rest and "--" in argv
+    cut = argv.index("--") if takes_rest else len(argv)
+    return Line(plain_flags(argv[:cut]), f"raynef {name}", tuple(argv[cut + 1 :]))
 
 
 def _class_of(name: str) -> type[Command]:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from tyro.conf import Suppress, arg
 
@@ -29,6 +29,8 @@ class Submit(Command):
     Its log comes on stderr, its JSON line on stdout, its exit status is the job's. Ctrl-C asks
     whether to stop the job; without a terminal it is left running.
     """
+
+    takes_rest: ClassVar[bool] = True
 
     address: Annotated[
         str | None,

@@ -1,0 +1,1 @@
+"""demo: rendered scenes, and the command that shows everything on them."""

@@ -1,0 +1,1 @@
+"""io: files and places, knowing nothing of the field."""

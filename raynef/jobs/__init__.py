@@ -1,0 +1,1 @@
+"""jobs: what the commands do, one file each, on what the stages compute."""

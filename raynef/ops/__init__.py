@@ -1,0 +1,1 @@
+"""ops: what tells about a machine, a cost or a state."""

@@ -1,0 +1,1 @@
+"""stores: a folder format each, as it is written and read back."""

@@ -508,6 +508,14 @@ def test_a_wrong_name_is_one_line(arguments, message, capsys):
     assert said.startswith(message)
 
 
+def test_what_follows_two_dashes_is_not_dropped(capsys):
+    """Only a command that takes a rest may have one."""
+    with pytest.raises(SystemExit) as exit_:
+        parse(["status", "RUN", "--", "--address", "x"])
+    assert exit_.value.code == 2
+    assert "--address" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_each_name_leads_to_a_command_with_a_text_of_its_own(name, capsys):
     with pytest.raises(SystemExit) as exit_:

@@ -1,5 +1,8 @@
 """Runs commands of a tree, one after the other, in one process with one small Ray.
 
+It starts Ray itself, with what ``ray_session`` sets for an embedded one, so that it runs the code
+of any commit, wherever that has its session.
+
 Started by ``python -m tests.parity`` with the tree first on the path. Each line of stdin is a
 command as a JSON list; each line written to the descriptor in argv[1] is [exit status, stdout].
 The command itself is what a user starts: ``raynef.cli.main.main`` with these arguments.

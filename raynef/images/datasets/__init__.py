@@ -1,0 +1,1 @@
+"""One file for each data set, and the registry that names them."""

@@ -32,10 +32,10 @@ from typing import Any
 
 from tests.mutants import MUTANTS
 from tests.mutants.mutant import Mutant
+from tests.places import ROOT
 
 logger = logging.getLogger("raynef")
 
-ROOT = Path(__file__).resolve().parents[1]
 _LEFT_OUT = (".git", ".venv", ".hypothesis", "__pycache__", "*.egg-info", "build", "shared")
 _MARKS = "not ray and not slow and not gpu and not cluster"
 _PASSED, _FAILED, _ELSEWHERE = 0, 1, 70  # exit statuses: pytest's own, and one of ours

@@ -9,9 +9,6 @@ import ray
 from ray.cluster_utils import Cluster
 
 from raynef.cluster.session import ray_session
-from tests.runtime import conftest as tiny
-
-sample, tiny_weights, recipe = tiny.sample, tiny.tiny_weights, tiny.recipe
 
 _ENV = {
     "RAY_AUTH_MODE": "disabled",  # all of it is on this machine

@@ -20,9 +20,7 @@ from ray.job_submission import JobSubmissionClient
 import raynef
 from raynef.demo.scenes import write_scenes
 from raynef.stores.run import git_commit
-from tests.runtime.conftest import shrink
-
-pytestmark = pytest.mark.cluster
+from tests.tiny import shrink
 
 RECIPE = """
 data: {short_side: 64, crop: 64, scale: [0.8, 1.5], num_views: 1}

@@ -16,9 +16,7 @@ from raynef.io.files import read_json
 from raynef.jobs.evaluate import evaluate
 from raynef.jobs.extract import extract_store
 from raynef.jobs.train import train
-from tests.runtime.conftest import change
-
-pytestmark = pytest.mark.cluster
+from tests.tiny import change
 
 ONE = 1  # of a role: the node takes one worker, and no second
 

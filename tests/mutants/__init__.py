@@ -1,7 +1,7 @@
 """Faults that the tests must notice, one record each, listed by the stage that they spoil.
 
-``python -m tests.mutate`` plants them one at a time; ``tests/test_mutants.py`` holds each fault's
-text against the source, so that the lists cannot rot.
+``python -m tests.mutate`` plants them one at a time; ``tests/unit/house/test_mutants.py`` holds
+each fault's text against the source, so that the lists cannot rot.
 
 Left out, because nothing that is computed depends on them:
 
@@ -11,7 +11,7 @@ Left out, because nothing that is computed depends on them:
   the same; only memory grows.
 """
 
-from tests.mutants import assign, eigen, features, graph, images, runtime, segment, spectral
+from tests.mutants import assign, eigen, features, graph, images, jobs, segment, spectral
 from tests.mutants.mutant import Mutant
 
 MUTANTS: tuple[Mutant, ...] = (
@@ -21,6 +21,6 @@ MUTANTS: tuple[Mutant, ...] = (
     *graph.MUTANTS,
     *images.MUTANTS,
     *segment.MUTANTS,
-    *runtime.MUTANTS,
+    *jobs.MUTANTS,
     *spectral.MUTANTS,
 )

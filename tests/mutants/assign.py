@@ -2,11 +2,11 @@
 
 from tests.mutants.mutant import Mutant
 
-_MATCHING = ("tests/assign/test_matching.py",)
-_KMEANS = ("tests/assign/test_kmeans.py",)
-_SEGMENTS = ("tests/assign/test_segments.py",)
-_BOXES = ("tests/assign/test_localization.py",)
-_TABLE = ("tests/assign/test_contingency.py",)
+_MATCHING = ("tests/unit/assign/test_matching.py",)
+_KMEANS = ("tests/unit/assign/test_kmeans.py",)
+_SEGMENTS = ("tests/unit/assign/test_segments.py",)
+_BOXES = ("tests/unit/assign/test_localization.py",)
+_TABLE = ("tests/unit/assign/test_contingency.py",)
 
 MUTANTS = (
     Mutant(

@@ -2,9 +2,9 @@
 
 from tests.mutants.mutant import Mutant
 
-_OBJECTIVE = ("tests/eigen/test_objective.py",)
-_PSI = ("tests/eigen/test_psi.py",)
-_SPECTRUM = ("tests/eigen/test_spectrum.py",)
+_OBJECTIVE = ("tests/unit/eigen/test_objective.py",)
+_PSI = ("tests/unit/eigen/test_psi.py",)
+_SPECTRUM = ("tests/unit/eigen/test_spectrum.py",)
 _FILE = "raynef/eigen/objective.py"
 
 MUTANTS = (

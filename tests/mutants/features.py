@@ -2,8 +2,8 @@
 
 from tests.mutants.mutant import Mutant
 
-_TAPS = ("tests/features/test_backbone.py",)
-_EXTRACT = ("tests/features/test_extract.py",)
+_TAPS = ("tests/unit/features/test_backbone.py",)
+_EXTRACT = ("tests/unit/features/test_extract.py",)
 
 MUTANTS = (
     Mutant(

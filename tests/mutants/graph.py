@@ -2,9 +2,9 @@
 
 from tests.mutants.mutant import Mutant
 
-_KERNEL = ("tests/graph/test_kernel.py",)
-_AFFINITY = ("tests/graph/test_affinity.py",)
-_SAMPLED = ("tests/graph/test_sampled.py",)
+_KERNEL = ("tests/unit/graph/test_kernel.py",)
+_AFFINITY = ("tests/unit/graph/test_affinity.py",)
+_SAMPLED = ("tests/unit/graph/test_sampled.py",)
 
 MUTANTS = (
     Mutant(

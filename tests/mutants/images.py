@@ -2,12 +2,12 @@
 
 from tests.mutants.mutant import Mutant
 
-_AUGMENT = ("tests/images/test_augment.py",)
-_GEOMETRY = ("tests/images/test_geometry.py",)
-_DATASETS = ("tests/images/test_datasets.py",)
-_BOXES = ("tests/images/test_boxes.py",)
-_FITTED = ("tests/images/test_fitted.py",)
-_LABELS = ("tests/images/test_patch_labels.py",)
+_AUGMENT = ("tests/unit/images/test_augment.py",)
+_GEOMETRY = ("tests/unit/images/test_geometry.py",)
+_DATASETS = ("tests/unit/images/datasets/test_datasets.py",)
+_BOXES = ("tests/unit/images/datasets/test_boxes.py",)
+_FITTED = ("tests/unit/images/test_fitted.py",)
+_LABELS = ("tests/unit/images/test_patch_labels.py",)
 
 MUTANTS = (
     Mutant(
@@ -104,7 +104,7 @@ MUTANTS = (
         "Image.Resampling.BICUBIC",
         "Image.Resampling.BILINEAR",
         (
-            "tests/runtime/test_input_size.py::test_views_are_resized_bicubically_with_their_extents",
+            "tests/unit/jobs/test_input_size.py::test_views_are_resized_bicubically_with_their_extents",
         ),
         "CLIP and DINOv2 see images resized bicubically",
     ),

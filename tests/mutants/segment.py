@@ -2,11 +2,11 @@
 
 from tests.mutants.mutant import Mutant
 
-_WINDOWS = ("tests/segment/test_windows.py",)
-_UPSAMPLE = ("tests/segment/test_upsample.py",)
-_CRF = ("tests/segment/test_crf.py",)
-_TOP = ("tests/segment/test_probabilities.py",)
-_BOXES = ("tests/segment/test_boxes.py",)
+_WINDOWS = ("tests/unit/segment/test_windows.py",)
+_UPSAMPLE = ("tests/unit/segment/test_upsample.py",)
+_CRF = ("tests/unit/segment/test_crf.py",)
+_TOP = ("tests/unit/segment/test_probabilities.py",)
+_BOXES = ("tests/unit/segment/test_boxes.py",)
 
 MUTANTS = (
     Mutant(

@@ -3,7 +3,7 @@
 from tests.mutants.mutant import Mutant
 
 _FOLDER = "raynef/jobs/spectral"
-_TESTS = "tests/runtime/spectral"
+_TESTS = "tests/unit/jobs/spectral"
 _OBJECTS = (f"{_TESTS}/test_objects.py",)
 _SEMANTIC = (f"{_TESTS}/test_semantic.py",)
 _BOXES = (

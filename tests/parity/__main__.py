@@ -27,8 +27,8 @@ from typing import Any
 
 from tests.parity.commands import FILES, HELP, STEPS, Step
 from tests.parity.observe import observe, plain
+from tests.places import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 RECORD = Path(__file__).with_name("record.json")
 PLACE = Path("/tmp/raynef-parity")
 """One place always: names of runs and of trials depend on the paths in a recipe."""

@@ -1,0 +1,163 @@
+"""Whole runs through Ray: train, evaluate, predict, report, and what may not change them."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from filelock import FileLock
+from PIL import Image
+
+import raynef
+from raynef.cluster.session import this_process
+from raynef.core.errors import UserError
+from raynef.images.decode import read_image
+from raynef.jobs.evaluate import evaluate
+from raynef.jobs.predict import predict
+from raynef.jobs.report import write_report
+from raynef.jobs.train import train
+from tests.tiny import change
+
+pytestmark = pytest.mark.usefixtures("local_ray")
+
+
+def losses(run):
+    return [json.loads(line)["loss"] for line in (run / "steps.jsonl").read_text().splitlines()]
+
+
+def weights(run):
+    return (run / "segmenter" / "model.safetensors").read_bytes()
+
+
+def test_a_run_leaves_its_record_its_steps_and_its_segmenter(run_on_ray, recipe):
+    out, result = run_on_ray
+    record = json.loads((out / "run.json").read_text())
+    assert record["recipe"]["train"]["batch_size"] == 5
+    assert {"python", "torch", "ray", "timm"} <= record["environment"]["versions"].keys()
+    assert record["environment"]["machine"]["cores"] >= 1
+    assert len(losses(out)) == result["steps"] == 4
+    assert {"loss", "trace", "penalty", "clusters_in_use", "entropy", "columns_below_1"} == set(
+        result["objective"]
+    )
+    assert result["images_per_second"] > 0
+    assert result["num_images"] == 10
+    path = recipe.data.root + "/images/val_00000.jpg"
+    segments = raynef.Segmenter.load(out)(path)
+    assert segments.clusters.shape == read_image(path).shape[:2] == (96, 128)
+    assert segments.classes is None
+
+
+def test_a_finished_run_returns_its_result_and_refuses_another_recipe(run_on_ray, recipe):
+    out, result = run_on_ray
+    assert train(recipe, out) == result
+    with pytest.raises(UserError, match=r"graph.alpha is 0.3, not 0.9"):
+        train(change(recipe, graph={"alpha": 0.9}), out)
+
+
+def test_a_run_that_is_held_is_refused(run_on_ray, recipe):
+    out, _ = run_on_ray
+    with FileLock(out / ".lock"), pytest.raises(UserError, match="another live run holds"):
+        train(recipe, out)
+
+
+def test_a_folder_of_something_else_is_refused(recipe, tmp_path):
+    (tmp_path / "holiday.txt").write_text("mine")
+    with pytest.raises(UserError, match="not empty"):
+        train(recipe, tmp_path)
+
+
+def test_two_workers_give_the_curve_of_one(run_on_ray, recipe, tmp_path):
+    two = tmp_path / "two"
+    store = str(run_on_ray[0] / "store")
+    train(change(recipe, train={"num_workers": 2, "store": store}), two)
+    np.testing.assert_allclose(losses(two), losses(run_on_ray[0]), rtol=1e-3)
+
+
+def test_more_epochs_go_on_on_workers_and_others_start_from_them(run_on_ray, recipe, tmp_path):
+    """Ray Train keeps a record of its own in the folder of checkpoints, of a run that is over."""
+    longer, warm = Path(shutil.copytree(run_on_ray[0], tmp_path / "longer")), tmp_path / "warm"
+    result = train(change(recipe, train={"epochs": 3, "num_workers": 2}), longer)
+    assert result["lengths"] == [{"epochs": 2, "from_step": 0}, {"epochs": 3, "from_step": 4}]
+    assert losses(longer)[:4] == losses(run_on_ray[0])
+    assert len(losses(longer)) == 6
+    shared = {"num_workers": 2, "store": str(longer / "store"), "lr": 1e-9, "lr_end": 1e-9}
+    train(change(recipe, train=shared), warm, init_from=longer)
+    heads = [raynef.Segmenter.load(run).head.state_dict() for run in (longer, warm)]
+    for name, tensor in heads[0].items():
+        np.testing.assert_allclose(heads[1][name], tensor, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("num_workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_streamed_features_make_the_batches_of_stored_ones(
+    run_on_ray, recipe, tmp_path, num_workers
+):
+    """With two views and two epochs, both modes train on the same views in the same order."""
+    streamed = tmp_path / "streamed"
+    train(change(recipe, train={"features": "streamed", "num_workers": num_workers}), streamed)
+    np.testing.assert_allclose(losses(streamed), losses(run_on_ray[0]), rtol=1e-3)
+    assert not (streamed / "store").exists()
+
+
+def test_scrambled_labels_leave_the_weights_bit_identical(
+    run_on_ray, recipe, copy_of_sample, tmp_path
+):
+    draws = np.random.default_rng(0)
+    for path in (copy_of_sample / "labels").iterdir():
+        with Image.open(path) as label:
+            size = label.size
+        noise = draws.integers(0, 10, (size[1], size[0]), dtype=np.uint8)
+        Image.fromarray(noise).save(path)
+    out = tmp_path / "scrambled"
+    train(change(recipe, data={"root": str(copy_of_sample)}), out)
+    assert weights(out) == weights(run_on_ray[0])
+
+
+def test_evaluation_prediction_and_report(run_on_ray, recipe, tmp_path):
+    out, _ = run_on_ray
+    scores = evaluate(out)
+    classes = Path(recipe.data.root, "classes.txt").read_text().split()
+    assert list(scores["per_class_iou"]) == classes
+    assert scores["num_images"] == 4
+    assert 0 < scores["miou"] <= 1
+    assert 0 < scores["accuracy"] <= 1
+    assert "320" not in scores["protocol"]
+    assert raynef.Segmenter.load(out).mapping.class_names == tuple(classes)
+
+    result = predict(out, recipe.data.root + "/images", tmp_path / "maps")
+    assert result["num_images"] == 14
+    clusters = np.asarray(Image.open(tmp_path / "maps/clusters/val_00001.png"))
+    assert clusters.shape == (96, 128)
+    assert clusters.dtype == np.uint8
+    assert clusters.max() < 12
+    direct = raynef.Segmenter.load(out)(recipe.data.root + "/images/val_00001.jpg")
+    assert np.array_equal(clusters, direct.clusters)
+    assert np.asarray(Image.open(tmp_path / "maps/overlays/val_00001.png")).shape == (96, 128, 3)
+    assert json.loads((tmp_path / "maps/classes.json").read_text())["0"] == classes[0]
+
+    text = Path(write_report(out)["report"]).read_text()
+    assert f"{100 * scores['miou']:.1f}" in text
+    assert "<svg" in text
+    assert "http://" not in text.replace("http://www.w3.org", "")
+    assert "data:image" in text
+    assert "data:image" not in Path(write_report(out, images=False)["report"]).read_text()
+
+
+def test_evaluation_names_what_is_wrong_with_a_label(run_on_ray, recipe, copy_of_sample):
+    out, _ = run_on_ray
+    wrong = copy_of_sample / "labels" / "val_00002.png"
+    Image.fromarray(np.zeros((5, 7), np.uint8)).save(wrong)
+    spoiled = change(recipe, data={"root": str(copy_of_sample)})
+    with pytest.raises(UserError, match=r"label of val_00002.jpg is 7x5 .* image is 128x96"):
+        evaluate(out, recipe=spoiled)
+    Image.fromarray(np.full((96, 128), 77, np.uint8)).save(wrong)
+    with this_process(), pytest.raises(UserError, match=r"label of val_00002.jpg holds 77"):
+        evaluate(out, recipe=spoiled)
+    wrong.unlink()
+    with this_process(), pytest.raises(UserError, match=r"1 of 4 images .* val_00002.jpg"):
+        evaluate(out, recipe=spoiled)
+
+
+def test_a_backbone_whose_patch_does_not_divide_the_crop_is_named(recipe, tmp_path):
+    with pytest.raises(UserError, match="multiple of the patch size 16"):
+        train(change(recipe, data={"crop": 72}), tmp_path / "run")

@@ -1,0 +1,103 @@
+"""Fixtures of any test: a tiny random backbone, a tiny sample, its recipe and its eigenpairs."""
+
+import dataclasses
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import timm
+import torch
+
+from raynef.cluster.session import this_process
+from raynef.config.recipe import (
+    Backbone,
+    Data,
+    Eigen,
+    Evaluate,
+    Graph,
+    Recipe,
+    Spectral,
+    Train,
+)
+from raynef.demo.scenes import write_scenes
+from raynef.jobs.spectral.eigen import eigen
+
+
+@pytest.fixture
+def without_ray(one_thread) -> Iterator[None]:
+    """Work in this process: for what is the same on Ray, which takes seconds more to start."""
+    with this_process():
+        yield
+
+
+@pytest.fixture(scope="session")
+def tiny_weights(tmp_path_factory) -> Path:
+    """ViT-Ti with random weights, in a file, as a user's own."""
+    torch.manual_seed(0)
+    model = timm.create_model("vit_tiny_patch16_224", num_classes=0)
+    path = tmp_path_factory.mktemp("weights") / "random.safetensors"
+    safetensors.torch.save_file(model.state_dict(), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory) -> Path:
+    """Ten training and four validation scenes of 96×128 pixels, with labels."""
+    return shrink(write_scenes(tmp_path_factory.mktemp("sample"), num_train=10, num_val=4))
+
+
+def shrink(root: Path) -> Path:
+    from PIL import Image
+
+    for path in [*(root / "images").iterdir(), *(root / "labels").iterdir()]:
+        with Image.open(path) as image:
+            small = image.resize((128, 96), Image.Resampling.NEAREST)
+        small.save(path)
+    return root
+
+
+@pytest.fixture(scope="session")
+def recipe(sample: Path, tiny_weights: Path) -> Recipe:
+    """Two short epochs of two steps."""
+    return Recipe(
+        data=Data(root=str(sample), short_side=64, crop=64, scale=(0.8, 1.5), num_views=2),
+        backbone=Backbone(name="vit_tiny_patch16_224", weights=str(tiny_weights)),
+        graph=Graph(num_neighbors=12),
+        eigen=Eigen(num_eigenfunctions=12),
+        train=Train(batch_size=5, epochs=2),
+        evaluate=Evaluate(short_side=64, crop=64),
+    )
+
+
+def change(recipe: Recipe, **sections) -> Recipe:
+    """A recipe with some fields of some sections replaced: change(r, train={"epochs": 3})."""
+    parts = {
+        name: dataclasses.replace(getattr(recipe, name), **fields)
+        for name, fields in sections.items()
+    }
+    return dataclasses.replace(recipe, **parts)
+
+
+@pytest.fixture
+def copy_of_sample(sample: Path, tmp_path: Path) -> Path:
+    """A sample that a test may spoil."""
+    return Path(shutil.copytree(sample, tmp_path / "copy"))
+
+
+@pytest.fixture(scope="module")
+def whole(recipe):
+    """The recipe for whole images: keys of a random ViT, six eigenvectors."""
+    few = Spectral(num_eigenvectors=6, num_segments=4, num_clusters=3)
+    return dataclasses.replace(recipe, spectral=few)
+
+
+@pytest.fixture(scope="module")
+def store(whole, tmp_path_factory):
+    """A STORE of the sample, made in this process."""
+    out = tmp_path_factory.mktemp("spectral") / "store"
+    with this_process():
+        result = eigen(whole, out)
+    assert (result["num_images"], result["not_converged"], result["skipped"]) == (10, 0, {})
+    return out

@@ -1,0 +1,54 @@
+"""What docs/architecture.md points to is there, and the path that it draws is the code's own."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.places import ROOT
+
+TEXT = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+ROWS = re.findall(r"^\|.*?`(raynef/[\w/]+\.py)` \| `(\w+)`", TEXT, re.MULTILINE)
+PATH = re.findall(r"^\| `(raynef/[\w/]+\.py)` \| `(\w+)` \|", TEXT, re.MULTILINE)
+EQUATIONS = re.findall(r"^\| (arXiv:[\d.]+) \| (\d+),", TEXT, re.MULTILINE)
+
+
+def imported(path: Path) -> set[str]:
+    """Modules that a file imports, at its head or within a function, as paths."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module.replace(".", "/") + ".py")
+    return found
+
+
+@pytest.mark.parametrize(("file", "name"), sorted(set(ROWS)))
+def test_each_file_defines_the_function(file, name):
+    tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
+    defined = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    assert name in defined
+
+
+def test_every_equation_of_both_papers_is_listed():
+    numbers = {"arXiv:2304.02841": range(1, 8), "arXiv:2205.07839": range(1, 4)}
+    expected = {(paper, str(n)) for paper, all_of in numbers.items() for n in all_of}
+    assert set(EQUATIONS) == expected
+
+
+def test_a_command_reaches_the_loss_in_six_files():
+    """Each imports the next, but for the loop, which the job hands to ``fit``."""
+    files = [file for file, _ in PATH]
+    assert len(files) <= 6
+    assert files[0] == "raynef/cli/train.py"
+    assert files[-1] == "raynef/eigen/objective.py"
+    callers = dict(zip(files[1:], files, strict=False))
+    callers["raynef/jobs/loop.py"] = "raynef/jobs/train.py"
+    for file, caller in callers.items():
+        assert file in imported(ROOT / caller), f"{caller} does not import {file}"
+
+
+def test_every_room_is_drawn():
+    rooms = {path.name for path in (ROOT / "raynef").iterdir() if (path / "__init__.py").is_file()}
+    drawn = set(re.findall(r"\b[a-z]+\b", TEXT.split("```")[1]))
+    assert rooms <= drawn

@@ -22,8 +22,9 @@ from raynef.features.backbone import load_backbone
 from raynef.images.datasets.imageset import ImageSet
 from raynef.images.datasets.registry import open_split
 from raynef.io.files import write_json
-from raynef.jobs.extract import ensure_store, fitting_backbone, view_side
+from raynef.jobs.extract import ensure_store
 from raynef.jobs.patches import Source, count_members, load_psi, sample_patches
+from raynef.jobs.views import fitting_backbone, view_side
 from raynef.models.heads import LinearHead, from_centroids, trunk_of
 from raynef.models.probe import fit_probe
 from raynef.models.segmenter import Mapping, Segmenter, segmenter_folder

@@ -12,13 +12,14 @@ from typing import Protocol
 import numpy as np
 
 from raynef.cluster.session import feature_actors
-from raynef.cluster.stream import Unit, stream
+from raynef.cluster.stream import stream
 from raynef.config.recipe import Recipe
 from raynef.core.collectives import Collectives
 from raynef.core.errors import UserError
 from raynef.features.extract import Features
 from raynef.images.datasets.imageset import ImageSet
-from raynef.jobs.extract import FeatureActor, describe_skipped, image_unit, make_views
+from raynef.jobs.views import FeatureActor, make_views, view_side
+from raynef.jobs.work import ImageUnit, describe_skipped
 from raynef.models.training import global_batches, slice_of
 from raynef.stores.features import FeatureStore
 
@@ -51,25 +52,21 @@ def usable_batch_size(recipe: Recipe, num_images: int) -> int:
     return min(recipe.train.batch_size, num_images)
 
 
-def plan(recipe: Recipe, images: list[int], epoch: int) -> list:
+def plan(recipe: Recipe, images: list[int], epoch: int) -> list[np.ndarray]:
     """The global batches of an epoch."""
-    return global_batches(
-        images,
-        batch_size=usable_batch_size(recipe, len(images)),
-        seed=recipe.train.seed,
-        epoch=epoch,
-    )
+    size = usable_batch_size(recipe, len(images))
+    return global_batches(images, batch_size=size, seed=recipe.train.seed, epoch=epoch)
 
 
-def _global_batches(
-    recipe: Recipe, images: list[int], first_step: int
-) -> Iterator[tuple[int, np.ndarray]]:
-    """(epoch, global batch) of every step from ``first_step`` on."""
+def _own_images(
+    recipe: Recipe, images: list[int], first_step: int, collectives: Collectives
+) -> Iterator[tuple[int, list[int]]]:
+    """(epoch, this worker's images) of every step from ``first_step`` on."""
     steps = len(plan(recipe, images, 0))  # the same in each epoch
     for epoch in range(first_step // steps, recipe.train.epochs):
-        begun = first_step - epoch * steps if epoch == first_step // steps else 0
-        for batch in plan(recipe, images, epoch)[begun:]:
-            yield epoch, batch
+        for batch in plan(recipe, images, epoch)[max(0, first_step - epoch * steps) :]:
+            own = slice_of(batch, rank=collectives.rank, world_size=collectives.world_size)
+            yield epoch, own.tolist()
 
 
 class StoredBatches:
@@ -80,15 +77,8 @@ class StoredBatches:
 
     def slices(self, first_step: int) -> Iterator[Slice]:
         """Every slice of the remaining steps, in order."""
-
-        def jobs() -> Iterator[Callable[[], Slice]]:
-            for epoch, batch in _global_batches(self.recipe, self.store.images(), first_step):
-                own = slice_of(
-                    batch, rank=self.collectives.rank, world_size=self.collectives.world_size
-                )
-                yield partial(self._read, epoch, own.tolist())
-
-        yield from _one_ahead(jobs())
+        own = _own_images(self.recipe, self.store.images(), first_step, self.collectives)
+        yield from _one_ahead(partial(self._read, epoch, images) for epoch, images in own)
 
     def _read(self, epoch: int, images: list[int]) -> Slice:
         view = epoch % self.store.num_views
@@ -127,22 +117,20 @@ class StreamedBatches:
         Raises:
             UserError: a file that could be read before training cannot be read any more.
         """
-        units: list[Unit] = []
-        for epoch, batch in _global_batches(self.recipe, self.usable, first_step):
-            own = slice_of(
-                batch, rank=self.collectives.rank, world_size=self.collectives.world_size
-            )
-            unit = image_unit(self.recipe, self.images, own.tolist())
-            units.append({**unit, "view": epoch})
+        recipe, files = self.recipe, self.images.files
         results = stream(
-            units,
-            prepare=make_views,
+            [
+                ImageUnit(own, tuple(files[index] for index in own), view=epoch)
+                for epoch, own in _own_images(recipe, self.usable, first_step, self.collectives)
+            ],
+            prepare=partial(make_views, data=recipe.data, side=view_side(recipe)),
             actor=FeatureActor,
-            actor_kwargs={"config": self.recipe.backbone},
+            actor_kwargs={"config": recipe.backbone},
             actors=feature_actors(workers=self.collectives.world_size),
             in_order=True,
         )
-        for unit in results:
-            if unit["skipped"]:
-                raise UserError(f"since training started: {describe_skipped(unit['skipped'])}")
-            yield Slice(unit["view"], unit["view"], unit["images"], unit["features"])
+        for found in results:
+            if found.skipped:
+                raise UserError(f"since training started: {describe_skipped(found.skipped)}")
+            view = found.unit.view
+            yield Slice(view, view, found.kept, found.features)

@@ -18,16 +18,12 @@ from raynef.images.datasets.registry import open_split
 from raynef.io.checkpoints import has_checkpoint
 from raynef.io.files import write_json, write_text
 from raynef.jobs.batches import plan, usable_batch_size
-from raynef.jobs.extract import (
-    describe_skipped,
-    ensure_store,
-    fitting_backbone,
-    scan,
-    view_side,
-)
+from raynef.jobs.extract import ensure_store, scan
 from raynef.jobs.loop import TERMS, epoch_summary, train_loop
 from raynef.jobs.progress_reporter import ProgressReporter
+from raynef.jobs.views import fitting_backbone, view_side
 from raynef.jobs.warm import start_from, starting_weights
+from raynef.jobs.work import describe_skipped
 from raynef.models.segmenter import Segmenter
 from raynef.models.training import build_psi
 from raynef.stores.inputs import found_again, note_input, require_same_input

@@ -88,7 +88,7 @@ def test_an_interrupted_extraction_resumes(recipe, tmp_path, monkeypatch):
     real, asked = features_module.stream, []
 
     def interrupted(units, **kwargs):
-        asked.append([unit["file"] for unit in units])
+        asked.append([unit.file for unit in units])
         for count, result in enumerate(real(units, **kwargs)):
             if len(asked) == 1 and count == 2:
                 raise KeyboardInterrupt

@@ -122,8 +122,7 @@ class _Fitted:
 def _trained(run: str | Path) -> Recipe:
     """The recipe of a finished run of ψ."""
     folder = RunFolder(Path(run))
-    record = folder.record()
-    if record["kind"] != "ours" or folder.finished() is None:
+    if folder.record().kind != "ours" or folder.finished() is None:
         raise UserError(f"{run} is no finished run of raynef train, whose ψ this builds upon")
     return folder.recipe()
 
@@ -169,7 +168,7 @@ def _make(
             mapping=_identity(images.class_names) if job.supervised else None,
             supervised=job.supervised,
             labels_leaked=leaked,
-        ).save(run.path / "segmenter")
+        ).save(run.segmenter)
         result = {
             "run": str(run.path),
             "kind": job.kind,

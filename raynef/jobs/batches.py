@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from pathlib import Path
 
 import numpy as np
 
@@ -41,12 +41,6 @@ class Slice:
     features: Features
 
 
-class Batches(Protocol):
-    """A source of slices from a step of the training on."""
-
-    def slices(self, first_step: int) -> Iterator[Slice]: ...
-
-
 def usable_batch_size(recipe: Recipe, num_images: int) -> int:
     """Images in a global batch: the recipe's, or all there are where that is fewer."""
     return min(recipe.train.batch_size, num_images)
@@ -69,20 +63,22 @@ def _own_images(
             yield epoch, own.tolist()
 
 
-class StoredBatches:
-    """Slices read from a store, the next one while the last is worked on."""
+@dataclass(frozen=True)
+class StoredViews:
+    """Slices read from a store in ``folder``, the next one while the last is worked on."""
 
-    def __init__(self, recipe: Recipe, store: FeatureStore, collectives: Collectives) -> None:
-        self.recipe, self.store, self.collectives = recipe, store, collectives
+    folder: Path
 
-    def slices(self, first_step: int) -> Iterator[Slice]:
-        """Every slice of the remaining steps, in order."""
-        own = _own_images(self.recipe, self.store.images(), first_step, self.collectives)
-        yield from _one_ahead(partial(self._read, epoch, images) for epoch, images in own)
+    def slices(self, recipe: Recipe, collectives: Collectives, first_step: int) -> Iterator[Slice]:
+        """Every slice of this worker from ``first_step`` on, in order."""
+        store = FeatureStore(self.folder)
 
-    def _read(self, epoch: int, images: list[int]) -> Slice:
-        view = epoch % self.store.num_views
-        return Slice(epoch, view, images, self.store.read(images, view=view))
+        def read(epoch: int, images: list[int]) -> Slice:
+            view = epoch % store.num_views
+            return Slice(epoch, view, images, store.read(images, view=view))
+
+        own = _own_images(recipe, store.images(), first_step, collectives)
+        yield from _one_ahead(partial(read, epoch, images) for epoch, images in own)
 
 
 def _one_ahead(jobs: Iterator[Callable[[], Slice]]) -> Iterator[Slice]:
@@ -98,35 +94,36 @@ def _one_ahead(jobs: Iterator[Callable[[], Slice]]) -> Iterator[Slice]:
             yield waiting.result()
 
 
-class StreamedBatches:
+@dataclass(frozen=True)
+class StreamedViews:
     """Slices straight from feature actors, new views each epoch, nothing stored.
 
     Each worker runs its own Ray Data pipeline over its own slices, in order, so that the
     composition of global batches is that of stored mode. A unit is a slice.
+
+    Attributes:
+        images: the data set.
+        usable: indices of those that can be read.
     """
 
-    def __init__(
-        self, recipe: Recipe, images: ImageSet, usable: list[int], collectives: Collectives
-    ) -> None:
-        self.recipe, self.images = recipe, images
-        self.usable, self.collectives = usable, collectives
+    images: ImageSet
+    usable: list[int]
 
-    def slices(self, first_step: int) -> Iterator[Slice]:
-        """Every slice of the remaining steps, in order.
+    def slices(self, recipe: Recipe, collectives: Collectives, first_step: int) -> Iterator[Slice]:
+        """As of ``StoredViews``.
 
         Raises:
             UserError: a file that could be read before training cannot be read any more.
         """
-        recipe, files = self.recipe, self.images.files
         results = stream(
             [
-                ImageUnit(own, tuple(files[index] for index in own), view=epoch)
-                for epoch, own in _own_images(recipe, self.usable, first_step, self.collectives)
+                ImageUnit(own, tuple(self.images.files[index] for index in own), view=epoch)
+                for epoch, own in _own_images(recipe, self.usable, first_step, collectives)
             ],
             prepare=partial(make_views, data=recipe.data, side=view_side(recipe)),
             actor=FeatureActor,
             actor_kwargs={"config": recipe.backbone},
-            actors=feature_actors(workers=self.collectives.world_size),
+            actors=feature_actors(workers=collectives.world_size),
             in_order=True,
         )
         for found in results:

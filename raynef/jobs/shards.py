@@ -17,9 +17,10 @@ from raynef.io.holds import GLANCE_S, LOCK
 from raynef.io.standing import standing_in
 from raynef.io.storage import without_secrets
 from raynef.jobs.work import ImageUnit, check_skipped, chunks, describe_skipped
-from raynef.stores.features import MANIFEST, Shard, ShardStore, StoreProgress, read_manifest, reopen
+from raynef.stores.journal import StoreProgress, reopen
 from raynef.stores.keys import require_same_key
-from raynef.stores.verify import find_faults
+from raynef.stores.shards import MANIFEST, ShardStore, read_manifest
+from raynef.stores.verify import Shard, find_faults
 
 logger = logging.getLogger("raynef")
 

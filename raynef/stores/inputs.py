@@ -17,18 +17,16 @@ from raynef.core.errors import UserError
 from raynef.images.datasets.imageset import ImageSet
 from raynef.images.datasets.registry import open_split
 from raynef.io.files import write_text
-from raynef.io.storage import file_sizes, without_secrets
-from raynef.stores.features import read_manifest
-from raynef.stores.journal import MANIFEST
+from raynef.io.storage import without_secrets
+from raynef.stores.features import Listing, listing
 from raynef.stores.keys import differences
 from raynef.stores.run import RunFolder, bind
+from raynef.stores.shards import MANIFEST, read_manifest
 
 logger = logging.getLogger("raynef")
 
 _FILE = "images.jsonl"
 _NAMED = 3  # of each kind, by name
-
-Listing = list[tuple[str, int | None]]
 
 
 @dataclass(frozen=True)
@@ -65,14 +63,14 @@ def _first(names: Sequence[str]) -> str:
 def note_input(run: RunFolder, images: ImageSet) -> None:
     """Write down which images a run is made of, once."""
     if not _file(run).is_file():
-        lines = (json.dumps(item, ensure_ascii=False) + "\n" for item in _listed(images))
+        lines = (json.dumps(item, ensure_ascii=False) + "\n" for item in listing(images))
         write_text(_file(run), "".join(lines))
 
 
 def input_change(run: RunFolder, recipe: Recipe, images: ImageSet) -> Change | None:
     """How the images differ from those that a run is made of; None where they do not, or where
     nothing of its own tells."""
-    now = _listed(images)
+    now = listing(images)
     if not _file(run).is_file():
         return _by_store(Path(recipe.train.store or run.store), now)
     then = _read(_file(run))
@@ -101,7 +99,7 @@ def require_same_input(run: RunFolder, recipe: Recipe, images: ImageSet) -> None
 
 def found_again(run: RunFolder, recipe: Recipe, finished: dict[str, Any]) -> dict[str, Any]:
     """The result of a finished run, with ``input_changed`` where its images are others by now."""
-    bind(run, recipe, kind=run.record()["kind"])
+    bind(run, recipe, kind=run.record().kind)
     logger.info("%s is finished; its result:", run.path)
     try:
         images = open_split(recipe.data, recipe.data.train_split)
@@ -123,11 +121,6 @@ def found_again(run: RunFolder, recipe: Recipe, finished: dict[str, Any]) -> dic
 
 def _file(run: RunFolder) -> Path:
     return run.path / _FILE
-
-
-def _listed(images: ImageSet) -> Listing:
-    sizes = file_sizes([file.path for file in images.files])
-    return [(file.name, size) for file, size in zip(images.files, sizes, strict=True)]
 
 
 def _read(path: Path) -> Listing:

@@ -47,8 +47,8 @@ from raynef.jobs.spectral.solve import (
     solve_unit,
     write_unit,
 )
-from raynef.stores.features import ShardStore
 from raynef.stores.run import differing_fields
+from raynef.stores.shards import ShardStore
 
 logger = logging.getLogger("raynef")
 

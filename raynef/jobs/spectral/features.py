@@ -34,7 +34,7 @@ from raynef.jobs.shards import (
     opened,
     shard_units,
 )
-from raynef.stores.features import ShardStore, write_rows
+from raynef.stores.shards import ShardStore, write_rows
 
 _FORMAT = 1
 _IMAGES = 8  # of a unit: what a kill loses

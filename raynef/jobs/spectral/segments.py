@@ -24,7 +24,7 @@ from raynef.jobs.spectral.eigen import EigenStore, Solved, units_among
 from raynef.jobs.spectral.features import WholeFeatures, WholeImageActor, normalized
 from raynef.jobs.spectral.solve import fitted, frame_column, frame_from
 from raynef.segment.boxes import box_around, expanded
-from raynef.stores.features import ShardStore, write_rows
+from raynef.stores.shards import ShardStore, write_rows
 
 Method = Literal["spectral", "cluster-seg"]
 _FORMAT = 1

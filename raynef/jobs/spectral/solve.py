@@ -23,7 +23,7 @@ from raynef.images.fitted import Frame, fit
 from raynef.images.geometry import resize
 from raynef.jobs.shards import ShardMade, ShardUnit
 from raynef.jobs.spectral.features import WholeFeatures
-from raynef.stores.features import write_rows
+from raynef.stores.shards import write_rows
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,22 @@ class PatchLabels:
             )
         return label
 
+    def check(self, images: Sequence[int]) -> None:
+        """Open the label of each image once, so that a bad one is said before hours are spent.
+
+        Needs a running Ray.
+
+        Raises:
+            UserError: how many labels cannot be used, and the first of them.
+        """
+        units = [ImageUnit(part) for part in chunks(images, _BATCH)]
+        results = stream(units, prepare=partial(find_mistakes, labels=self), in_order=True)
+        mistakes: list[str] = []
+        for part in watched(results, "labels", len(images), "labels"):
+            mistakes += part.skipped.values()
+        if mistakes:
+            raise UserError(f"{len(mistakes)} label(s) cannot be used: {mistakes[0]}")
+
     def _read_one(self, index: int, view: int) -> np.ndarray:
         keys = {"seed": self.data.view_seed, "view": view, "index": index}
         part = label_view(self.label(index), self.data, **keys)
@@ -79,23 +95,6 @@ def patch_labels(images: ImageSet, data: Data, *, grid: int) -> PatchLabels:
     if not images.class_names:
         raise UserError(f"{images.root} names no classes (classes.txt), which supervision needs")
     return PatchLabels(images, data, grid)
-
-
-def check_labels(labels: PatchLabels, images: Sequence[int]) -> None:
-    """Open the label of each image once, so that a bad one is said before hours are spent.
-
-    Needs a running Ray.
-
-    Raises:
-        UserError: how many labels cannot be used, and the first of them.
-    """
-    units = [ImageUnit(part) for part in chunks(images, _BATCH)]
-    results = stream(units, prepare=partial(find_mistakes, labels=labels), in_order=True)
-    mistakes: list[str] = []
-    for part in watched(results, "labels", len(images), "labels"):
-        mistakes += part.skipped.values()
-    if mistakes:
-        raise UserError(f"{len(mistakes)} label(s) cannot be used: {mistakes[0]}")
 
 
 def find_mistakes(unit: ImageUnit, *, labels: PatchLabels) -> Examined:

@@ -12,22 +12,21 @@ from raynef.cluster.session import ray_session, worker_gpu_share
 from raynef.cluster.workers import EpochHook
 from raynef.config.recipe import Recipe, check
 from raynef.core.errors import UserError
-from raynef.features.backbone import NUM_TAPS, load_backbone
+from raynef.features.backbone import NUM_TAPS
 from raynef.images.datasets.imageset import ImageSet
-from raynef.images.datasets.registry import open_split
 from raynef.io.checkpoints import has_checkpoint
-from raynef.io.files import write_json, write_text
+from raynef.io.files import write_text
 from raynef.jobs.batches import StoredViews, StreamedViews, plan, usable_batch_size
 from raynef.jobs.extract import ensure_store, scan
 from raynef.jobs.loop import TERMS, Training, epoch_summary, train_loop
+from raynef.jobs.product import finish
 from raynef.jobs.progress_reporter import ProgressReporter
 from raynef.jobs.views import fitting_backbone, view_side
 from raynef.jobs.warm import start_from, starting_weights
 from raynef.jobs.work import describe_skipped
-from raynef.models.segmenter import Segmenter
 from raynef.models.training import build_psi
-from raynef.stores.inputs import found_again, note_input, require_same_input
-from raynef.stores.run import RunFolder, bind, hold
+from raynef.stores.inputs import begin, found_again, training_images
+from raynef.stores.run import RunFolder, hold
 
 if TYPE_CHECKING:
     from raynef.jobs.labels import PatchLabels
@@ -69,15 +68,13 @@ def train(
             start_from(run, recipe, None, init_from)
             return found_again(run, recipe, finished)
         # Before the folder is bound to the recipe, and before Ray starts: a mistake costs seconds.
-        images = open_split(recipe.data, recipe.data.train_split)
-        require_same_input(run, recipe, images)
+        images = training_images(run, recipe)
         backbone = fitting_backbone(recipe)
         labels = _leaking_labels(recipe, images, backbone.patch_size)
         started_from = start_from(run, recipe, backbone, init_from)
         if finished is not None:
             _lengthen(run, finished["epochs"], recipe.train.epochs)
-        bind(run, recipe, started_from=started_from)
-        note_input(run, images)
+        begin(run, recipe, images, started_from=started_from)
         logger.info("%d training images under %s", len(images.files), images.root)
         with ray_session(address, min_cpus=cpus_needed(recipe)):
             return _train(
@@ -154,9 +151,7 @@ def _train(
             recipe.train.batch_size,
         )
     if labels is not None:
-        from raynef.jobs.labels import check_labels
-
-        check_labels(labels, indices)
+        labels.check(indices)
     train = recipe.train
     training = Training(
         recipe,
@@ -208,18 +203,10 @@ def _finish(
     leaked = recipe.train.leak_labels or bool(started_from and started_from.labels_leaked)
     psi = build_psi(recipe, state["in_dim"])
     psi.load_state_dict(state["trainer"]["psi"])
-    Segmenter(
-        load_backbone(recipe.backbone),
-        psi,
-        backbone_config=recipe.backbone,
-        short_side=recipe.evaluate.short_side,
-        labels_leaked=leaked,
-    ).save(run.segmenter)
     write_text(run.steps_file, "".join(json.dumps(step) + "\n" for step in history))
     if skipped:
         logger.warning("%s", describe_skipped(skipped))
     result = {
-        "run": str(run.path),
         "objective": {name: epoch_summary(recipe, history)[name] for name in TERMS},
         "images_per_second": round(state["images_done"] / max(state["seconds"], 1e-9), 2),
         "epochs": recipe.train.epochs,
@@ -243,5 +230,4 @@ def _finish(
         sum(split.values()),
         ", ".join(f"{part} {seconds:.2f}" for part, seconds in split.items()),
     )
-    write_json(run.train_file, result)
-    return result
+    return finish(run, recipe, psi, result)

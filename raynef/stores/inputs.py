@@ -20,7 +20,7 @@ from raynef.io.files import write_text
 from raynef.io.storage import without_secrets
 from raynef.stores.features import Listing, listing
 from raynef.stores.keys import differences
-from raynef.stores.run import RunFolder, bind
+from raynef.stores.run import RunFolder, StartedFrom, bind
 from raynef.stores.shards import MANIFEST, read_manifest
 
 logger = logging.getLogger("raynef")
@@ -60,13 +60,6 @@ def _first(names: Sequence[str]) -> str:
     return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
-def note_input(run: RunFolder, images: ImageSet) -> None:
-    """Write down which images a run is made of, once."""
-    if not _file(run).is_file():
-        lines = (json.dumps(item, ensure_ascii=False) + "\n" for item in listing(images))
-        write_text(_file(run), "".join(lines))
-
-
 def input_change(run: RunFolder, recipe: Recipe, images: ImageSet) -> Change | None:
     """How the images differ from those that a run is made of; None where they do not, or where
     nothing of its own tells."""
@@ -85,8 +78,12 @@ def input_change(run: RunFolder, recipe: Recipe, images: ImageSet) -> Change | N
     return change if str(change) else Change(otherwise="listed in another order")
 
 
-def require_same_input(run: RunFolder, recipe: Recipe, images: ImageSet) -> None:
-    """Raise UserError that names what differs, unless an unfinished run has the images it had."""
+def training_images(run: RunFolder, recipe: Recipe) -> ImageSet:
+    """The images that a run is made of, or is to be; no label is opened.
+
+    Raises UserError that names what differs from those that an unfinished run began with.
+    """
+    images = open_split(recipe.data, recipe.data.train_split)
     begun = run.record_file.is_file()
     change = input_change(run, recipe, images) if begun else None
     if change is not None:
@@ -95,6 +92,22 @@ def require_same_input(run: RunFolder, recipe: Recipe, images: ImageSet) -> None
             f"{run.path} began: {change}. Its features and checkpoints are of those: restore "
             "them, or give another --out"
         )
+    return images
+
+
+def begin(
+    run: RunFolder,
+    recipe: Recipe,
+    images: ImageSet,
+    *,
+    kind: str = "ours",
+    started_from: StartedFrom | None = None,
+) -> None:
+    """Bind a run that is held to its recipe (see ``bind``), and write down its images, once."""
+    bind(run, recipe, kind=kind, started_from=started_from)
+    if not _file(run).is_file():
+        lines = (json.dumps(item, ensure_ascii=False) + "\n" for item in listing(images))
+        write_text(_file(run), "".join(lines))
 
 
 def found_again(run: RunFolder, recipe: Recipe, finished: dict[str, Any]) -> dict[str, Any]:

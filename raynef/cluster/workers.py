@@ -79,7 +79,7 @@ class _RayWorker(_Worker):
     def __init__(self, events: Any, orders: Any, folder: Path) -> None:
         super().__init__(folder)
         self.device = ray.train.torch.get_device()
-        self.collectives = current_collectives()
+        self.collectives: Collectives = current_collectives()
         self._events, self._orders = events, orders
 
     def tell(self, event: dict[str, Any]) -> None:
@@ -134,7 +134,8 @@ class ProcessWorker(_Worker):
         on_epoch: EpochHook | None = None,
     ) -> None:
         super().__init__(folder)
-        self.device, self.collectives = device, SingleProcess()
+        self.device = device
+        self.collectives: Collectives = SingleProcess()
         self._hear, self._on_epoch = hear, on_epoch
 
     def tell(self, event: dict[str, Any]) -> None:

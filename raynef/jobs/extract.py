@@ -28,7 +28,7 @@ from raynef.images.datasets.registry import open_split
 from raynef.images.decode import read_image
 from raynef.images.geometry import resize_bicubic
 from raynef.io.holds import GLANCE_S, LOCK
-from raynef.io.standing import standing_in
+from raynef.io.state import state_in
 from raynef.io.storage import without_secrets
 from raynef.jobs.precision import precision_for, with_precision
 from raynef.stores.features import (
@@ -258,7 +258,7 @@ def fill_shards(
     if done:
         logger.info("%s: going on, %d of %d shards are there", what, done, len(units))
     check_skipped(data, journal.skipped, num_images)
-    with standing_in(journal.folder):
+    with state_in(journal.folder):
         num_todo = sum(len(unit["images"]) for unit in todo)
         progress = Progress(what, num_todo, "images", {"shards": len(units)})
     for shard, skipped, count in run(todo):

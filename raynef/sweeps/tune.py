@@ -38,8 +38,8 @@ from raynef.core.errors import UserError
 from raynef.features.blocks import load_block_features
 from raynef.images.datasets.registry import open_split
 from raynef.io.files import read_json, without_infinity, write_json
-from raynef.io.holds import LOCK, locked
-from raynef.io.log import logged
+from raynef.io.holds import locked
+from raynef.io.log import LEAVES, logged
 from raynef.jobs.extract import ensure_store, fitting_backbone
 from raynef.jobs.train import cpus_needed
 from raynef.stores.run import environment
@@ -56,7 +56,6 @@ logger = logging.getLogger("raynef")
 _RETRIES = 2  # of a trial that a lost worker, or a bug, ended
 _OF_BACKBONE = {BACKBONE, "spectral.feature", "spectral.block", "spectral.stage"}
 """Axes along which some backbones or blocks may not do: each trial says so for itself."""
-_LEAVES = {LOCK, "log.txt"}  # what a sweep leaves that was killed in its first moments
 
 
 @dataclass(frozen=True)
@@ -183,7 +182,7 @@ def _held(out: Path) -> Iterator[None]:
     """Hold the sweep's folder, so that no other process may."""
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out} is a file, not a folder")
-    known = {LOCK, "log.txt", "sweep.json", "features", "scored", "spectral", "trials", "tune"}
+    known = {*LEAVES, "sweep.json", "features", "scored", "spectral", "trials", "tune"}
     if (
         out.is_dir()
         and not (out / "sweep.json").is_file()

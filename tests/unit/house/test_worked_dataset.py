@@ -27,8 +27,9 @@ with this_process():
 def package(tmp_path) -> Path:
     """A copy of the package with CamVid in it; the folder that holds the copy."""
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    section = text.split("### A new data set\n")[1]
-    file, line = re.findall(r"^```python\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)[:2]
+    section = re.split(r"^##", text.split("### A new data set\n")[1], flags=re.MULTILINE)[0]
+    (file,) = re.findall(r"^```python\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    (line,) = re.findall(r"^```diff\n\+(.*\n)```$", section, re.MULTILINE)
     copy = tmp_path / "copy" / "raynef"
     shutil.copytree(ROOT / "raynef", copy, ignore=shutil.ignore_patterns("__pycache__"))
     (copy / "images" / "datasets" / "camvid.py").write_text(file, encoding="utf-8")

@@ -31,9 +31,9 @@ _BYTES_PER_CPU = 64 << 20  # what a bounded stream may hold, or one unit, howeve
 
 
 def stream(
-    units: Sequence[Unit],
+    units: Sequence[Any],
     *,
-    prepare: Callable[[Unit], Any],
+    prepare: Callable[[Any], Any],
     actor: type | None = None,
     actor_kwargs: dict[str, Any] | None = None,
     actors: FeatureActors | None = None,
@@ -45,7 +45,7 @@ def stream(
     """Yield the result of every unit as it is done.
 
     Args:
-        units: plain values.
+        units: what can be pickled.
         prepare: module-level function of a unit, run as a task.
         actor: class whose instances hold a model; called with what ``prepare`` returned;
             None where tasks do it all.
@@ -112,8 +112,8 @@ def _say(notes: set[str], said: set[str]) -> None:
 
 
 def _stream_here(
-    units: Sequence[Unit],
-    prepare: Callable[[Unit], Any],
+    units: Sequence[Any],
+    prepare: Callable[[Any], Any],
     actor: type | None,
     actor_kwargs: dict[str, Any],
     actors: FeatureActors | None,

@@ -7,18 +7,19 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from pathlib import Path
 
 import numpy as np
 
 from raynef.cluster.session import feature_actors
-from raynef.cluster.stream import Unit, stream
+from raynef.cluster.stream import stream
 from raynef.config.recipe import Recipe
 from raynef.core.collectives import Collectives
 from raynef.core.errors import UserError
 from raynef.features.extract import Features
 from raynef.images.datasets.imageset import ImageSet
-from raynef.jobs.extract import FeatureActor, describe_skipped, image_unit, make_views
+from raynef.jobs.views import FeatureActor, make_views, view_side
+from raynef.jobs.work import ImageUnit, describe_skipped
 from raynef.models.training import global_batches, slice_of
 from raynef.stores.features import FeatureStore
 
@@ -40,59 +41,44 @@ class Slice:
     features: Features
 
 
-class Batches(Protocol):
-    """A source of slices from a step of the training on."""
-
-    def slices(self, first_step: int) -> Iterator[Slice]: ...
-
-
 def usable_batch_size(recipe: Recipe, num_images: int) -> int:
     """Images in a global batch: the recipe's, or all there are where that is fewer."""
     return min(recipe.train.batch_size, num_images)
 
 
-def plan(recipe: Recipe, images: list[int], epoch: int) -> list:
+def plan(recipe: Recipe, images: list[int], epoch: int) -> list[np.ndarray]:
     """The global batches of an epoch."""
-    return global_batches(
-        images,
-        batch_size=usable_batch_size(recipe, len(images)),
-        seed=recipe.train.seed,
-        epoch=epoch,
-    )
+    size = usable_batch_size(recipe, len(images))
+    return global_batches(images, batch_size=size, seed=recipe.train.seed, epoch=epoch)
 
 
-def _global_batches(
-    recipe: Recipe, images: list[int], first_step: int
-) -> Iterator[tuple[int, np.ndarray]]:
-    """(epoch, global batch) of every step from ``first_step`` on."""
+def _own_images(
+    recipe: Recipe, images: list[int], first_step: int, collectives: Collectives
+) -> Iterator[tuple[int, list[int]]]:
+    """(epoch, this worker's images) of every step from ``first_step`` on."""
     steps = len(plan(recipe, images, 0))  # the same in each epoch
     for epoch in range(first_step // steps, recipe.train.epochs):
-        begun = first_step - epoch * steps if epoch == first_step // steps else 0
-        for batch in plan(recipe, images, epoch)[begun:]:
-            yield epoch, batch
+        for batch in plan(recipe, images, epoch)[max(0, first_step - epoch * steps) :]:
+            own = slice_of(batch, rank=collectives.rank, world_size=collectives.world_size)
+            yield epoch, own.tolist()
 
 
-class StoredBatches:
-    """Slices read from a store, the next one while the last is worked on."""
+@dataclass(frozen=True)
+class StoredViews:
+    """Slices read from a store in ``folder``, the next one while the last is worked on."""
 
-    def __init__(self, recipe: Recipe, store: FeatureStore, collectives: Collectives) -> None:
-        self.recipe, self.store, self.collectives = recipe, store, collectives
+    folder: Path
 
-    def slices(self, first_step: int) -> Iterator[Slice]:
-        """Every slice of the remaining steps, in order."""
+    def slices(self, recipe: Recipe, collectives: Collectives, first_step: int) -> Iterator[Slice]:
+        """Every slice of this worker from ``first_step`` on, in order."""
+        store = FeatureStore(self.folder)
 
-        def jobs() -> Iterator[Callable[[], Slice]]:
-            for epoch, batch in _global_batches(self.recipe, self.store.images(), first_step):
-                own = slice_of(
-                    batch, rank=self.collectives.rank, world_size=self.collectives.world_size
-                )
-                yield partial(self._read, epoch, own.tolist())
+        def read(epoch: int, images: list[int]) -> Slice:
+            view = epoch % store.num_views
+            return Slice(epoch, view, images, store.read(images, view=view))
 
-        yield from _one_ahead(jobs())
-
-    def _read(self, epoch: int, images: list[int]) -> Slice:
-        view = epoch % self.store.num_views
-        return Slice(epoch, view, images, self.store.read(images, view=view))
+        own = _own_images(recipe, store.images(), first_step, collectives)
+        yield from _one_ahead(partial(read, epoch, images) for epoch, images in own)
 
 
 def _one_ahead(jobs: Iterator[Callable[[], Slice]]) -> Iterator[Slice]:
@@ -108,41 +94,40 @@ def _one_ahead(jobs: Iterator[Callable[[], Slice]]) -> Iterator[Slice]:
             yield waiting.result()
 
 
-class StreamedBatches:
+@dataclass(frozen=True)
+class StreamedViews:
     """Slices straight from feature actors, new views each epoch, nothing stored.
 
     Each worker runs its own Ray Data pipeline over its own slices, in order, so that the
     composition of global batches is that of stored mode. A unit is a slice.
+
+    Attributes:
+        images: the data set.
+        usable: indices of those that can be read.
     """
 
-    def __init__(
-        self, recipe: Recipe, images: ImageSet, usable: list[int], collectives: Collectives
-    ) -> None:
-        self.recipe, self.images = recipe, images
-        self.usable, self.collectives = usable, collectives
+    images: ImageSet
+    usable: list[int]
 
-    def slices(self, first_step: int) -> Iterator[Slice]:
-        """Every slice of the remaining steps, in order.
+    def slices(self, recipe: Recipe, collectives: Collectives, first_step: int) -> Iterator[Slice]:
+        """As of ``StoredViews``.
 
         Raises:
             UserError: a file that could be read before training cannot be read any more.
         """
-        units: list[Unit] = []
-        for epoch, batch in _global_batches(self.recipe, self.usable, first_step):
-            own = slice_of(
-                batch, rank=self.collectives.rank, world_size=self.collectives.world_size
-            )
-            unit = image_unit(self.recipe, self.images, own.tolist())
-            units.append({**unit, "view": epoch})
         results = stream(
-            units,
-            prepare=make_views,
+            [
+                ImageUnit(own, tuple(self.images.files[index] for index in own), view=epoch)
+                for epoch, own in _own_images(recipe, self.usable, first_step, collectives)
+            ],
+            prepare=partial(make_views, data=recipe.data, side=view_side(recipe)),
             actor=FeatureActor,
-            actor_kwargs={"config": self.recipe.backbone},
-            actors=feature_actors(workers=self.collectives.world_size),
+            actor_kwargs={"config": recipe.backbone},
+            actors=feature_actors(workers=collectives.world_size),
             in_order=True,
         )
-        for unit in results:
-            if unit["skipped"]:
-                raise UserError(f"since training started: {describe_skipped(unit['skipped'])}")
-            yield Slice(unit["view"], unit["view"], unit["images"], unit["features"])
+        for found in results:
+            if found.skipped:
+                raise UserError(f"since training started: {describe_skipped(found.skipped)}")
+            view = found.unit.view
+            yield Slice(view, view, found.kept, found.features)

@@ -5,19 +5,20 @@ What is kept are sums: memory does not grow with the number of images.
 
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from raynef.cluster.progress import Progress
 from raynef.cluster.session import feature_actors
-from raynef.cluster.stream import Unit, stream
+from raynef.cluster.stream import stream
 from raynef.config.recipe import Recipe
 from raynef.core import IGNORE
 from raynef.core.errors import UserError
 from raynef.images.datasets.imageset import ImageSet
-from raynef.jobs.extract import check_skipped
-from raynef.jobs.maps import CountingActor, count_sharpened, read_examples
+from raynef.jobs.maps import CountingActor, Scoring, count_sharpened, read_examples
+from raynef.jobs.work import check_skipped, image_units
 
 MAX_CLASSES = IGNORE  # label files hold 0 … 254
 
@@ -66,43 +67,33 @@ def count(
     """
     config = recipe.evaluate
     shape = (2 if config.crf else 1, num_clusters, len(images.class_names) or MAX_CLASSES)
+    scoring = Scoring(config, images.label_codes, shape, temperature)
     size = 1 if config.crf else config.batch_size  # CRFs of a unit run one after the other
-    units: list[Unit] = [
-        {
-            "files": images.files[start : start + size],
-            "config": config,
-            "codes": images.label_codes,
-            "shape": shape,
-            "temperature": temperature,
-        }
-        for start in range(0, len(images.files), size)
-    ]
     tables = np.zeros(shape, dtype=np.int64)
     skipped: dict[str, str] = {}
     started = time.monotonic()
     progress = Progress(job, len(images.files), "images")
     results = stream(
-        units,
-        prepare=read_examples,
+        image_units(images.files, size),
+        prepare=partial(read_examples, scoring=scoring),
         actor=CountingActor,
-        actor_kwargs={"segmenter": str(segmenter), "kept": None if kept is None else str(kept)},
+        actor_kwargs={
+            "segmenter": str(segmenter),
+            "scoring": scoring,
+            "kept": None if kept is None else str(kept),
+        },
         actors=feature_actors(),
-        finish=count_sharpened if config.crf else None,
+        finish=partial(count_sharpened, scoring=scoring) if config.crf else None,
         bounded=True,
         finish_is_slow=config.crf,
     )
-    for part, bad, mistake, num_files in results:
-        if mistake is not None:
-            raise UserError(mistake)
-        tables += part
-        skipped.update(bad)
+    for part in results:
+        if part.mistake is not None:
+            raise UserError(part.mistake)
+        tables += part.tables
+        skipped.update(part.skipped)
         check_skipped(recipe.data, skipped, len(images.files))
-        progress.advance(num_files)
+        progress.advance(part.num_images)
     rate = progress.rate() or progress.done / (time.monotonic() - started)
     progress.close()
-    return Counts(
-        tables=tables,
-        num_images=len(images.files) - len(skipped),
-        skipped=skipped,
-        images_per_second=rate,
-    )
+    return Counts(tables, len(images.files) - len(skipped), skipped, rate)

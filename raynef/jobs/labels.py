@@ -11,8 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from raynef.cluster.progress import Progress
-from raynef.cluster.stream import Unit, stream
+from raynef.cluster.stream import stream
 from raynef.config.recipe import Data
 from raynef.core import IGNORE
 from raynef.core.errors import BadImageError, UserError
@@ -20,6 +19,7 @@ from raynef.images.datasets.imageset import ImageSet, require_labels
 from raynef.images.decode import read_image
 from raynef.images.oriented import read_truth
 from raynef.images.patch_labels import label_view, patch_shares
+from raynef.jobs.work import Examined, ImageUnit, chunks, watched
 
 _BATCH = 32  # images of a unit
 
@@ -63,6 +63,22 @@ class PatchLabels:
             )
         return label
 
+    def check(self, images: Sequence[int]) -> None:
+        """Open the label of each image once, so that a bad one is said before hours are spent.
+
+        Needs a running Ray.
+
+        Raises:
+            UserError: how many labels cannot be used, and the first of them.
+        """
+        units = [ImageUnit(part) for part in chunks(images, _BATCH)]
+        results = stream(units, prepare=partial(find_mistakes, labels=self), in_order=True)
+        mistakes: list[str] = []
+        for part in watched(results, "labels", len(images), "labels"):
+            mistakes += part.skipped.values()
+        if mistakes:
+            raise UserError(f"{len(mistakes)} label(s) cannot be used: {mistakes[0]}")
+
     def _read_one(self, index: int, view: int) -> np.ndarray:
         keys = {"seed": self.data.view_seed, "view": view, "index": index}
         part = label_view(self.label(index), self.data, **keys)
@@ -81,42 +97,20 @@ def patch_labels(images: ImageSet, data: Data, *, grid: int) -> PatchLabels:
     return PatchLabels(images, data, grid)
 
 
-def check_labels(labels: PatchLabels, images: Sequence[int]) -> None:
-    """Open the label of each image once, so that a bad one is said before hours are spent.
-
-    Needs a running Ray.
-
-    Raises:
-        UserError: how many labels cannot be used, and the first of them.
-    """
-    units: list[Unit] = [
-        {"images": list(images[start : start + _BATCH])} for start in range(0, len(images), _BATCH)
-    ]
-    mistakes: list[str] = []
-    progress = Progress("labels", len(images), "labels")
-    prepare = partial(find_mistakes, labels=labels)
-    for num_images, found in stream(units, prepare=prepare, in_order=True):
-        mistakes += found
-        progress.advance(num_images)
-    progress.close()
-    if mistakes:
-        raise UserError(f"{len(mistakes)} label(s) cannot be used: {mistakes[0]}")
-
-
-def find_mistakes(unit: Unit, labels: PatchLabels) -> tuple[int, list[str]]:
-    """Task: how many images a unit has, and what is wrong with their labels."""
-    mistakes = []
-    for index in unit["images"]:
+def find_mistakes(unit: ImageUnit, *, labels: PatchLabels) -> Examined:
+    """Task: open the labels of a unit."""
+    mistakes: dict[str, str] = {}
+    for index in unit.images:
         file = labels.images.files[index]
         try:
             # A label goes where its own shape says; it must be that of the image.
             found, expected = labels.label(index).shape, read_image(file.path).shape[:2]
         except (UserError, BadImageError) as error:
-            mistakes.append(str(error))
+            mistakes[file.name] = str(error)
             continue
         if found != expected:
-            mistakes.append(
+            mistakes[file.name] = (
                 f"the label of {file.name} is {found[1]}x{found[0]}, "
                 f"but its image is {expected[1]}x{expected[0]}"
             )
-    return len(unit["images"]), mistakes
+    return Examined(len(unit.images), mistakes)

@@ -1,40 +1,73 @@
 """The training loop, the same on a worker of Ray Train and in a process of its own."""
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from raynef.cluster.worker import Worker
 from raynef.config.objective import share_of_bound
-from raynef.config.recipe import Recipe, from_dict
-from raynef.core.collectives import Collectives
+from raynef.config.recipe import Recipe
 from raynef.core.errors import NonFiniteLossError
 from raynef.core.stopwatch import Stopwatch
 from raynef.features.weights import read_state
 from raynef.io.checkpoints import State
-from raynef.jobs.batches import Batches, StoredBatches, StreamedBatches
+from raynef.jobs.batches import StoredViews, StreamedViews
 from raynef.models.training import Trainer
-from raynef.stores.features import FeatureStore
+
+if TYPE_CHECKING:
+    from raynef.jobs.labels import PatchLabels
 
 TERMS = ("loss", "trace", "penalty", "clusters_in_use", "entropy", "columns_below_1")
 """Of the objective, as results name them: means over the steps of an epoch."""
 
 
+@dataclass(frozen=True)
+class Training:
+    """What every worker of a training is given.
+
+    Attributes:
+        recipe: what to train.
+        source: of the features.
+        in_dim: T·D, features that ψ sees of a patch.
+        batch_size: images of a global batch.
+        num_steps: of the whole training.
+        lengths: epochs that the run was given so far, one after the other.
+        start: file of the weights that ψ starts from; None: from its seed.
+        labels: with ``train.leak_labels`` alone.
+    """
+
+    recipe: Recipe
+    source: StoredViews | StreamedViews
+    in_dim: int
+    batch_size: int
+    num_steps: int
+    lengths: list[int]
+    start: Path | None = None
+    labels: "PatchLabels | None" = None
+
+
 def train_loop(config: dict[str, Any], worker: Worker) -> None:
-    """This worker's slices of each global batch; a checkpoint after each epoch, and between."""
-    recipe = from_dict(config["recipe"])
+    """This worker's slices of each global batch; a checkpoint after each epoch, and between.
+
+    Args:
+        config: a ``Training`` under that name.
+        worker: where it runs.
+    """
+    training: Training = config["training"]
+    recipe, labels = training.recipe, training.labels
     watch = Stopwatch(worker.device)
     trainer = Trainer(
         recipe,
-        in_dim=config["in_dim"],
-        num_steps=config["num_steps"],
+        in_dim=training.in_dim,
+        num_steps=training.num_steps,
         device=worker.device,
         collectives=worker.collectives,
-        num_classes=config["labels"].num_classes if config["labels"] else 0,
+        num_classes=labels.num_classes if labels else 0,
         watch=watch,
     )
     state: State = {
-        "in_dim": config["in_dim"],
+        "in_dim": training.in_dim,
         "history": [],
         "seconds": 0.0,
         "images_done": 0,
@@ -44,37 +77,37 @@ def train_loop(config: dict[str, Any], worker: Worker) -> None:
     if saved is not None:
         trainer.load_state_dict(saved.pop("trainer"))
         state.update(saved)
-    elif config["start"] is not None:
-        trainer.start_from(read_state(Path(config["start"])))
-    state["lengths"] = _lengths(state, config["lengths"], recipe.train.epochs)
+    elif training.start is not None:
+        trainer.start_from(read_state(training.start))
+    state["lengths"] = _lengths(state, training.lengths, recipe.train.epochs)
     worker.tell({"resumed": len(state["history"])})
 
-    steps_per_epoch = config["num_steps"] // recipe.train.epochs
+    steps_per_epoch = training.num_steps // recipe.train.epochs
     before, mark = state["seconds"], time.monotonic()
 
     def kept() -> State:
         seconds = before + time.monotonic() - mark
         return {**state, "seconds": seconds, "trainer": trainer.state_dict()}
 
-    slices = _batches(config, recipe, worker.collectives).slices(len(state["history"]))
+    slices = training.source.slices(recipe, worker.collectives, len(state["history"]))
     while True:
         with watch.running("features"):
             slice_ = next(slices, None)
         if slice_ is None:
             return
         try:
-            labels = config["labels"] and config["labels"].read(slice_.images, view=slice_.view)
+            shares = labels and labels.read(slice_.images, view=slice_.view)
             metrics = trainer.step(
-                slice_.features, slice_.images, epoch=slice_.epoch, labels=labels
+                slice_.features, slice_.images, epoch=slice_.epoch, labels=shares
             )
         except NonFiniteLossError as error:  # the same on every rank; a retry would end the same
             worker.tell({"fatal": str(error)})
             return
         split = watch.lap()
         state["split"] = {part: state["split"].get(part, 0.0) + split[part] for part in split}
-        worker.tell({"step": metrics, "split": split, "images": config["batch_size"]})
+        worker.tell({"step": metrics, "split": split, "images": training.batch_size})
         state["history"].append(metrics)
-        state["images_done"] += config["batch_size"]
+        state["images_done"] += training.batch_size
         step = len(state["history"])
         if step % steps_per_epoch == 0:
             worker.save(kept(), epoch_summary(recipe, state["history"]), trainer, step=step)
@@ -109,9 +142,3 @@ def epoch_summary(recipe: Recipe, history: list[dict[str, Any]]) -> dict[str, fl
     means = {name: sum(step[name] for step in counted) / len(counted) for name in TERMS}
     objective = share_of_bound(recipe, means["loss"])
     return {"epoch": last[0]["epoch"] + 1, **means, "objective": objective}
-
-
-def _batches(config: dict[str, Any], recipe: Recipe, collectives: Collectives) -> Batches:
-    if config["store"] is not None:
-        return StoredBatches(recipe, FeatureStore(config["store"]), collectives)
-    return StreamedBatches(recipe, config["images"], config["usable"], collectives)

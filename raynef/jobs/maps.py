@@ -5,26 +5,43 @@ a task that upsamples, sharpens and counts again.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from raynef.assign.contingency import contingency
-from raynef.cluster.stream import Unit
 from raynef.config.recipe import Evaluate
 from raynef.core.errors import BadImageError, UserError
+from raynef.images.datasets.imageset import LabelCodes
 from raynef.images.decode import decode_image, read_encoded, stored_in
 from raynef.images.geometry import for_scoring
 from raynef.images.oriented import read_truth
+from raynef.jobs.work import ImageUnit
 from raynef.models.segmenter import Segmenter
 from raynef.segment.crf import dense_crf
 from raynef.segment.probabilities import top_probabilities
 from raynef.segment.upsample import upsample_argmax
 from raynef.segment.windows import Windows, sliding_windows
 from raynef.stores.kept import TapCache
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How the images of a split are scored.
+
+    Attributes:
+        config: the protocol.
+        codes: of the labels, as in ``ImageSet``.
+        shape: of the tables, [1, K, C]; with a CRF [2, K, C], the second after it.
+        temperature: of the softmax that the CRF starts from.
+    """
+
+    config: Evaluate
+    codes: LabelCodes
+    shape: tuple[int, int, int]
+    temperature: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -38,6 +55,16 @@ class Example:
 
 
 @dataclass(frozen=True)
+class Examples:
+    """The images of a unit that could be read, and what is wrong with the first bad label."""
+
+    examples: list[Example]
+    skipped: dict[str, str]
+    mistake: str | None
+    num_images: int
+
+
+@dataclass(frozen=True)
 class CrfInput:
     """One image on its way to the CRF: its patch logits, and what makes pixels of them."""
 
@@ -48,12 +75,23 @@ class CrfInput:
     cell: tuple[float, float]
 
 
-def read_examples(unit: Unit) -> Unit:
+@dataclass(frozen=True)
+class Counted:
+    """The tables of a unit; where a CRF is to follow, what it works on."""
+
+    tables: np.ndarray
+    skipped: dict[str, str]
+    mistake: str | None
+    num_images: int
+    sharpenings: list[CrfInput] = field(default_factory=list)
+
+
+def read_examples(unit: ImageUnit, *, scoring: Scoring) -> Examples:
     """Task: read images and labels, and bring them to the sizes at which they are seen."""
-    config: Evaluate = unit["config"]
+    config = scoring.config
     crop = config.crop if config.protocol == "reco" else None
     examples, skipped, mistake = [], {}, None
-    for file in unit["files"]:
+    for file in unit.files:
         try:
             encoded = read_encoded(file.path)
             image = decode_image(encoded)
@@ -61,7 +99,7 @@ def read_examples(unit: Unit) -> Unit:
             skipped[file.name] = str(error)
             continue
         try:
-            label = read_truth(file, unit["codes"], stored=stored_in(encoded))
+            label = read_truth(file, scoring.codes, stored=stored_in(encoded))
             small, label = for_scoring(
                 image, label, short_side=config.short_side, crop=crop, name=file.name
             )
@@ -70,7 +108,7 @@ def read_examples(unit: Unit) -> Unit:
             break
         full = (image if crop is None else small) if config.crf else None
         examples.append(Example(file.name, small, _compact(label), full))
-    return {**unit, "examples": examples, "skipped": skipped, "mistake": mistake}
+    return Examples(examples, skipped, mistake, len(unit.files))
 
 
 def _compact(label: np.ndarray) -> np.ndarray:
@@ -82,25 +120,26 @@ def _compact(label: np.ndarray) -> np.ndarray:
 class CountingActor:
     """Actor: segments the images of a unit and counts cluster against class."""
 
-    def __init__(self, segmenter: str, device: str, kept: str | None = None) -> None:
-        self.segmenter = Segmenter.load(segmenter, device=device)
+    def __init__(
+        self, segmenter: str, device: str, *, scoring: Scoring, kept: str | None = None
+    ) -> None:
+        self.segmenter, self.scoring = Segmenter.load(segmenter, device=device), scoring
         self.taps = TapCache(self.segmenter, kept)
 
-    def __call__(self, unit: Unit) -> Any:
-        """The result of a unit; with a CRF, what ``count_sharpened`` makes the result of."""
-        config: Evaluate = unit["config"]
-        tables = np.zeros(unit["shape"], dtype=np.int64)
+    def __call__(self, read: Examples) -> Counted:
+        config, shape = self.scoring.config, self.scoring.shape
+        tables = np.zeros(shape, dtype=np.int64)
         sharpenings: list[CrfInput] = []
-        mistake = unit["mistake"]
+        mistake = read.mistake
         try:
-            for examples, windows in _batches(unit["examples"], config, self.segmenter):
+            for examples, windows in _batches(read.examples, config, self.segmenter):
                 logits, grid = self.logits(examples, windows, config.batch_size)
                 cell = self.segmenter.cell(windows.window)
                 size = examples[0].label.shape
                 rows, columns = windows.matrices(grid, size, cell=cell)
                 maps = upsample_argmax(logits, rows, columns).cpu().numpy()
                 for example, clusters in zip(examples, maps, strict=True):
-                    tables[0] += _table(clusters, example, unit["shape"])
+                    tables[0] += _table(clusters, example, shape)
                 if config.crf:
                     sharpenings += [
                         CrfInput(example, image, windows, grid, cell)
@@ -108,11 +147,7 @@ class CountingActor:
                     ]
         except UserError as error:
             mistake = str(error)
-        result = (tables, unit["skipped"], mistake, len(unit["files"]))
-        if not config.crf:
-            return result
-        carried = {key: unit[key] for key in ("config", "shape", "temperature")}
-        return {**carried, "sharpenings": sharpenings, "result": result}
+        return Counted(tables, read.skipped, mistake, read.num_images, sharpenings)
 
     def logits(
         self, examples: list[Example], windows: Windows, batch_size: int
@@ -132,7 +167,7 @@ def _batches(
     examples: list[Example], config: Evaluate, segmenter: Segmenter
 ) -> Iterator[tuple[list[Example], Windows]]:
     """Images of one size go through the backbone together, at most a batch of windows or so."""
-    alike: dict[Any, list[Example]] = {}
+    alike: dict[tuple[tuple[int, ...], ...], list[Example]] = {}
     for example in examples:
         alike.setdefault((example.small.shape, example.label.shape), []).append(example)
     for group in alike.values():
@@ -145,27 +180,27 @@ def _batches(
             yield group[start : start + step], windows
 
 
-def count_sharpened(unit: Unit) -> Any:
+def count_sharpened(counted: Counted, *, scoring: Scoring) -> Counted:
     """Task: the CRF of each image of a unit, and cluster against class after it."""
-    config: Evaluate = unit["config"]
-    tables, skipped, mistake, num_files = unit["result"]
+    tables, mistake = counted.tables.copy(), counted.mistake
     try:
-        for item in unit["sharpenings"]:
+        for item in counted.sharpenings:
             size = item.example.label.shape
+            assert item.example.full is not None
             rows, columns = item.windows.matrices(item.grid, size, cell=item.cell)
             clusters, log_probabilities = top_probabilities(
                 torch.from_numpy(item.logits),
                 rows,
                 columns,
-                num_top=config.crf_clusters,
-                temperature=unit["temperature"],
+                num_top=scoring.config.crf_clusters,
+                temperature=scoring.temperature,
             )
             sharpened = dense_crf(item.example.full, log_probabilities.numpy())
             best = clusters.numpy()[sharpened.argmax(axis=0)]
-            tables[1] += _table(best, item.example, unit["shape"])
+            tables[1] += _table(best, item.example, scoring.shape)
     except UserError as error:
         mistake = str(error)
-    return tables, skipped, mistake, num_files
+    return replace(counted, tables=tables, mistake=mistake, sharpenings=[])
 
 
 def _table(clusters: np.ndarray, example: Example, shape: tuple[int, int, int]) -> np.ndarray:

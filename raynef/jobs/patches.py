@@ -8,19 +8,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from raynef.assign.kmeans import Members, members
-from raynef.cluster.progress import Progress
 from raynef.cluster.session import feature_actors
-from raynef.cluster.stream import Unit, stream
+from raynef.cluster.stream import stream
 from raynef.core.draws import generator, lowest
 from raynef.core.errors import UserError
 from raynef.eigen.psi import Psi
+from raynef.features.extract import Features
+from raynef.jobs.work import ImageUnit, chunks, watched
 from raynef.models.heads import LinearHead, trunk_of
 from raynef.models.segmenter import Segmenter
 from raynef.models.training import uses_bfloat16
@@ -65,6 +66,39 @@ class Sample:
     num_patches: int
 
 
+@dataclass(frozen=True)
+class Patches:
+    """What is read of a unit: features, and class shares [B, h·w, C] where labels go along."""
+
+    unit: ImageUnit
+    features: Features
+    shares: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The sampled patches of a unit, in half precision, with the number that each was drawn by."""
+
+    num_images: int
+    num_patches: int
+    rows: np.ndarray
+    numbers: np.ndarray
+    shares: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class Summed:
+    """Sums and counts of a unit's patches at their nearest centers."""
+
+    num_images: int
+    members: Members
+
+
+R = TypeVar("R", Drawn, Summed)
+Work = Callable[[Tensor, Tensor, Patches], R]
+"""Of rows [B, h·w, D], which of them are valid [B, h·w], and what they were made of."""
+
+
 def sample_patches(
     source: Source, *, max_points: int, seed: int, labels: "PatchLabels | None" = None, job: str
 ) -> Sample:
@@ -78,22 +112,19 @@ def sample_patches(
         source: see there.
         max_points: bound of the rows, and so of the memory.
         seed: of the draws.
-        labels: a ``PatchLabels``, whose shares come with the rows.
+        labels: whose shares come with the rows.
         job: name, for the line of progress.
     """
     cells = source.store.read(source.store.images()[:1], view=0).valid.numel()
     num_cells = cells * len(source.store.images()) * source.store.num_views
     work = Sampling(seed, share=min(1.0, max_points / num_cells))
     parts = list(_results(source, work, job, labels))
-    numbers = np.concatenate([part["numbers"] for part in parts])
-    kept = lowest(numbers, max_points)
-    shares = None
-    if labels is not None:
-        shares = np.concatenate([part["shares"] for part in parts])[kept]
+    kept = lowest(np.concatenate([part.numbers for part in parts]), max_points)
+    shares = [part.shares for part in parts if part.shares is not None]
     return Sample(
-        rows=np.concatenate([part["rows"] for part in parts])[kept].astype(np.float32),
-        shares=shares,
-        num_patches=sum(part["num_patches"] for part in parts),
+        rows=np.concatenate([part.rows for part in parts])[kept].astype(np.float32),
+        shares=np.concatenate(shares)[kept] if shares else None,
+        num_patches=sum(part.num_patches for part in parts),
     )
 
 
@@ -102,31 +133,23 @@ def count_members(source: Source, centroids: np.ndarray, *, job: str) -> Members
     shape = centroids.shape
     total = Members(np.zeros(shape), np.zeros(shape[0], dtype=np.int64), 0.0)
     for part in _results(source, Counting(centroids), job):
-        total.add(part["members"])
+        total.add(part.members)
     return total
 
 
 def _results(
-    source: Source, work: "Sampling | Counting", job: str, labels: "PatchLabels | None" = None
-) -> Iterator[Unit]:
+    source: Source, work: Work[R], job: str, labels: "PatchLabels | None" = None
+) -> Iterator[R]:
     """What ``work`` makes of every unit, in order, so that sums are the same on any pool."""
-    images = source.store.images()
-    units: list[Unit] = [
-        {
-            "store": str(source.store.folder),
-            "images": images[start : start + _IMAGES],
-            "view": view,
-        }
-        for view in range(source.store.num_views)
-        for start in range(0, len(images), _IMAGES)
+    images, num_views = source.store.images(), source.store.num_views
+    units = [
+        ImageUnit(part, view=view) for view in range(num_views) for part in chunks(images, _IMAGES)
     ]
-    progress = Progress(job, len(images) * source.store.num_views, "views")
-    read = partial(read_features, labels=labels)
+    read = partial(read_features, store=str(source.store.folder), labels=labels)
     if source.trunk is None:
         plain = LinearHead(1, 1, cosine=source.cosine)
-        results = stream(
-            units, prepare=partial(read_and_work, read=read, head=plain, work=work), in_order=True
-        )
+        prepare = partial(read_and_work, read=read, head=plain, work=work)
+        results = stream(units, prepare=prepare, in_order=True)
     else:
         results = stream(
             units,
@@ -142,19 +165,13 @@ def _results(
             in_order=True,
             bounded=True,
         )
-    for result in results:
-        progress.advance(result["num_images"])
-        yield result
-    progress.close()
+    return watched(results, job, len(images) * num_views, "views")
 
 
-def read_features(unit: Unit, labels: "PatchLabels | None") -> Unit:
+def read_features(unit: ImageUnit, *, store: str, labels: "PatchLabels | None") -> Patches:
     """Task: read the features of a unit, and its labels where there are any to go along."""
-    store = FeatureStore(unit["store"])
-    unit["features"] = store.read(unit["images"], view=unit["view"])
-    if labels is not None:
-        unit["shares"] = labels.read(unit["images"], view=unit["view"])
-    return unit
+    features = FeatureStore(store).read(list(unit.images), view=unit.view)
+    return Patches(unit, features, labels and labels.read(unit.images, view=unit.view))
 
 
 def load_psi(folder: str | Path) -> Psi:
@@ -166,8 +183,8 @@ def load_psi(folder: str | Path) -> Psi:
 
 
 def read_and_work(
-    unit: Unit, read: Callable[[Unit], Unit], head: LinearHead, work: "Sampling | Counting"
-) -> Unit:
+    unit: ImageUnit, *, read: Callable[[ImageUnit], Patches], head: LinearHead, work: Work[R]
+) -> R:
     """Task: all of it, where no ψ comes between."""
     return work_on(read(unit), head, work)
 
@@ -175,35 +192,23 @@ def read_and_work(
 class PatchActor:
     """Actor: ψ's trunk, and what ``work`` makes of its features."""
 
-    def __init__(
-        self,
-        trunk: str,
-        cosine: bool,
-        precision: str,
-        work: "Sampling | Counting",
-        device: str,
-    ) -> None:
+    def __init__(self, trunk: str, cosine: bool, precision: str, work: Work, device: str) -> None:
         self.work = work
         self.head = LinearHead(1, 1, trunk=trunk_of(load_psi(trunk)), cosine=cosine).to(device)
         self.half = uses_bfloat16(precision, torch.device(device))
 
-    def __call__(self, unit: Unit) -> Unit:
+    def __call__(self, patches: Patches) -> Drawn | Summed:
         with torch.autocast(self.head.head.weight.device.type, torch.bfloat16, enabled=self.half):
-            return work_on(unit, self.head, self.work)
+            return work_on(patches, self.head, self.work)
 
 
 @torch.inference_mode()
-def work_on(unit: Unit, head: LinearHead, work: "Sampling | Counting") -> Unit:
+def work_on(patches: Patches, head: LinearHead, work: Work[R]) -> R:
     """The work on the features of a unit's valid patches."""
-    valid = unit["features"].valid.flatten(1)
+    valid = patches.features.valid.flatten(1)
     device = head.head.weight.device
-    taps = unit["features"].taps.to(device).float()
-    rows = head.features(taps, valid.to(device)).cpu()
-    return {
-        "num_images": len(unit["images"]),
-        "num_patches": int(valid.sum()),
-        **work(rows, valid, unit),
-    }
+    taps = patches.features.taps.to(device).float()
+    return work(head.features(taps, valid.to(device)).cpu(), valid, patches)
 
 
 @dataclass(frozen=True)
@@ -213,19 +218,22 @@ class Sampling:
     seed: int
     share: float
 
-    def __call__(self, rows: Tensor, valid: Tensor, unit: Unit) -> Unit:
-        """Rows in half precision, as they are stored, with their numbers and labels."""
+    def __call__(self, rows: Tensor, valid: Tensor, patches: Patches) -> Drawn:
+        unit, shares = patches.unit, patches.shares
         numbers = np.stack(
             [
-                generator("patches", self.seed, unit["view"], image).random(valid.shape[1])
-                for image in unit["images"]
+                generator("patches", self.seed, unit.view, image).random(valid.shape[1])
+                for image in unit.images
             ]
         )
         chosen = valid & torch.from_numpy(numbers < self.share)
-        result = {"rows": rows[chosen].half().numpy(), "numbers": numbers[chosen.numpy()]}
-        if "shares" in unit:
-            result["shares"] = unit["shares"][chosen].numpy()
-        return result
+        return Drawn(
+            num_images=len(unit.images),
+            num_patches=int(valid.sum()),
+            rows=rows[chosen].half().numpy(),
+            numbers=numbers[chosen.numpy()],
+            shares=None if shares is None else shares[chosen].numpy(),
+        )
 
 
 @dataclass(frozen=True)
@@ -234,5 +242,5 @@ class Counting:
 
     centroids: np.ndarray
 
-    def __call__(self, rows: Tensor, valid: Tensor, unit: Unit) -> Unit:
-        return {"members": members(rows[valid].numpy(), self.centroids)}
+    def __call__(self, rows: Tensor, valid: Tensor, patches: Patches) -> Summed:
+        return Summed(len(patches.unit.images), members(rows[valid].numpy(), self.centroids))

@@ -3,20 +3,19 @@
 import logging
 import os
 from collections import Counter
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from raynef.cluster.progress import Progress
 from raynef.cluster.session import feature_actors, ray_session
-from raynef.cluster.stream import Unit, stream
-from raynef.core.errors import BadImageError, UserError
+from raynef.cluster.stream import stream
+from raynef.core.errors import UserError
 from raynef.images.datasets.folder import open_folder
 from raynef.images.datasets.imageset import ImageFile
-from raynef.images.decode import read_image
-from raynef.io.files import within, write_atomic, write_json
+from raynef.io.files import within, write_json
 from raynef.io.holds import holds
 from raynef.io.storage import (
     absolute,
@@ -26,10 +25,10 @@ from raynef.io.storage import (
     name_of,
     without_secrets,
 )
-from raynef.jobs.extract import describe_skipped
-from raynef.models.segmenter import Segmenter, segmenter_folder
+from raynef.jobs.work import ImageUnit, describe_skipped, image_units, readable, watched
+from raynef.models.segmenter import Segmentation, Segmenter, segmenter_folder
 from raynef.report.palette import overlay, palette
-from raynef.stores.label_files import UNLABELED, legend, write_labels
+from raynef.stores.label_files import UNLABELED, legend, write_labels, write_png
 from raynef.stores.run import git_commit
 
 logger = logging.getLogger("raynef")
@@ -75,14 +74,13 @@ def _predict(
     if segmenter.mapping is not None:
         names = segmenter.mapping.class_names
         write_json(out / "classes.json", {str(i): name for i, name in enumerate(names)})
-    pairs = list(zip(files, output_names(files), strict=True))
-    units: list[Unit] = [
-        {"files": pairs[start : start + _BATCH], "out": str(out)}
-        for start in range(0, len(pairs), _BATCH)
+    names = output_names(files)
+    units = [
+        replace(unit, outputs=tuple(names[index] for index in unit.images))
+        for unit in image_units(files, _BATCH)
     ]
     skipped: dict[str, str] = {}
     sizes: dict[str, tuple[int, int]] = {}
-    progress = Progress("predict", len(files), "images")
     with ray_session(address):
         results = stream(
             units,
@@ -90,13 +88,11 @@ def _predict(
             actor=PredictActor,
             actor_kwargs={"segmenter": str(folder.absolute())},
             actors=feature_actors(),
-            finish=write_maps,
+            finish=partial(write_maps, out=out),
         )
-        for made, bad in results:
-            sizes.update(made)
-            skipped.update(bad)
-            progress.advance(len(made) + len(bad))
-    progress.close()
+        for part in watched(results, "predict", len(files)):
+            sizes.update(part.sizes)
+            skipped.update(part.skipped)
     if len(skipped) == len(files):
         raise UserError(f"not one image could be read: {describe_skipped(skipped)}")
     if skipped:
@@ -109,7 +105,9 @@ def _predict(
             "commit": git_commit(),
             "num_clusters": segmenter.num_clusters,
             "images": [
-                _entry(file, name, kinds, *sizes[name]) for file, name in pairs if name in sizes
+                _entry(file, name, kinds, *sizes[name])
+                for file, name in zip(files, names, strict=True)
+                if name in sizes
             ],
             "skipped": skipped,
         },
@@ -189,15 +187,40 @@ def output_names(files: tuple[ImageFile, ...]) -> list[str]:
     return names
 
 
-def read_images(unit: Unit) -> Unit:
+@dataclass(frozen=True)
+class Read:
+    """The images of a unit that could be read, by the name of their results."""
+
+    images: dict[str, np.ndarray]
+    skipped: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """A unit's images, and what a segmenter of so many clusters made of each."""
+
+    read: Read
+    segmentations: list[Segmentation]
+    num_clusters: int
+
+
+@dataclass(frozen=True)
+class Written:
+    """(width, height) of a unit's images, by the name of their results."""
+
+    sizes: dict[str, tuple[int, int]]
+    skipped: dict[str, str]
+
+    @property
+    def num_images(self) -> int:
+        return len(self.sizes) + len(self.skipped)
+
+
+def read_images(unit: ImageUnit) -> Read:
     """Task: decode the images of a unit."""
-    images, skipped = [], {}
-    for file, target in unit["files"]:
-        try:
-            images.append((target, read_image(file.path)))
-        except BadImageError as error:
-            skipped[file.name] = str(error)
-    return {**unit, "images": images, "skipped": skipped}
+    skipped: dict[str, str] = {}
+    found = readable(unit.files, skipped)
+    return Read({unit.outputs[position]: image for position, _, image in found}, skipped)
 
 
 class PredictActor:
@@ -206,29 +229,21 @@ class PredictActor:
     def __init__(self, segmenter: str, device: str) -> None:
         self.segmenter = Segmenter.load(segmenter, device=device)
 
-    def __call__(self, unit: Unit) -> Unit:
-        unit["segmentations"] = [self.segmenter(image) for _, image in unit["images"]]
-        unit["num_clusters"] = self.segmenter.num_clusters
-        return unit
+    def __call__(self, read: Read) -> Segmented:
+        maps = [self.segmenter(image) for image in read.images.values()]
+        return Segmented(read, maps, self.segmenter.num_clusters)
 
 
-def write_maps(unit: Unit) -> tuple[dict[str, tuple[int, int]], dict[str, str]]:
-    """Task: write the PNGs of a unit. Returns {name of a result: (width, height)}, and the skipped
-    files with their reasons.
-    """
-    out = Path(unit["out"])
-    wide = unit["num_clusters"] >= 256
-    colors = palette(unit["num_clusters"])
+def write_maps(found: Segmented, *, out: Path) -> Written:
+    """Task: write the PNGs of a unit."""
+    wide = found.num_clusters >= 256
+    colors = palette(found.num_clusters)
     sizes = {}
-    for (target, image), segments in zip(unit["images"], unit["segmentations"], strict=True):
-        write_labels(out / "clusters" / target, segments.clusters, wide=wide)
-        _write_png(out / "overlays" / target, overlay(image, segments.clusters, colors))
-        if segments.classes is not None:
-            classes = np.where(segments.classes < 0, UNLABELED, segments.classes)
-            write_labels(out / "classes" / target, classes, wide=False, unlabeled=UNLABELED)
-        sizes[target] = (image.shape[1], image.shape[0])
-    return sizes, unit["skipped"]
-
-
-def _write_png(path: Path, pixels: np.ndarray) -> None:
-    write_atomic(path, lambda temporary: Image.fromarray(pixels).save(temporary, format="PNG"))
+    for (name, image), maps in zip(found.read.images.items(), found.segmentations, strict=True):
+        write_labels(out / "clusters" / name, maps.clusters, wide=wide)
+        write_png(out / "overlays" / name, overlay(image, maps.clusters, colors))
+        if maps.classes is not None:
+            classes = np.where(maps.classes < 0, UNLABELED, maps.classes)
+            write_labels(out / "classes" / name, classes, wide=False, unlabeled=UNLABELED)
+        sizes[name] = (image.shape[1], image.shape[0])
+    return Written(sizes, found.read.skipped)

@@ -64,8 +64,8 @@ def write_report(path: str | Path, *, images: bool = True) -> dict[str, Any]:
         Report(
             title=run.path.name,
             summary=_summary(finished, evaluation, segmenter),
-            recipe=record["recipe"],
-            environment=record["environment"],
+            recipe=record.recipe,
+            environment=record.environment,
             steps=steps,
             evaluation=evaluation,
             gallery=gallery_items(segmenter, spread(read, _GALLERY_ROWS)),

@@ -10,28 +10,23 @@ from typing import TYPE_CHECKING, Any
 from raynef.cluster.fit import Spread, TrainCallback, fit
 from raynef.cluster.session import ray_session, worker_gpu_share
 from raynef.cluster.workers import EpochHook
-from raynef.config.recipe import Recipe, check, to_dict
+from raynef.config.recipe import Recipe, check
 from raynef.core.errors import UserError
-from raynef.features.backbone import NUM_TAPS, load_backbone
+from raynef.features.backbone import NUM_TAPS
 from raynef.images.datasets.imageset import ImageSet
-from raynef.images.datasets.registry import open_split
 from raynef.io.checkpoints import has_checkpoint
-from raynef.io.files import write_json, write_text
-from raynef.jobs.batches import plan, usable_batch_size
-from raynef.jobs.extract import (
-    describe_skipped,
-    ensure_store,
-    fitting_backbone,
-    scan,
-    view_side,
-)
-from raynef.jobs.loop import TERMS, epoch_summary, train_loop
+from raynef.io.files import write_text
+from raynef.jobs.batches import StoredViews, StreamedViews, plan, usable_batch_size
+from raynef.jobs.extract import ensure_store, scan
+from raynef.jobs.loop import TERMS, Training, epoch_summary, train_loop
+from raynef.jobs.product import finish
 from raynef.jobs.progress_reporter import ProgressReporter
+from raynef.jobs.views import fitting_backbone, view_side
 from raynef.jobs.warm import start_from, starting_weights
-from raynef.models.segmenter import Segmenter
+from raynef.jobs.work import describe_skipped
 from raynef.models.training import build_psi
-from raynef.stores.inputs import found_again, note_input, require_same_input
-from raynef.stores.run import RunFolder, bind, hold
+from raynef.stores.inputs import begin, found_again, training_images
+from raynef.stores.run import RunFolder, hold
 
 if TYPE_CHECKING:
     from raynef.jobs.labels import PatchLabels
@@ -73,15 +68,13 @@ def train(
             start_from(run, recipe, None, init_from)
             return found_again(run, recipe, finished)
         # Before the folder is bound to the recipe, and before Ray starts: a mistake costs seconds.
-        images = open_split(recipe.data, recipe.data.train_split)
-        require_same_input(run, recipe, images)
+        images = training_images(run, recipe)
         backbone = fitting_backbone(recipe)
         labels = _leaking_labels(recipe, images, backbone.patch_size)
         started_from = start_from(run, recipe, backbone, init_from)
         if finished is not None:
             _lengthen(run, finished["epochs"], recipe.train.epochs)
-        bind(run, recipe, started_from=started_from)
-        note_input(run, images)
+        begin(run, recipe, images, started_from=started_from)
         logger.info("%d training images under %s", len(images.files), images.root)
         with ray_session(address, min_cpus=cpus_needed(recipe)):
             return _train(
@@ -100,7 +93,7 @@ def _lengthen(run: RunFolder, before: int, epochs: int) -> None:
 
     The run is not finished any more; what it made is kept in RUN/before.
     """
-    if not has_checkpoint(run.path / "checkpoints"):
+    if not has_checkpoint(run.checkpoints):
         raise UserError(
             f"{run.path} was trained for {before} epochs and has no checkpoint to go on from to "
             f"{epochs}; start another run from its weights: --init-from {run.path} --out NEW"
@@ -139,22 +132,13 @@ def _train(
     on_epoch: EpochHook | None,
     callbacks: Sequence[TrainCallback],
 ) -> dict[str, Any]:
-    config: dict[str, Any] = {
-        "labels": labels,
-        "recipe": to_dict(recipe),
-        "in_dim": in_dim,
-        "threads": max(1, (os.cpu_count() or 1) // recipe.train.num_workers),
-        "store": None,
-        "lengths": run.record()["lengths"] or [recipe.train.epochs],
-        "start": starting_weights(run),
-    }
     if recipe.train.features == "stored":
         store = ensure_store(recipe, images, recipe.train.store or run.store)
         indices, skipped = store.images(), store.skipped
-        config["store"] = str(store.folder.absolute())
+        source = StoredViews(store.folder.absolute())
     else:
         indices, skipped = scan(recipe.data, images)
-        config["images"], config["usable"] = images, indices
+        source = StreamedViews(images, indices)
     if len(indices) < recipe.train.num_workers:
         raise UserError(
             f"{len(indices)} usable images cannot be shared by {recipe.train.num_workers} workers; "
@@ -167,18 +151,24 @@ def _train(
             recipe.train.batch_size,
         )
     if labels is not None:
-        from raynef.jobs.labels import check_labels
-
-        check_labels(labels, indices)
-    config["batch_size"] = usable_batch_size(recipe, len(indices))
-    config["num_steps"] = recipe.train.epochs * len(plan(recipe, indices, 0))
-
+        labels.check(indices)
     train = recipe.train
+    training = Training(
+        recipe,
+        source,
+        in_dim=in_dim,
+        batch_size=usable_batch_size(recipe, len(indices)),
+        num_steps=train.epochs * len(plan(recipe, indices, 0)),
+        lengths=run.record().lengths or [train.epochs],
+        start=starting_weights(run),
+        labels=labels,
+    )
+    threads = max(1, (os.cpu_count() or 1) // train.num_workers)
     state = fit(
         train_loop,
-        config,
+        {"training": training, "threads": threads},
         run.path,
-        tell=ProgressReporter("train", config["num_steps"], config["batch_size"]).hear,
+        tell=ProgressReporter("train", training.num_steps, training.batch_size).hear,
         spread=Spread(
             workers=train.num_workers,
             gpu_share=worker_gpu_share(streams=train.features == "streamed"),
@@ -209,22 +199,14 @@ def _finish(
             f"not one training crop holds a whole patch: the images under {images.root} are "
             "smaller than a patch of the backbone; raise data.short_side or data.scale"
         )
-    started_from = run.record()["started_from"]
-    leaked = recipe.train.leak_labels or bool(started_from and started_from["labels_leaked"])
+    started_from = run.record().started_from
+    leaked = recipe.train.leak_labels or bool(started_from and started_from.labels_leaked)
     psi = build_psi(recipe, state["in_dim"])
     psi.load_state_dict(state["trainer"]["psi"])
-    Segmenter(
-        load_backbone(recipe.backbone),
-        psi,
-        backbone_config=recipe.backbone,
-        short_side=recipe.evaluate.short_side,
-        labels_leaked=leaked,
-    ).save(run.path / "segmenter")
     write_text(run.steps_file, "".join(json.dumps(step) + "\n" for step in history))
     if skipped:
         logger.warning("%s", describe_skipped(skipped))
     result = {
-        "run": str(run.path),
         "objective": {name: epoch_summary(recipe, history)[name] for name in TERMS},
         "images_per_second": round(state["images_done"] / max(state["seconds"], 1e-9), 2),
         "epochs": recipe.train.epochs,
@@ -238,7 +220,7 @@ def _finish(
             for part, seconds in state["split"].items()
         },
         "labels_leaked": leaked,
-        **({"init_from": started_from["run"]} if started_from else {}),
+        **({"init_from": started_from.run} if started_from else {}),
         **({"lengths": state["lengths"]} if len(state["lengths"]) > 1 else {}),
         "skipped": skipped,
     }
@@ -248,5 +230,4 @@ def _finish(
         sum(split.values()),
         ", ".join(f"{part} {seconds:.2f}" for part, seconds in split.items()),
     )
-    write_json(run.train_file, result)
-    return result
+    return finish(run, recipe, psi, result)

@@ -6,7 +6,6 @@ run.json, started_from    {"run": where they came from, "labels_leaked": whether
 
 import logging
 from pathlib import Path
-from typing import Any
 
 import safetensors.torch
 import torch
@@ -19,7 +18,7 @@ from raynef.features.weights import weights_identity
 from raynef.io.files import write_atomic
 from raynef.models.segmenter import Segmenter
 from raynef.models.training import build_psi, uses_orthogonal_head
-from raynef.stores.run import RunFolder
+from raynef.stores.run import RunFolder, StartedFrom
 
 logger = logging.getLogger("raynef")
 
@@ -29,7 +28,7 @@ _ORTHONORMAL = 1e-3  # largest entry of WWᵀ − I of a head that was kept orth
 
 def start_from(
     run: RunFolder, recipe: Recipe, backbone: Backbone | None, source: str | Path | None
-) -> dict[str, Any] | None:
+) -> StartedFrom | None:
     """What a run starts from: found in its record, or made at its first start; None: from seeds.
 
     Args:
@@ -42,10 +41,10 @@ def start_from(
         UserError: the run started from another, or ψ of ``source`` has another shape.
     """
     if run.record_file.is_file():
-        found = run.record()["started_from"]
+        found = run.record().started_from
         wanted = None if source is None else str(Path(source).absolute())
-        if (found or {}).get("run") != wanted:
-            there = f"started with --init-from {found['run']}" if found else "started from its seed"
+        if (found.run if found else None) != wanted:
+            there = f"started with --init-from {found.run}" if found else "started from its seed"
             raise UserError(
                 f"{run.path} {there}; resume it "
                 f"{'so' if found else 'without --init-from'}, or give another --out"
@@ -68,12 +67,12 @@ def start_from(
     write_atomic(run.path / _FILE, lambda path: safetensors.torch.save_file(tensors, path))
     if segmenter.labels_leaked:
         logger.warning("--init-from %s saw labels in its training: this run is marked too", source)
-    return {"run": str(Path(source).absolute()), "labels_leaked": segmenter.labels_leaked}
+    return StartedFrom(str(Path(source).absolute()), segmenter.labels_leaked)
 
 
-def starting_weights(run: RunFolder) -> str | None:
+def starting_weights(run: RunFolder) -> Path | None:
     """File of the weights that a bound run starts from; None where it starts from its seed."""
-    return str(run.path / _FILE) if run.record()["started_from"] else None
+    return run.path / _FILE if run.record().started_from else None
 
 
 def _require_same_shape(psi: Psi, recipe: Recipe, in_dim: int, source: str | Path) -> None:

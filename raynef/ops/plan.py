@@ -14,7 +14,8 @@ from raynef.config.recipe import Recipe, check
 from raynef.core.errors import UserError, require
 from raynef.features.backbone import NUM_TAPS, Backbone, create_model
 from raynef.images.datasets.registry import open_split
-from raynef.jobs.extract import fitting, images_per_shard, view_side
+from raynef.jobs.extract import images_per_shard
+from raynef.jobs.views import fitting, view_side
 from raynef.ops import rates as here
 from raynef.ops.cost import (
     Shapes,

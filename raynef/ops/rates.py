@@ -27,14 +27,15 @@ from raynef.images.augment import augment
 from raynef.images.decode import decode_image
 from raynef.images.geometry import center_crop, resize, short_side_size
 from raynef.io.storage import read_bytes
-from raynef.jobs.extract import resized_view
+from raynef.jobs.views import resized_view
 from raynef.models.segmenter import Segmenter
 from raynef.models.training import Trainer, build_psi
 from raynef.ops.cost import Shapes
 from raynef.ops.pace import GB
 from raynef.segment.upsample import upsample_argmax
 from raynef.segment.windows import sliding_windows
-from raynef.stores.features import FeatureStore, StoreProgress, write_shard
+from raynef.stores.features import FeatureStore, write_shard
+from raynef.stores.journal import StoreProgress
 
 _PATIENCE_S = 2.0  # about what one measurement may take
 _PATCHES = 8192  # of the larger training step that is timed

@@ -18,8 +18,9 @@ from raynef.io.holds import LOCK, is_held
 from raynef.io.log import LOG
 from raynef.io.standing import read_standing
 from raynef.jobs.spectral import RECORD
-from raynef.stores.journal import JOURNAL, MANIFEST, read_journal
+from raynef.stores.journal import JOURNAL, read_journal
 from raynef.stores.run import SEEDS, RunFolder, runs_of
+from raynef.stores.shards import MANIFEST
 from raynef.sweeps.comparison import PLAN
 from raynef.sweeps.sweep_folder import open_sweep
 
@@ -82,12 +83,12 @@ def run_facts(path: Path) -> Facts:
     run = RunFolder(path)
     record, recipe = run.record(), run.recipe()
     held, trained = is_held(path), run.finished()
-    ours = record["kind"] == "ours"
+    ours = record.kind == "ours"
     store = Path(recipe.train.store) if recipe.train.store else run.store
     facts: Facts = {
         "kind": "run",
         "path": str(path),
-        "method": record["kind"],
+        "method": record.kind,
         "held": held,
         "trained": trained is not None,
         "store": store_facts(store) if store.is_dir() else None,

@@ -17,18 +17,16 @@ from raynef.core.errors import UserError
 from raynef.images.datasets.imageset import ImageSet
 from raynef.images.datasets.registry import open_split
 from raynef.io.files import write_text
-from raynef.io.storage import file_sizes, without_secrets
-from raynef.stores.features import read_manifest
-from raynef.stores.journal import MANIFEST
+from raynef.io.storage import without_secrets
+from raynef.stores.features import Listing, listing
 from raynef.stores.keys import differences
-from raynef.stores.run import RunFolder, bind
+from raynef.stores.run import RunFolder, StartedFrom, bind
+from raynef.stores.shards import MANIFEST, read_manifest
 
 logger = logging.getLogger("raynef")
 
 _FILE = "images.jsonl"
 _NAMED = 3  # of each kind, by name
-
-Listing = list[tuple[str, int | None]]
 
 
 @dataclass(frozen=True)
@@ -62,17 +60,10 @@ def _first(names: Sequence[str]) -> str:
     return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
-def note_input(run: RunFolder, images: ImageSet) -> None:
-    """Write down which images a run is made of, once."""
-    if not _file(run).is_file():
-        lines = (json.dumps(item, ensure_ascii=False) + "\n" for item in _listed(images))
-        write_text(_file(run), "".join(lines))
-
-
 def input_change(run: RunFolder, recipe: Recipe, images: ImageSet) -> Change | None:
     """How the images differ from those that a run is made of; None where they do not, or where
     nothing of its own tells."""
-    now = _listed(images)
+    now = listing(images)
     if not _file(run).is_file():
         return _by_store(Path(recipe.train.store or run.store), now)
     then = _read(_file(run))
@@ -87,8 +78,12 @@ def input_change(run: RunFolder, recipe: Recipe, images: ImageSet) -> Change | N
     return change if str(change) else Change(otherwise="listed in another order")
 
 
-def require_same_input(run: RunFolder, recipe: Recipe, images: ImageSet) -> None:
-    """Raise UserError that names what differs, unless an unfinished run has the images it had."""
+def training_images(run: RunFolder, recipe: Recipe) -> ImageSet:
+    """The images that a run is made of, or is to be; no label is opened.
+
+    Raises UserError that names what differs from those that an unfinished run began with.
+    """
+    images = open_split(recipe.data, recipe.data.train_split)
     begun = run.record_file.is_file()
     change = input_change(run, recipe, images) if begun else None
     if change is not None:
@@ -97,11 +92,27 @@ def require_same_input(run: RunFolder, recipe: Recipe, images: ImageSet) -> None
             f"{run.path} began: {change}. Its features and checkpoints are of those: restore "
             "them, or give another --out"
         )
+    return images
+
+
+def begin(
+    run: RunFolder,
+    recipe: Recipe,
+    images: ImageSet,
+    *,
+    kind: str = "ours",
+    started_from: StartedFrom | None = None,
+) -> None:
+    """Bind a run that is held to its recipe (see ``bind``), and write down its images, once."""
+    bind(run, recipe, kind=kind, started_from=started_from)
+    if not _file(run).is_file():
+        lines = (json.dumps(item, ensure_ascii=False) + "\n" for item in listing(images))
+        write_text(_file(run), "".join(lines))
 
 
 def found_again(run: RunFolder, recipe: Recipe, finished: dict[str, Any]) -> dict[str, Any]:
     """The result of a finished run, with ``input_changed`` where its images are others by now."""
-    bind(run, recipe, kind=run.record()["kind"])
+    bind(run, recipe, kind=run.record().kind)
     logger.info("%s is finished; its result:", run.path)
     try:
         images = open_split(recipe.data, recipe.data.train_split)
@@ -123,11 +134,6 @@ def found_again(run: RunFolder, recipe: Recipe, finished: dict[str, Any]) -> dic
 
 def _file(run: RunFolder) -> Path:
     return run.path / _FILE
-
-
-def _listed(images: ImageSet) -> Listing:
-    sizes = file_sizes([file.path for file in images.files])
-    return [(file.name, size) for file, size in zip(images.files, sizes, strict=True)]
 
 
 def _read(path: Path) -> Listing:

@@ -36,6 +36,15 @@ def write_labels(
             colors[unlabeled] = IGNORED
         # All 256: of fewer colors Pillow packs values into fewer bits, and cuts larger ones.
         image.putpalette(colors.tobytes())
+    _save(path, image)
+
+
+def write_png(path: Path, pixels: np.ndarray) -> None:
+    """Write an image, uint8 [H, W], [H, W, 3] or [H, W, 4], as a PNG, atomically."""
+    _save(path, Image.fromarray(pixels))
+
+
+def _save(path: Path, image: Image.Image) -> None:
     write_atomic(path, lambda temporary: image.save(temporary, format="PNG"))
 
 

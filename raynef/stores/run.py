@@ -40,55 +40,78 @@ COMMIT_OF_SENDER = "RAYNEF_GIT_COMMIT"
 _PACKAGES = ("raynef", "torch", "torchvision", "timm", "ray", "numpy", "pyarrow", "faiss-cpu")
 
 
+class _Part:
+    """A file or folder of a run."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, run: "RunFolder", owner: type) -> Path:
+        return run.path / self.name
+
+
+@dataclass(frozen=True)
+class StartedFrom:
+    """What ``--init-from`` named: a run or segmenter, and whether it saw labels."""
+
+    run: str
+    labels_leaked: bool
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """run.json, as far as it is read: see the module.
+
+    Attributes:
+        kind: ours, or a baseline.
+        recipe: as it was written.
+        environment: as ``environment`` writes it.
+        lengths: epochs that the run was given, one after the other, where it was lengthened.
+        started_from: of a run that started from another's weights.
+    """
+
+    kind: str
+    recipe: dict[str, Any]
+    environment: dict[str, Any]
+    lengths: list[int]
+    started_from: StartedFrom | None
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """Where the parts of a run lie."""
 
     path: Path
 
-    @property
-    def record_file(self) -> Path:
-        return self.path / "run.json"
+    record_file = _Part("run.json")
+    train_file = _Part("train.json")
+    evaluate_file = _Part("evaluate.json")
+    steps_file = _Part("steps.jsonl")
+    report_file = _Part("report.html")
+    store = _Part("store")
+    segmenter = _Part("segmenter")
+    checkpoints = _Part("checkpoints")
 
-    @property
-    def train_file(self) -> Path:
-        return self.path / "train.json"
-
-    @property
-    def evaluate_file(self) -> Path:
-        return self.path / "evaluate.json"
-
-    @property
-    def steps_file(self) -> Path:
-        return self.path / "steps.jsonl"
-
-    @property
-    def store(self) -> Path:
-        return self.path / "store"
-
-    @property
-    def report_file(self) -> Path:
-        return self.path / "report.html"
-
-    def record(self) -> dict[str, Any]:
+    def record(self) -> RunRecord:
         """run.json. Raises UserError where there is no run."""
         if not self.record_file.is_file():
             raise UserError(f"{self.path} is not a raynef run: run.json not found")
         try:
-            record = read_json(self.record_file)
-            return {
-                "kind": record.get("kind", "ours"),
-                "recipe": record["recipe"],
-                "environment": record.get("environment", {}),
-                "lengths": record.get("lengths", []),
-                "started_from": record.get("started_from"),
-            }
+            values = read_json(self.record_file)
+            started = values.get("started_from")
+            return RunRecord(
+                values.get("kind", "ours"),
+                values["recipe"],
+                values.get("environment", {}),
+                values.get("lengths", []),
+                StartedFrom(started["run"], started["labels_leaked"]) if started else None,
+            )
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"{self.record_file} is damaged: {error!r}") from error
 
     def recipe(self) -> Recipe:
         """The recipe that the run is bound to."""
-        return from_dict(self.record()["recipe"], source=str(self.record_file))
+        return from_dict(self.record().recipe, source=str(self.record_file))
 
     def finished(self) -> dict[str, Any] | None:
         """The result of training, or None while there is none."""
@@ -100,7 +123,7 @@ class RunFolder:
         folder = self.path / "before" / name
         folder.mkdir(parents=True, exist_ok=True)
         scores = sorted([*self.path.glob("evaluate*.json"), *self.path.glob("score-*.json")])
-        for path in (*scores, self.report_file, self.path / "segmenter", self.train_file):
+        for path in (*scores, self.report_file, self.segmenter, self.train_file):
             if path.exists():
                 if (folder / path.name).is_dir():
                     shutil.rmtree(folder / path.name)
@@ -153,11 +176,7 @@ def _is_ours(run: RunFolder) -> bool:
 
 
 def bind(
-    run: RunFolder,
-    recipe: Recipe,
-    *,
-    kind: str = "ours",
-    started_from: dict[str, Any] | None = None,
+    run: RunFolder, recipe: Recipe, *, kind: str = "ours", started_from: StartedFrom | None = None
 ) -> None:
     """Fix the recipe of a run that is held, and record what it is made with, at its first start.
 
@@ -173,14 +192,14 @@ def bind(
     values = to_dict(recipe)
     if not run.record_file.is_file():
         record = {"kind": kind, "recipe": values, "environment": environment()}
-        write_json(
-            run.record_file, record | ({"started_from": started_from} if started_from else {})
-        )
+        if started_from:
+            record["started_from"] = vars(started_from)
+        write_json(run.record_file, record)
         return
     found = run.record()
-    if found["recipe"] != values:
+    if found.recipe != values:
         now, epochs = {"recipe": values}, recipe.train.epochs
-        before = found["lengths"] or [run.recipe().train.epochs]
+        before = found.lengths or [run.recipe().train.epochs]
         if epochs > before[-1]:
             now |= {"lengths": [*before, epochs]}
         write_json(run.record_file, {**read_json(run.record_file), **now})
@@ -189,10 +208,9 @@ def bind(
 def _require_same_recipe(run: RunFolder, recipe: Recipe, kind: str) -> None:
     if not run.record_file.is_file():
         return
-    if run.record()["kind"] != kind:
-        raise UserError(
-            f"{run.path} holds a run of kind {run.record()['kind']}, not {kind}; give another --out"
-        )
+    there = run.record().kind
+    if there != kind:
+        raise UserError(f"{run.path} holds a run of kind {there}, not {kind}; give another --out")
     found, free = run.recipe(), may_change(kind, recipe)  # a field that came later has its default
     if kind == "ours":
         if recipe.train.epochs < found.train.epochs:

@@ -63,14 +63,12 @@ def find_faults(folder: Path, shards: Iterable[Shard]) -> dict[str, str]:
                 unsure.append(shard)
     if not unsure:
         return faults
-    total = sum(shard.num_bytes for shard in unsure)
-    said = (
-        Progress(f"checksums of {folder}", len(unsure), "shards") if total > _SAID_BYTES else None
-    )
+    said = None
+    if sum(shard.num_bytes for shard in unsure) > _SAID_BYTES:
+        said = Progress(f"checksums of {folder}", len(unsure), "shards")
     with ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1)) as pool:
-        for shard, digest in zip(
-            unsure, pool.map(lambda one: _digest(folder / one.file), unsure), strict=True
-        ):
+        digests = pool.map(lambda shard: _digest(folder / shard.file), unsure)
+        for shard, digest in zip(unsure, digests, strict=True):
             if digest != shard.sha256:
                 faults[shard.file] = "has another checksum than when it was written"
                 del seen[shard.file]

@@ -82,7 +82,7 @@ def score(run: Path, recipe: Recipe, *, kept: Path | None = None) -> dict[str, A
                 **{name: result[name] for name in _SCORES},
                 **after,
                 "num_images": result["num_images"],
-                "commit": RunFolder(run).record()["environment"].get("git_commit"),
+                "commit": RunFolder(run).record().environment.get("git_commit"),
                 "data": values["data"],
                 "evaluate": values["evaluate"],
             },

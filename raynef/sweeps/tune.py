@@ -40,8 +40,9 @@ from raynef.images.datasets.registry import open_split
 from raynef.io.files import read_json, without_infinity, write_json
 from raynef.io.holds import LOCK, locked
 from raynef.io.log import logged
-from raynef.jobs.extract import ensure_store, fitting_backbone
+from raynef.jobs.extract import ensure_store
 from raynef.jobs.train import cpus_needed
+from raynef.jobs.views import fitting_backbone
 from raynef.stores.run import environment
 from raynef.sweeps.board import Board
 from raynef.sweeps.catalog import with_crf

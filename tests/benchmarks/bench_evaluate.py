@@ -38,7 +38,8 @@ from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.images.datasets.imageset import ImageSet
 from raynef.images.datasets.registry import open_split
 from raynef.jobs import counting as counting_module
-from raynef.jobs.maps import CountingActor, count_sharpened, read_examples
+from raynef.jobs.maps import CountingActor, Scoring, count_sharpened, read_examples
+from raynef.jobs.work import image_units
 from raynef.models.segmenter import Segmenter
 
 BOUNDS = {
@@ -72,27 +73,18 @@ def rate_of_pass(folder: Path, recipe: Recipe, images: ImageSet, num_clusters: i
     return (done_last - done_first) / (last - first)
 
 
-def units_of(images: ImageSet, config: Evaluate, num_clusters: int, size: int) -> list[dict]:
+def scoring_of(images: ImageSet, config: Evaluate, num_clusters: int) -> Scoring:
     shape = (2 if config.crf else 1, num_clusters, len(images.class_names))
-    return [
-        {
-            "files": images.files[start : start + size],
-            "config": config,
-            "codes": images.label_codes,
-            "shape": shape,
-            "temperature": 0.3,
-        }
-        for start in range(0, len(images.files), size)
-    ]
+    return Scoring(config, images.label_codes, shape, temperature=0.3)
 
 
 def rate_of_forward(segmenter: Segmenter, images: ImageSet, config: Evaluate) -> float:
     """Images a second of backbone and ψ alone, in one process on all cores, in equal batches."""
     torch.set_num_threads(os.cpu_count() or 1)
-    spent, done = 0.0, 0
-    for number, unit in enumerate(units_of(images, config, 2, config.batch_size)):
+    spent, done, scoring = 0.0, 0, scoring_of(images, config, 2)
+    for number, unit in enumerate(image_units(images.files, config.batch_size)):
         alike: dict[tuple, list[np.ndarray]] = {}
-        for example in read_examples(unit)["examples"]:
+        for example in read_examples(unit, scoring=scoring).examples:
             alike.setdefault(example.small.shape, []).append(example.small)
         for group in alike.values():
             started = time.perf_counter()
@@ -106,13 +98,14 @@ def rate_of_forward(segmenter: Segmenter, images: ImageSet, config: Evaluate) ->
 def rate_of_one_core(folder: Path, images: ImageSet, config: Evaluate, num_clusters: int) -> float:
     """Images a second of the same work with a CRF, one after the other on one core."""
     torch.set_num_threads(1)
-    actor = CountingActor(str(folder), "cpu")
-    units = units_of(images, config, num_clusters, 1)
+    scoring = scoring_of(images, config, num_clusters)
+    actor = CountingActor(str(folder), "cpu", scoring=scoring)
+    units = image_units(images.files, 1)
     started = 0.0
     for number, unit in enumerate(units):
         if number == 1:
             started = time.perf_counter()
-        count_sharpened(actor(read_examples(unit)))
+        count_sharpened(actor(read_examples(unit, scoring=scoring)), scoring=scoring)
     return (len(units) - 1) / (time.perf_counter() - started)
 
 

@@ -25,7 +25,8 @@ from raynef.features.extract import extract_features
 from raynef.images.augment import augment
 from raynef.images.datasets.registry import open_split
 from raynef.images.decode import read_image
-from raynef.jobs import extract as features_module
+from raynef.jobs import shards as shards_module
+from raynef.jobs.extract import ensure_store
 
 
 def bare_loop(recipe: Recipe, files: list[str]) -> float:
@@ -61,10 +62,10 @@ class Timed(Progress):
 
 def ours(recipe: Recipe) -> float:
     """Images a second of ``raynef extract``, from the first finished shard to the last."""
-    features_module.Progress = Timed
+    shards_module.Progress = Timed
     images = open_split(recipe.data, "train")
     with tempfile.TemporaryDirectory() as folder, ray_session():
-        features_module.ensure_store(recipe, images, Path(folder) / "store")
+        ensure_store(recipe, images, Path(folder) / "store")
     (first, done_first), (last, done_last) = Timed.marks[0], Timed.marks[-1]
     return (done_last - done_first) / (last - first)
 

@@ -163,7 +163,7 @@ MUTANTS = (
     Mutant(
         "maps-crf-without-temperature",
         "raynef/jobs/maps.py",
-        'temperature=unit["temperature"],',
+        "temperature=scoring.temperature,",
         "temperature=1.0,",
         _MAPS,
         "the CRF's unary is the softmax at the test temperature",
@@ -211,7 +211,7 @@ MUTANTS = (
     Mutant(
         "kmeans-one-draw-for-all",
         "raynef/jobs/patches.py",
-        'generator("patches", self.seed, unit["view"], image)',
+        'generator("patches", self.seed, unit.view, image)',
         'generator("patches", self.seed)',
         _PATCHES,
         "each image and view has draws of its own",

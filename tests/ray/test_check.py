@@ -10,6 +10,7 @@ from raynef.config.recipe import Data
 from raynef.core import IGNORE
 from raynef.core.errors import UserError
 from raynef.jobs import check as module
+from raynef.jobs import look
 from raynef.jobs.check import check_data
 from tests.s3_server import s3_server
 
@@ -274,11 +275,11 @@ def test_a_wrong_name_or_place(data, message):
 
 def test_classes_of_values_that_files_may_hold():
     label = np.array([[-1, 0, 2, 3, IGNORE, 254, 70_000]])
-    named = module._classes(label, None, 3)
+    named = look.pixels_of_classes(label, None, 3)
     assert named == {0: 1, 2: 1, IGNORE: 1, None: 4}
-    assert module._classes(label, None, 0) == {0: 1, 2: 1, 3: 1, 254: 1, IGNORE: 1, None: 2}
+    assert look.pixels_of_classes(label, None, 0) == {0: 1, 2: 1, 3: 1, 254: 1, IGNORE: 1, None: 2}
     codes = (IGNORE, IGNORE, 1, 7)
-    assert module._classes(label, codes, 3) == {IGNORE: 1, 1: 1, None: 5}
+    assert look.pixels_of_classes(label, codes, 3) == {IGNORE: 1, 1: 1, None: 5}
 
 
 def test_sizes_are_taken_side_by_side():

@@ -15,7 +15,8 @@ from raynef.eigen.psi import Psi
 from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.images.datasets.registry import open_split
 from raynef.jobs.evaluate import evaluate
-from raynef.jobs.maps import CountingActor, read_examples
+from raynef.jobs.maps import CountingActor, Scoring, read_examples
+from raynef.jobs.work import ImageUnit
 from raynef.models.heads import LinearHead
 from raynef.models.segmenter import Mapping, Segmenter
 from raynef.stores.run import RunFolder, bind
@@ -49,14 +50,9 @@ def bind_recipe(out, recipe):
 def table(out, recipe, split, num_clusters=12):
     """Clusters against classes of a split, without Ray."""
     images = open_split(recipe.data, split)
-    unit = {
-        "files": images.files,
-        "config": recipe.evaluate,
-        "codes": None,
-        "shape": (1, num_clusters, len(images.class_names)),
-        "temperature": 1.0,
-    }
-    return CountingActor(str(out), "cpu")(read_examples(unit))[0][0]
+    scoring = Scoring(recipe.evaluate, None, (1, num_clusters, len(images.class_names)))
+    examples = read_examples(ImageUnit(range(len(images.files)), images.files), scoring=scoring)
+    return CountingActor(str(out), "cpu", scoring=scoring)(examples).tables[0]
 
 
 def saved(out, name="evaluate.json"):

@@ -16,7 +16,8 @@ from raynef.images.datasets.registry import open_split
 from raynef.images.decode import read_image
 from raynef.jobs import extract as features_module
 from raynef.jobs.extract import ensure_store, scan
-from raynef.stores.features import FeatureStore, StoreProgress, store_key, write_shard
+from raynef.stores.features import FeatureStore, store_key, write_shard
+from raynef.stores.journal import StoreProgress
 from raynef.stores.keys import differences
 from tests.tiny import change
 
@@ -88,7 +89,7 @@ def test_an_interrupted_extraction_resumes(recipe, tmp_path, monkeypatch):
     real, asked = features_module.stream, []
 
     def interrupted(units, **kwargs):
-        asked.append([unit["file"] for unit in units])
+        asked.append([unit.file for unit in units])
         for count, result in enumerate(real(units, **kwargs)):
             if len(asked) == 1 and count == 2:
                 raise KeyboardInterrupt

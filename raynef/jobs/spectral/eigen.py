@@ -10,6 +10,7 @@ Features and eigenpairs may lie elsewhere, shared with other stores; spectral.js
 import logging
 import os
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -24,7 +25,7 @@ from raynef.cluster.session import (
     in_this_process,
     ray_session,
 )
-from raynef.cluster.stream import Unit, stream
+from raynef.cluster.stream import stream
 from raynef.config.recipe import NEVER_SHAPES, Recipe, Spectral, check, from_dict, to_dict
 from raynef.core.errors import UserError
 from raynef.features.blocks import load_block_features
@@ -34,7 +35,7 @@ from raynef.images.fitted import Frame
 from raynef.io.files import read_json, write_json
 from raynef.io.holds import holds
 from raynef.io.log import logged
-from raynef.jobs.extract import ensure_shards, fill_shards
+from raynef.jobs.shards import ShardMade, ShardUnit, ShardWork, ensure_shards
 from raynef.jobs.spectral import RECORD
 from raynef.jobs.spectral.features import WholeFeatures, ensure_features, image_units
 from raynef.jobs.spectral.solve import (
@@ -46,8 +47,8 @@ from raynef.jobs.spectral.solve import (
     solve_unit,
     write_unit,
 )
-from raynef.stores.features import ShardStore, StoreProgress
 from raynef.stores.run import differing_fields
+from raynef.stores.shards import ShardStore
 
 logger = logging.getLogger("raynef")
 
@@ -131,29 +132,21 @@ def ensure_eigenpairs(
     spectral = recipe.spectral
     key = eigen_key(features.key, spectral)
 
-    def fill(journal: StoreProgress) -> None:
-        units = units_among(images, set(features.images()), folder)
+    def run(units: list[ShardUnit]) -> Iterator[ShardMade]:
         given = {"features": str(features.folder), "spectral": spectral, "stride": key["stride"]}
-        run = partial(stream, prepare=partial(solve_unit, **given))
-        if not in_this_process() and gpus_for(FEATURES):
-            run = partial(
-                stream,
-                prepare=partial(read_unit, **given),
-                actor=EigenActor,
-                actor_kwargs={"spectral": spectral},
-                actors=feature_actors(),
-                finish=write_unit,
-            )
-        fill_shards(
+        if in_this_process() or not gpus_for(FEATURES):
+            return stream(units, prepare=partial(solve_unit, **given))
+        return stream(
             units,
-            journal,
-            what="eigenpairs",
-            data=recipe.data,
-            num_images=len(images.files),
-            run=run,
+            prepare=partial(read_unit, **given),
+            actor=EigenActor,
+            actor_kwargs={"spectral": spectral},
+            actors=feature_actors(),
+            finish=write_unit,
         )
 
-    ensure_shards(folder, key, fill)
+    units = units_among(images, set(features.images()), folder)
+    ensure_shards(folder, key, ShardWork("eigenpairs", recipe.data, images, units, run))
     return EigenStore(folder)
 
 
@@ -170,16 +163,14 @@ def eigen_key(features: dict[str, Any], spectral: Spectral) -> dict[str, Any]:
     }
 
 
-def units_among(images: ImageSet, there: set[int], folder: Path) -> list[Unit]:
+def units_among(images: ImageSet, there: set[int], folder: Path) -> list[ShardUnit]:
     """The units of a data set, of those images alone that are there."""
     units = []
     for unit in image_units(images, folder):
-        pairs = zip(unit["images"], unit["files"], strict=True)
-        kept = [(index, file) for index, file in pairs if index in there]
+        kept = [index for index in unit.images if index in there]
         if kept:
-            units.append(
-                {**unit, "images": [index for index, _ in kept], "files": [f for _, f in kept]}
-            )
+            files = tuple(images.files[index] for index in kept)
+            units.append(replace(unit, images=kept, files=files))
     return units
 
 

@@ -3,8 +3,8 @@
 FOLDER/manifest.json, FOLDER/shard-*.parquet      one row an image: grid, features in half
 """
 
-import logging
 from collections import defaultdict
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,19 +17,24 @@ from raynef.cluster.session import feature_actors
 from raynef.cluster.stream import Unit, stream
 from raynef.config.recipe import Backbone as BackboneConfig
 from raynef.config.recipe import Recipe, Spectral, fingerprint
-from raynef.core.errors import BadImageError, UserError
+from raynef.core.errors import BadImageError
 from raynef.features.blocks import BlockFeatures, load_block_features
 from raynef.features.precision import Precision, computing_in
 from raynef.features.weights import weights_identity
 from raynef.images.datasets.imageset import ImageSet
 from raynef.images.decode import read_image
 from raynef.images.fitted import fit
-from raynef.io.storage import file_sizes, without_secrets
-from raynef.jobs.extract import ensure_shards, fill_shards
+from raynef.io.storage import file_sizes
 from raynef.jobs.precision import precision_for, with_precision
-from raynef.stores.features import Shard, ShardStore, StoreProgress, write_rows
-
-logger = logging.getLogger("raynef")
+from raynef.jobs.shards import (
+    ShardMade,
+    ShardUnit,
+    ShardWork,
+    ensure_shards,
+    opened,
+    shard_units,
+)
+from raynef.stores.shards import ShardStore, write_rows
 
 _FORMAT = 1
 _IMAGES = 8  # of a unit: what a kill loses
@@ -70,55 +75,35 @@ def ensure_features(
     """
     spectral, precision = recipe.spectral, precision_for(folder)
 
-    def fill(journal: StoreProgress) -> None:
-        fill_shards(
-            image_units(images, folder),
-            journal,
-            what="features",
-            data=recipe.data,
-            num_images=len(images.files),
-            run=partial(
-                stream,
-                prepare=partial(read_fitted, stride=stride, max_side=spectral.max_side),
-                actor=WholeImageActor,
-                actor_kwargs={
-                    "config": recipe.backbone,
-                    "spectral": spectral,
-                    "precision": precision,
-                },
-                actors=feature_actors(),
-                finish=write_features,
-                bounded=True,
-            ),
+    def run(units: list[ShardUnit]) -> Iterator[ShardMade]:
+        return stream(
+            units,
+            prepare=partial(read_fitted, stride=stride, max_side=spectral.max_side),
+            actor=WholeImageActor,
+            actor_kwargs={
+                "config": recipe.backbone,
+                "spectral": spectral,
+                "precision": precision,
+            },
+            actors=feature_actors(),
+            finish=write_features,
+            bounded=True,
         )
 
     key = with_precision(features_key(recipe, images, stride), precision)
-    made = ensure_shards(folder, key, fill)
-    store = WholeFeatures(folder)
-    if not store.images():
-        raise UserError(f"not one image under {without_secrets(images.root)} could be read")
-    if not made:
-        logger.info("features: reusing %s (%d images)", folder, len(store.images()))
-    return store
+    units = image_units(images, folder)
+    made = ensure_shards(folder, key, ShardWork("features", recipe.data, images, units, run))
+    return opened(WholeFeatures(folder), images, made=made)
 
 
-def image_units(images: ImageSet, folder: Path) -> list[Unit]:
+def image_units(images: ImageSet, folder: Path) -> list[ShardUnit]:
     """A unit, and so a shard, for every few images."""
-    count = len(images.files)
-    return [
-        {
-            "images": list(range(start, min(start + _IMAGES, count))),
-            "files": images.files[start : start + _IMAGES],
-            "file": f"shard-{number:06d}.parquet",
-            "folder": str(folder.absolute()),
-        }
-        for number, start in enumerate(range(0, count, _IMAGES))
-    ]
+    return shard_units(images, folder, _IMAGES)
 
 
-def read_fitted(unit: Unit, *, stride: int, max_side: int) -> Unit:
+def read_fitted(images: ShardUnit, *, stride: int, max_side: int) -> Unit:
     """Task: read the images of a unit and fit them; a bad one becomes a named reason."""
-    fitted, skipped = {}, {}
+    unit, fitted, skipped = vars(images), {}, {}
     for index, file in zip(unit["images"], unit["files"], strict=True):
         try:
             fitted[index], _ = fit(read_image(file.path), stride=stride, max_side=max_side)
@@ -167,12 +152,12 @@ def normalized(backbone: BlockFeatures, pixels: np.ndarray) -> torch.Tensor:
     return (unit - mean) / std
 
 
-def write_features(unit: Unit) -> tuple[Shard | None, dict[str, str], int]:
-    """Task: write the shard of a unit. Returns it, what was skipped, and images done."""
+def write_features(unit: Unit) -> ShardMade:
+    """Task: write the shard of a unit."""
     found: dict[int, np.ndarray] = unit["features"]
     kept = [index for index in unit["images"] if index in found]
     if not kept:
-        return None, unit["skipped"], len(unit["images"])
+        return ShardMade(None, unit["skipped"], len(unit["images"]))
     columns = {
         "shape": pa.array([list(found[index].shape) for index in kept], pa.list_(pa.int32())),
         "features": pa.array([found[index].tobytes() for index in kept], pa.large_binary()),
@@ -180,7 +165,7 @@ def write_features(unit: Unit) -> tuple[Shard | None, dict[str, str], int]:
     shard = write_rows(
         Path(unit["folder"]), file=unit["file"], view=0, images=kept, columns=columns
     )
-    return shard, unit["skipped"], len(unit["images"])
+    return ShardMade(shard, unit["skipped"], len(unit["images"]))
 
 
 class WholeFeatures(ShardStore):

@@ -3,7 +3,7 @@
 STORE/segments-KEY/manifest.json, shard-*.parquet     one row an image; beside shared eigenpairs
 """
 
-import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,15 +18,13 @@ from raynef.cluster.stream import Unit, stream
 from raynef.config.recipe import Recipe, Spectral, fingerprint
 from raynef.features.precision import computing_in
 from raynef.images.fitted import Frame
-from raynef.jobs.extract import ensure_shards, fill_shards
 from raynef.jobs.precision import precision_of
+from raynef.jobs.shards import ShardMade, ShardUnit, ShardWork, ensure_shards
 from raynef.jobs.spectral.eigen import EigenStore, Solved, units_among
 from raynef.jobs.spectral.features import WholeFeatures, WholeImageActor, normalized
 from raynef.jobs.spectral.solve import fitted, frame_column, frame_from
 from raynef.segment.boxes import box_around, expanded
-from raynef.stores.features import Shard, ShardStore, StoreProgress, write_rows
-
-logger = logging.getLogger("raynef")
+from raynef.stores.shards import ShardStore, write_rows
 
 Method = Literal["spectral", "cluster-seg"]
 _FORMAT = 1
@@ -89,9 +87,12 @@ def ensure_segments(solved: Solved, recipe: Recipe, method: Method, *, seed: int
         "spectral": spectral,
         "seed": seed,
     }
-    if method == "spectral":
-        run = partial(
-            stream,
+
+    def run(units: list[ShardUnit]) -> Iterator[ShardMade]:
+        if method == "cluster-seg":
+            return stream(units, prepare=partial(cut_by_features, **work), finish=write_segments)
+        return stream(
+            units,
             prepare=partial(cut_by_vectors, stride=solved.stride, **work),
             actor=CropActor,
             actor_kwargs={
@@ -103,30 +104,19 @@ def ensure_segments(solved: Solved, recipe: Recipe, method: Method, *, seed: int
             finish=write_segments,
             bounded=True,
         )
-    else:
-        run = partial(stream, prepare=partial(cut_by_features, **work), finish=write_segments)
 
-    def fill(journal: StoreProgress) -> None:
-        fill_shards(
-            units_among(solved.images, set(solved.pairs.images()), folder),
-            journal,
-            what="segments",
-            data=recipe.data,
-            num_images=len(solved.images.files),
-            run=run,
-        )
-
-    ensure_shards(folder, key, fill)
+    units = units_among(solved.images, set(solved.pairs.images()), folder)
+    ensure_shards(folder, key, ShardWork("segments", recipe.data, solved.images, units, run))
     return SegmentStore(folder)
 
 
 def cut_by_vectors(
-    unit: Unit, *, features: str, pairs: str, spectral: Spectral, seed: int, stride: int
+    unit: ShardUnit, *, features: str, pairs: str, spectral: Spectral, seed: int, stride: int
 ) -> Unit:
     """Task: the segments of a unit's images by their eigenvectors, and the crops around them."""
     store = EigenStore(pairs)
     found = {}
-    for index, file in zip(unit["images"], unit["files"], strict=True):
+    for index, file in zip(unit.images, unit.files, strict=True):
         image = store.read(index)
         used = image.vectors[..., 1 : 1 + spectral.num_eigenvectors]
         if not used.shape[-1]:  # one node
@@ -139,7 +129,7 @@ def cut_by_vectors(
         ]
         background = background_segment(segments, spectral.background)
         found[index] = (segments, background, crops, image.frame)
-    return {**unit, "found": found}
+    return {**vars(unit), "found": found}
 
 
 def crop_around(mask: np.ndarray, pixels: np.ndarray, *, expand: int, stride: int) -> np.ndarray:
@@ -187,12 +177,12 @@ class CropActor(WholeImageActor):
 
 
 def cut_by_features(
-    unit: Unit, *, features: str, pairs: str, spectral: Spectral, seed: int
+    unit: ShardUnit, *, features: str, pairs: str, spectral: Spectral, seed: int
 ) -> Unit:
     """Task: the segments of a unit's images by their features, with the means of these."""
     patches, store = WholeFeatures(features), EigenStore(pairs)
     found = {}
-    for index in unit["images"]:
+    for index in unit.images:
         values = patches.read(index).numpy()
         segments = cluster_nodes(values, spectral.num_segments, seed=seed)
         means = [values[segments == s].mean(axis=0) for s in range(int(segments.max()) + 1)]
@@ -202,11 +192,11 @@ def cut_by_features(
             np.stack(means).astype(np.float16),
             store.read(index).frame,
         )
-    return {**unit, "found": found}
+    return {**vars(unit), "found": found}
 
 
-def write_segments(unit: Unit) -> tuple[Shard | None, dict[str, str], int]:
-    """Task: write the shard of a unit. Returns it, what was skipped (nothing), and images done."""
+def write_segments(unit: Unit) -> ShardMade:
+    """Task: write the shard of a unit."""
     images = [unit["found"][index] for index in unit["images"]]
     columns = {
         "frame": frame_column([frame for *_, frame in images]),
@@ -218,7 +208,7 @@ def write_segments(unit: Unit) -> tuple[Shard | None, dict[str, str], int]:
     shard = write_rows(
         Path(unit["folder"]), file=unit["file"], view=0, images=unit["images"], columns=columns
     )
-    return shard, {}, len(unit["images"])
+    return ShardMade(shard, {}, len(unit["images"]))
 
 
 class SegmentStore(ShardStore):

@@ -338,9 +338,10 @@ def _label(shown: Solved, folder: Path, num_labels: int, recipe: Recipe) -> dict
         require_labels(shown.images)
     out = shown.folder / "selftrain-labels"
     names = output_names(shown.images.files)
-    units = units_among(shown.images, set(shown.pairs.images()), out)
-    for unit in units:
-        unit["names"] = [names[index] for index in unit["images"]]
+    units = [
+        {**vars(unit), "names": [names[index] for index in unit.images]}
+        for unit in units_among(shown.images, set(shown.pairs.images()), out)
+    ]
     table = table_for(shown, num_labels)
     network = load_network(folder)
     progress = Progress("label", len(shown.pairs.images()), "images")

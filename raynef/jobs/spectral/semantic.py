@@ -175,9 +175,10 @@ def _label(
 ) -> np.ndarray:
     """Write the labels of every image, and count them against people's: int64 [K + 1, C]."""
     names = output_names(solved.images.files)
-    units = units_among(solved.images, set(solved.pairs.images()), out)
-    for unit in units:
-        unit["names"] = [names[index] for index in unit["images"]]
+    units = [
+        {**vars(unit), "names": [names[index] for index in unit.images]}
+        for unit in units_among(solved.images, set(solved.pairs.images()), out)
+    ]
     table = table_for(solved, recipe.spectral.num_clusters + 1)
     prepare = partial(
         label_unit,

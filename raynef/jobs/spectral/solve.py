@@ -21,8 +21,9 @@ from raynef.images.datasets.imageset import ImageFile
 from raynef.images.decode import read_image
 from raynef.images.fitted import Frame, fit
 from raynef.images.geometry import resize
+from raynef.jobs.shards import ShardMade, ShardUnit
 from raynef.jobs.spectral.features import WholeFeatures
-from raynef.stores.features import Shard, write_rows
+from raynef.stores.shards import write_rows
 
 
 @dataclass(frozen=True)
@@ -51,14 +52,14 @@ Given = tuple[torch.Tensor, np.ndarray, Frame]
 """Features [h', w', D] of an image, the pixels that they were made of, and how it was fitted."""
 
 
-def read_unit(unit: Unit, *, features: str, spectral: Spectral, stride: int) -> Unit:
+def read_unit(unit: ShardUnit, *, features: str, spectral: Spectral, stride: int) -> Unit:
     """Task: features and pixels of a unit's images, in ``given``."""
     store = WholeFeatures(features)
     given: list[Given] = [
         (store.read(index), *fitted(file, stride=stride, spectral=spectral))
-        for index, file in zip(unit["images"], unit["files"], strict=True)
+        for index, file in zip(unit.images, unit.files, strict=True)
     ]
-    return {**unit, "given": given}
+    return {**vars(unit), "given": given}
 
 
 class EigenActor:
@@ -73,7 +74,7 @@ class EigenActor:
         return {**unit, "pairs": pairs}
 
 
-def write_unit(unit: Unit) -> tuple[Shard | None, dict[str, str], int]:
+def write_unit(unit: Unit) -> ShardMade:
     """Task: the ``pairs`` of a unit as a shard."""
     found: list[ImagePairs] = unit["pairs"]
     columns = {
@@ -86,15 +87,13 @@ def write_unit(unit: Unit) -> tuple[Shard | None, dict[str, str], int]:
     shard = write_rows(
         Path(unit["folder"]), file=unit["file"], view=0, images=unit["images"], columns=columns
     )
-    return shard, {}, len(unit["images"])
+    return ShardMade(shard, {}, len(unit["images"]))
 
 
-def solve_unit(
-    unit: Unit, *, features: str, spectral: Spectral, stride: int
-) -> tuple[Shard | None, dict[str, str], int]:
+def solve_unit(unit: ShardUnit, *, features: str, spectral: Spectral, stride: int) -> ShardMade:
     """Task: all of it, on CPU."""
-    unit = read_unit(unit, features=features, spectral=spectral, stride=stride)
-    return write_unit({**unit, "pairs": solve_images(unit.pop("given"), spectral)})
+    read = read_unit(unit, features=features, spectral=spectral, stride=stride)
+    return write_unit({**read, "pairs": solve_images(read.pop("given"), spectral)})
 
 
 def fitted(file: ImageFile, *, stride: int, spectral: Spectral) -> tuple[np.ndarray, Frame]:

@@ -51,7 +51,7 @@ import numpy, pyarrow, safetensors.torch, torch
 from PIL import Image
 from raynef.core.errors import DiskFullError
 from raynef.io.files import append_line, write_atomic, write_json
-from raynef.stores.features import write_rows
+from raynef.stores.shards import write_rows
 
 disk = Path(sys.argv[1])
 big = torch.rand(3_000_000)

@@ -19,10 +19,10 @@ from raynef.images.datasets.imageset import ImageFile
 from raynef.io.holds import hold_folder, holds
 from raynef.jobs.baseline import kmeans
 from raynef.jobs.evaluate import evaluate
-from raynef.jobs.extract import ensure_shards
 from raynef.jobs.predict import output_names, predict
 from raynef.jobs.report import write_report
 from raynef.jobs.seeds import over_seeds
+from raynef.jobs.shards import ensure_shards
 from raynef.jobs.spectral.eigen import eigen
 from raynef.jobs.spectral.localize import localize
 from raynef.jobs.spectral.matte import matte
@@ -102,7 +102,7 @@ def test_the_second_evaluation_refuses(recipe, tmp_path):
 
 def test_the_second_extraction_refuses(tmp_path):
     with held_by_another(tmp_path), pytest.raises(UserError, match="another run is making"):
-        ensure_shards(tmp_path, {"a": 1}, lambda journal: None)
+        ensure_shards(tmp_path, {"a": 1}, work=None)
 
 
 def test_a_glance_at_the_lock_is_passed_over(tmp_path):

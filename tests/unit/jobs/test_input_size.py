@@ -8,40 +8,43 @@ from PIL import Image
 from raynef.core.errors import UserError
 from raynef.features.backbone import create_model
 from raynef.images.augment import View, augment
+from raynef.images.datasets.imageset import ImageFile
 from raynef.images.datasets.registry import open_split
 from raynef.images.decode import read_image
-from raynef.jobs import extract as features
-from raynef.jobs.extract import FeatureActor, fitting_backbone, image_unit, make_views
+from raynef.jobs import views as features
+from raynef.jobs.views import FeatureActor, fitting_backbone, make_views
+from raynef.jobs.work import ImageUnit
 from tests.tiny import change
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def views_of(recipe, indices):
-    unit = image_unit(recipe, open_split(recipe.data, "train"), indices)
-    return make_views({**unit, "view": 1})
+    files = open_split(recipe.data, "train").files
+    unit = ImageUnit(indices, tuple(files[index] for index in indices), view=1)
+    return make_views(unit, data=recipe.data, side=features.view_side(recipe))
 
 
 def test_views_are_resized_bicubically_with_their_extents(recipe):
     resized = change(recipe, backbone={"input_size": 112}, data={"scale": (0.5, 1.0)})
     found = views_of(resized, [0, 3, 4, 7])
-    assert found["pixels"].shape == (4, 112, 112, 3)
+    assert found.pixels.shape == (4, 112, 112, 3)
     files = open_split(recipe.data, "train").files
     for position, index in enumerate([0, 3, 4, 7]):
         image = read_image(files[index].path)
         view = augment(image, resized.data, seed=0, view=1, index=index)
         expected = Image.fromarray(view.pixels).resize((112, 112), Image.Resampling.BICUBIC)
-        assert np.array_equal(found["pixels"][position], np.asarray(expected))
+        assert np.array_equal(found.pixels[position], np.asarray(expected))
         scaled = [side * 112 // 64 for side in view.extent]  # a part of a pixel is none
-        assert found["extents"][position].tolist() == scaled
-    assert (found["extents"] < 112).any()  # some of them have padding, which stays padding
+        assert found.extents[position].tolist() == scaled
+    assert (found.extents < 112).any()  # some of them have padding, which stays padding
 
 
 def test_views_of_their_own_size_stay_as_they_are(recipe):
     same = views_of(change(recipe, backbone={"input_size": 64}), [2])
     plain = views_of(recipe, [2])
-    assert np.array_equal(same["pixels"], plain["pixels"])
-    assert np.array_equal(same["extents"], plain["extents"])
+    assert np.array_equal(same.pixels, plain.pixels)
+    assert np.array_equal(same.extents, plain.extents)
 
 
 def test_padding_shows_in_no_feature():
@@ -66,17 +69,15 @@ def test_an_extent_never_vanishes_or_grows_beyond(crop, side):
 
 def test_grid_and_thumbnails_follow_from_the_resized_pixels(recipe):
     resized = change(recipe, backbone={"input_size": 96})
-    unit = FeatureActor(resized.backbone, "cpu")(views_of(resized, [0, 1, 2]))
-    assert unit["features"].taps.shape == (3, 3, 36, 192)
-    assert unit["features"].thumbnails.shape == (3, 6, 6, 3)
-    assert torch.isfinite(unit["features"].taps).all()
+    found = FeatureActor(resized.backbone, "cpu")(views_of(resized, [0, 1, 2]))
+    assert found.features.taps.shape == (3, 3, 36, 192)
+    assert found.features.thumbnails.shape == (3, 6, 6, 3)
+    assert torch.isfinite(found.features.taps).all()
 
 
 def test_units_without_a_readable_image(recipe):
-    unit = image_unit(recipe, open_split(recipe.data, "train"), [0])
-    resized = change(recipe, backbone={"input_size": 96})
-    bad = {**unit, "side": features.view_side(resized), "paths": [__file__], "view": 0}
-    assert make_views(bad)["pixels"].shape == (0, 96, 96, 3)
+    bad = ImageUnit([0], (ImageFile("bad", __file__),))
+    assert make_views(bad, data=recipe.data, side=96).pixels.shape == (0, 96, 96, 3)
 
 
 DINOV2, RESNET = "vit_small_patch14_dinov2", "resnet18"

@@ -15,7 +15,8 @@ from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.images.datasets.registry import open_split
 from raynef.images.decode import read_image, read_label
 from raynef.images.geometry import center_crop, pad_to, resize, resize_label, short_side_size
-from raynef.jobs.maps import CountingActor, count_sharpened, read_examples
+from raynef.jobs.maps import CountingActor, Scoring, count_sharpened, read_examples
+from raynef.jobs.work import ImageUnit
 from raynef.models.segmenter import Segmenter
 from raynef.segment.crf import dense_crf
 
@@ -56,14 +57,18 @@ def files(recipe, tmp_path_factory):
     return found
 
 
-def unit_of(files, config, codes=None):
-    return {
-        "files": files,
-        "config": config,
-        "codes": codes,
-        "shape": (2 if config.crf else 1, NUM_CLUSTERS, NUM_CLASSES),
-        "temperature": 0.3,
-    }
+def scoring_of(config):
+    shape = (2 if config.crf else 1, NUM_CLUSTERS, NUM_CLASSES)
+    return Scoring(config, None, shape, temperature=0.3)
+
+
+def examples_of(files, config):
+    unit = ImageUnit(range(len(files)), tuple(files))
+    return read_examples(unit, scoring=scoring_of(config))
+
+
+def actor_of(folder, config):
+    return CountingActor(str(folder), "cpu", scoring=scoring_of(config))
 
 
 def interpolated(planes, size):
@@ -125,10 +130,9 @@ def slow_table(clusters, label):
 def test_tables_equal_the_slow_twins(segmenter, files, protocol):
     made, folder = segmenter
     config = PROTOCOLS[protocol]
-    tables, skipped, mistake, num_files = CountingActor(str(folder), "cpu")(
-        read_examples(unit_of(files, config))
-    )
-    assert (skipped, mistake, num_files) == ({}, None, 4)
+    found = actor_of(folder, config)(examples_of(files, config))
+    tables = found.tables
+    assert (found.skipped, found.mistake, found.num_images) == ({}, None, 4)
     expected = np.zeros((NUM_CLUSTERS, NUM_CLASSES), dtype=np.int64)
     for file in files:
         logits, label, _ = slow_logits(made, file, config)
@@ -144,9 +148,10 @@ def test_tables_equal_the_slow_twins(segmenter, files, protocol):
 def test_tables_after_the_crf_equal_the_slow_twins(segmenter, files, protocol):
     made, folder = segmenter
     config = dataclasses.replace(PROTOCOLS[protocol], crf=True, crf_clusters=NUM_CLUSTERS)
-    unit = CountingActor(str(folder), "cpu")(read_examples(unit_of(files, config)))
-    tables, _, mistake, num_files = count_sharpened(unit)
-    assert (mistake, num_files) == (None, 4)
+    counted = actor_of(folder, config)(examples_of(files, config))
+    found = count_sharpened(counted, scoring=scoring_of(config))
+    tables = found.tables
+    assert (found.mistake, found.num_images) == (None, 4)
     expected = np.zeros((NUM_CLUSTERS, NUM_CLASSES), dtype=np.int64)
     for file in files:
         logits, label, image = slow_logits(made, file, config)
@@ -154,34 +159,33 @@ def test_tables_after_the_crf_equal_the_slow_twins(segmenter, files, protocol):
         expected += slow_table(dense_crf(image, unary).argmax(axis=0), label)
     assert tables[1].sum() == tables[0].sum() == expected.sum()
     assert np.abs(tables[1] - expected).sum() / 2 <= 0.03 * expected.sum()
-    plain, *_ = CountingActor(str(folder), "cpu")(
-        read_examples(unit_of(files, PROTOCOLS[protocol]))
-    )
-    np.testing.assert_array_equal(tables[0], plain[0])
+    config = PROTOCOLS[protocol]
+    plain = actor_of(folder, config)(examples_of(files, config))
+    np.testing.assert_array_equal(tables[0], plain.tables[0])
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_batches_do_not_matter(segmenter, files, protocol):
     _, folder = segmenter
-    actor = CountingActor(str(folder), "cpu")
     tables = []
     for batch_size in (1, 2, 8):
         config = dataclasses.replace(PROTOCOLS[protocol], batch_size=batch_size)
-        tables.append(actor(read_examples(unit_of(files, config)))[0])
+        tables.append(actor_of(folder, config)(examples_of(files, config)).tables)
     for table in tables[1:]:
         assert np.abs(table - tables[0]).sum() <= 4  # rounding may turn a tie
 
 
 def test_images_of_one_size_are_one_batch(segmenter, files, monkeypatch):
     _, folder = segmenter
-    actor = CountingActor(str(folder), "cpu")
+    actor = actor_of(folder, PROTOCOLS["whole"])
     seen, taps = [], actor.segmenter.taps
     monkeypatch.setattr(actor.segmenter, "taps", lambda p: seen.append(p.shape) or taps(p))
-    actor(read_examples(unit_of(files, PROTOCOLS["whole"])))
+    actor(examples_of(files, PROTOCOLS["whole"]))
     squares = 1 if actor.segmenter.backbone_config.input_size is None else 2
     assert sorted(shape[0] for shape in seen) == [squares, squares, 2 * squares]
     seen.clear()
-    actor(read_examples(unit_of(files[:1], PROTOCOLS["sliding"])))  # two by three windows, 3 a time
+    actor.scoring = scoring_of(PROTOCOLS["sliding"])
+    actor(examples_of(files[:1], PROTOCOLS["sliding"]))  # two by three windows, 3 a time
     side = actor.segmenter.backbone_config.input_size or 48
     assert seen == [(3, side, side, 3)] * 2
 
@@ -191,15 +195,13 @@ def test_what_is_wrong_is_carried_on(segmenter, files, tmp_path):
     (tmp_path / "bad.jpg").write_bytes(b"no image")
     bad = dataclasses.replace(files[0], name="bad.jpg", path=str(tmp_path / "bad.jpg"))
     config = dataclasses.replace(PROTOCOLS["reco"], crf=True)
-    actor = CountingActor(str(folder), "cpu")
-    tables, skipped, mistake, num_files = count_sharpened(
-        actor(read_examples(unit_of([bad, files[1]], config)))
-    )
-    assert list(skipped) == ["bad.jpg"]
-    assert (mistake, num_files) == (None, 2)
-    assert tables.sum() > 0
+    actor, scoring = actor_of(folder, config), scoring_of(config)
+    found = count_sharpened(actor(examples_of([bad, files[1]], config)), scoring=scoring)
+    assert list(found.skipped) == ["bad.jpg"]
+    assert (found.mistake, found.num_images) == (None, 2)
+    assert found.tables.sum() > 0
 
     Image.fromarray(np.full((96, 128), 77, np.uint8)).save(tmp_path / "77.png")
     wrong = dataclasses.replace(files[0], name="wrong.jpg", label=str(tmp_path / "77.png"))
-    _, _, mistake, _ = count_sharpened(actor(read_examples(unit_of([wrong], config))))
-    assert "label of wrong.jpg holds 77" in mistake
+    found = count_sharpened(actor(examples_of([wrong], config)), scoring=scoring)
+    assert "label of wrong.jpg holds 77" in found.mistake

@@ -12,8 +12,9 @@ from torch.nn import functional
 from raynef.config.presets import load_presets
 from raynef.images.datasets.imageset import ImageFile
 from raynef.jobs import predict
-from raynef.jobs.maps import CountingActor, read_examples
+from raynef.jobs.maps import CountingActor, Scoring, read_examples
 from raynef.jobs.spectral import bridge
+from raynef.jobs.work import ImageUnit
 from raynef.models.heads import LinearHead
 from raynef.models.segmenter import Segmenter
 
@@ -63,10 +64,11 @@ def photo_and_label(size, box, folder):
 def counted(segmenter, file, config, monkeypatch):
     """The table of one image, cluster against class."""
     monkeypatch.setattr(Segmenter, "load", lambda *_, **__: segmenter)
-    unit = {"files": [file], "config": config, "codes": None, "shape": (1, 2, 2)}
-    tables, skipped, mistake, _ = CountingActor("", "cpu")(read_examples(unit))
-    assert (skipped, mistake) == ({}, None)
-    return tables[0]
+    scoring = Scoring(config, None, (1, 2, 2))
+    examples = read_examples(ImageUnit([0], (file,)), scoring=scoring)
+    found = CountingActor("", "cpu", scoring=scoring)(examples)
+    assert (found.skipped, found.mistake) == ({}, None)
+    return found.tables[0]
 
 
 @pytest.mark.parametrize("backbone", NATIVE)
@@ -104,8 +106,8 @@ def test_squares_of_a_photograph_are_seen_at_the_native_size(backbone, size, tmp
     file = photo_and_label(size, box, tmp_path)
     actor = object.__new__(predict.PredictActor)
     actor.segmenter = segmenter
-    unit = actor(predict.read_images({"files": [(file, "a.png")]}))
-    (found,) = unit["segmentations"]
+    unit = ImageUnit([0], (file,), outputs=("a.png",))
+    (found,) = actor(predict.read_images(unit)).segmentations
     num_squares = -(-max(size) // min(size))
     assert segmenter.backbone.shapes == [(num_squares, 3, side, side)]
     assert found.clusters.shape == size

@@ -3,7 +3,11 @@
 import numpy as np
 import torch
 
-from raynef.jobs.patches import Counting, Sampling
+from raynef.features.extract import Features
+from raynef.jobs.patches import Counting, Patches, Sampling
+from raynef.jobs.work import ImageUnit
+
+NOTHING = Features(torch.zeros(0), torch.zeros(0), torch.zeros(0))
 
 
 def test_a_sample_has_its_share_of_each_image_and_view_and_no_padding():
@@ -14,13 +18,13 @@ def test_a_sample_has_its_share_of_each_image_and_view_and_no_padding():
 
     def drawn(view, seed=0):
         """Positions within their image, image by image."""
-        unit = {"images": images, "view": view}
-        found = Sampling(seed, share=0.25)(rows % 1000, valid, unit)
-        numbers = Sampling(seed, share=1.0)(rows, valid, unit)["numbers"]
-        assert (np.sort(numbers[numbers < 0.25]) == np.sort(found["numbers"])).all()
-        assert found["rows"].dtype == np.float16
+        patches = Patches(ImageUnit(images, view=view), NOTHING)
+        found = Sampling(seed, share=0.25)(rows % 1000, valid, patches)
+        numbers = Sampling(seed, share=1.0)(rows, valid, patches).numbers
+        assert (np.sort(numbers[numbers < 0.25]) == np.sort(found.numbers)).all()
+        assert found.rows.dtype == np.float16
         parts = np.split(numbers < 0.25, np.cumsum(valid.sum(dim=1).numpy())[:-1])
-        assert sum(part.sum() for part in parts) == len(found["rows"])
+        assert sum(part.sum() for part in parts) == len(found.rows)
         return parts
 
     first = drawn(0)
@@ -39,6 +43,8 @@ def test_a_sample_has_its_share_of_each_image_and_view_and_no_padding():
 def test_sums_are_of_valid_patches_alone():
     rows = torch.tensor([[[0.0], [1.0], [9.0], [50.0]]])
     valid = torch.tensor([[True, True, True, False]])
-    found = Counting(np.array([[0.0], [10.0]]))(rows, valid, {})["members"]
+    found = Counting(np.array([[0.0], [10.0]]))(
+        rows, valid, Patches(ImageUnit([0]), NOTHING)
+    ).members
     assert found.counts.tolist() == [2, 1]
     assert found.sums.tolist() == [[1.0], [9.0]]

@@ -16,10 +16,11 @@ from raynef.images.augment import augment
 from raynef.images.datasets.registry import open_split
 from raynef.images.decode import read_image
 from raynef.jobs import precision as precision_module
-from raynef.jobs.extract import FeatureActor, ensure_store
+from raynef.jobs.extract import ensure_store
 from raynef.jobs.spectral.eigen import EigenStore, eigen
 from raynef.jobs.spectral.features import WholeFeatures
 from raynef.jobs.spectral.semantic import semantic
+from raynef.jobs.views import FeatureActor
 from raynef.models.segmenter import Segmenter
 from raynef.stores.features import FeatureStore, store_key
 from raynef.stores.kept import TapCache
@@ -63,7 +64,7 @@ def test_what_gpus_began_is_finished_and_read_alike_without_them(recipe, tmp_pat
     original, units = FeatureActor.__call__, []
 
     def killed_at_the_second(actor, unit):
-        units.append(unit["file"])
+        units.append(unit.unit.file)
         if len(units) == 2:
             raise KeyboardInterrupt
         return original(actor, unit)

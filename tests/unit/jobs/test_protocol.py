@@ -12,8 +12,9 @@ from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.images.datasets.registry import open_split
 from raynef.jobs.baseline import kmeans
 from raynef.jobs.evaluate import evaluate
-from raynef.jobs.maps import CountingActor, count_sharpened, read_examples
+from raynef.jobs.maps import CountingActor, Scoring, count_sharpened, read_examples
 from raynef.jobs.patches import Source, sample_patches
+from raynef.jobs.work import ImageUnit
 from raynef.models.heads import LinearHead
 from raynef.models.segmenter import Segmenter
 from raynef.stores.features import FeatureStore
@@ -55,14 +56,11 @@ def a_run(sharpened, tmp_path):
 def tables_of(out, recipe, split, temperature):
     """Clusters against classes before and after the CRF, [2, K, C]."""
     images = open_split(recipe.data, split)
-    unit = {
-        "files": images.files,
-        "config": recipe.evaluate,
-        "codes": None,
-        "shape": (2, NUM_CLUSTERS, len(images.class_names)),
-        "temperature": temperature,
-    }
-    return count_sharpened(CountingActor(str(out), "cpu")(read_examples(unit)))[0]
+    shape = (2, NUM_CLUSTERS, len(images.class_names))
+    scoring = Scoring(recipe.evaluate, None, shape, temperature)
+    examples = read_examples(ImageUnit(range(len(images.files)), images.files), scoring=scoring)
+    counted = CountingActor(str(out), "cpu", scoring=scoring)(examples)
+    return count_sharpened(counted, scoring=scoring).tables
 
 
 def assert_scores(found, table, classes):

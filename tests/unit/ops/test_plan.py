@@ -24,7 +24,8 @@ from raynef.ops import rates
 from raynef.ops.cost import exchanges, row_bytes, shapes_of, store_bytes
 from raynef.ops.pace import StatedRates
 from raynef.ops.plan import plan
-from raynef.stores.features import StoreProgress, write_shard
+from raynef.stores.features import write_shard
+from raynef.stores.journal import StoreProgress
 
 SMALL = Recipe(
     data=Data(short_side=64, crop=64, num_views=2, scale=(1.0, 1.0)),

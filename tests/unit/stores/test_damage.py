@@ -13,6 +13,7 @@ from raynef.cluster.session import this_process
 from raynef.core.errors import UserError
 from raynef.images.datasets.registry import open_split
 from raynef.jobs import extract as features_module
+from raynef.jobs import shards as shards_module
 from raynef.jobs.extract import ensure_store
 from raynef.jobs.spectral import features as whole_module
 from raynef.jobs.spectral.features import ensure_features
@@ -54,7 +55,7 @@ def remake(recipe, monkeypatch):
         real = features_module.stream
 
         def seen(units, **kwargs):
-            asked.extend(unit["file"] for unit in units)
+            asked.extend(unit.file for unit in units)
             return real(units, **kwargs)
 
         with monkeypatch.context() as patch, this_process():
@@ -206,7 +207,7 @@ def test_a_kill_between_journal_and_manifest_loses_nothing(store, made, remake, 
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(features_module, "fill_shards", killed)
+        patch.setattr(shards_module, "fill_shards", killed)
         with pytest.raises(KeyboardInterrupt):
             remake(store)
     assert not (store / "manifest.json").exists()

@@ -18,6 +18,7 @@ from raynef.cluster.session import this_process
 from raynef.config.recipe import to_dict
 from raynef.core.errors import UserError
 from raynef.jobs import extract as features
+from raynef.jobs.views import FeatureActor
 from raynef.models.segmenter import Segmenter
 from raynef.sweeps.space import Axis, Search, Space
 from raynef.sweeps.sweep import DataSet, plan
@@ -40,13 +41,13 @@ def times(out, pattern):
 def test_the_backbone_runs_once_for_each_image_and_view(recipe, tmp_path, monkeypatch):
     """All in this process, so that every call can be counted."""
     seen = []
-    original = features.FeatureActor.__call__
+    original = FeatureActor.__call__
 
     def counting(self, unit):
-        seen.extend((unit["view"], image) for image in unit["images"])
+        seen.extend((unit.unit.view, image) for image in unit.unit.images)
         return original(self, unit)
 
-    monkeypatch.setattr(features.FeatureActor, "__call__", counting)
+    monkeypatch.setattr(FeatureActor, "__call__", counting)
     scored, taps = [], Segmenter.taps
 
     def counted(self, padded):

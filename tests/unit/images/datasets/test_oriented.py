@@ -15,12 +15,13 @@ from raynef.images.datasets.imageset import ImageFile, ImageSet
 from raynef.images.datasets.registry import open_split
 from raynef.images.decode import read_image, stored_in
 from raynef.images.oriented import AmbiguousLabelError, read_truth
-from raynef.jobs.check import EITHER_WAY, look_at
 from raynef.jobs.labels import PatchLabels, find_mistakes
-from raynef.jobs.maps import read_examples
+from raynef.jobs.look import EITHER_WAY, look_at
+from raynef.jobs.maps import Scoring, read_examples
 from raynef.jobs.report import read_images
 from raynef.jobs.spectral.objects import segment_unit
 from raynef.jobs.spectral.semantic import count_pixels
+from raynef.jobs.work import ImageUnit
 
 ALL, SIDEWAYS, EITHER = range(1, 9), (5, 6, 7, 8), (2, 3, 4)
 WIDE, SQUARE = (12, 20), (16, 16)
@@ -171,25 +172,27 @@ def one(file: ImageFile, **fields) -> ImageSet:
 
 def test_evaluation(turned):
     config = Evaluate(protocol="whole", short_side=WIDE[0])
-    unit = read_examples({"files": [turned], "codes": None, "config": config})
-    assert unit["mistake"] is None
-    (example,) = unit["examples"]
+    scoring = Scoring(config, None, (1, 1, CLASSES))
+    found = read_examples(ImageUnit([0], (turned,)), scoring=scoring)
+    assert found.mistake is None
+    (example,) = found.examples
     np.testing.assert_array_equal(example.label, example.small[:, :, 0] // _STEP)
 
 
 def test_evaluation_refuses_what_may_lie_either_way(tmp_path):
     config = Evaluate(protocol="whole", short_side=WIDE[0])
-    unit = read_examples({"files": [put(tmp_path, 3)], "codes": None, "config": config})
-    assert "image.png" in unit["mistake"]
-    assert "data.label_orientation" in unit["mistake"]
+    scoring = Scoring(config, None, (1, 1, CLASSES))
+    found = read_examples(ImageUnit([0], (put(tmp_path, 3),)), scoring=scoring)
+    assert "image.png" in found.mistake
+    assert "data.label_orientation" in found.mistake
 
 
 def test_probes_and_leaked_labels(turned):
     labels = PatchLabels(one(turned), Data(), grid=2)
     np.testing.assert_array_equal(labels.label(0), shown_label(turned))
-    assert find_mistakes({"images": [0]}, labels) == (1, [])
-    refused = replace(turned, label_orientation="auto")
-    _, mistakes = find_mistakes({"images": [0]}, PatchLabels(one(refused), Data(), grid=2))
+    assert find_mistakes(ImageUnit([0]), labels=labels).skipped == {}
+    refused = PatchLabels(one(replace(turned, label_orientation="auto")), Data(), grid=2)
+    mistakes = find_mistakes(ImageUnit([0]), labels=refused).skipped
     assert bool(mistakes) == (stored_in(Path(turned.path).read_bytes()).orientation in EITHER)
 
 
@@ -221,10 +224,10 @@ def test_object_masks(turned, tmp_path, monkeypatch):
 
 
 def test_data_check_counts_them(tmp_path):
-    unit = {"codes": None, "num_classes": CLASSES}
     for orientation in ALL:
         for drawn in ("stored", "upright"):
-            found = look_at({**unit, "files": [put(tmp_path, orientation, drawn=drawn)]})
+            unit = ImageUnit([0], (put(tmp_path, orientation, drawn=drawn),))
+            found = look_at(unit, codes=None, num_classes=CLASSES)
             assert found.turned["images"] == (orientation != 1)
             tells = orientation in SIDEWAYS
             assert found.turned[drawn] == tells

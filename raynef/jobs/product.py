@@ -1,0 +1,42 @@
+"""The last that a training or a baseline does: its segmenter, then its result."""
+
+from typing import Any
+
+from raynef.config.recipe import Recipe
+from raynef.eigen.psi import Psi
+from raynef.features.backbone import load_backbone
+from raynef.io.files import write_json
+from raynef.models.heads import LinearHead
+from raynef.models.segmenter import Mapping, Segmenter
+from raynef.stores.run import RunFolder
+
+
+def finish(
+    run: RunFolder,
+    recipe: Recipe,
+    head: Psi | LinearHead,
+    result: dict[str, Any],
+    *,
+    mapping: Mapping | None = None,
+) -> dict[str, Any]:
+    """Save a run's segmenter, then its result, which means that it is done; the result.
+
+    Args:
+        run: held and bound.
+        recipe: of it.
+        head: what was made.
+        result: with ``labels_leaked`` and, where it was trained on labels, ``supervised``.
+        mapping: of a head whose outputs are classes.
+    """
+    Segmenter(
+        load_backbone(recipe.backbone),
+        head,
+        backbone_config=recipe.backbone,
+        short_side=recipe.evaluate.short_side,
+        mapping=mapping,
+        supervised=result.get("supervised", False),
+        labels_leaked=result["labels_leaked"],
+    ).save(run.segmenter)
+    result = {"run": str(run.path), **result}
+    write_json(run.train_file, result)
+    return result

@@ -25,6 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from raynef.config.fields import in_key
 from raynef.config.recipe import Recipe, fingerprint
 from raynef.core.errors import UserError
 from raynef.features.extract import Features
@@ -48,23 +49,13 @@ def store_key(recipe: Recipe, images: ImageSet) -> dict[str, Any]:
     """What the features depend on; two stores with equal keys hold equal features."""
     sizes = file_sizes([file.path for file in images.files])
     names_and_sizes = [(file.name, size) for file, size in zip(images.files, sizes, strict=True)]
-    data, resized = recipe.data, recipe.backbone.input_size
     return {
         "format": _FORMAT,
         "files": fingerprint(names_and_sizes),
         "num_images": len(images.files),
-        "backbone": recipe.backbone.name,
+        **in_key(recipe, "views"),
         "weights": weights_identity(recipe.backbone),
-        "tap": recipe.backbone.tap,
-        "short_side": data.short_side,
-        "crop": data.crop,
-        "scale": list(data.scale),
-        "flip": data.flip,
-        "photometric": data.photometric,
-        "num_views": data.num_views,
-        "seed": data.view_seed,
-        **({"input_size": resized} if resized else {}),
-        **({"hue_degrees": 360 * HUE_STEPS // HUE_CIRCLE} if data.photometric else {}),
+        **({"hue_degrees": 360 * HUE_STEPS // HUE_CIRCLE} if recipe.data.photometric else {}),
     }
 
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 from raynef.assign.segments import background_segment, cluster_nodes, unit_length
 from raynef.cluster.session import feature_actors
 from raynef.cluster.stream import Unit, stream
+from raynef.config.fields import in_key
 from raynef.config.recipe import Recipe, Spectral, fingerprint
 from raynef.features.precision import computing_in
 from raynef.images.fitted import Frame
@@ -67,19 +68,7 @@ def ensure_segments(solved: Solved, recipe: Recipe, method: Method, *, seed: int
         seed: of the K-means within each image.
     """
     spectral = recipe.spectral
-    key: dict[str, Any] = {
-        **solved.pairs.key,
-        "segment_format": _FORMAT,
-        "method": method,
-        "seed": seed,
-        "num_segments": spectral.num_segments,
-    }
-    if method == "spectral":
-        key |= {
-            "used_eigenvectors": spectral.num_eigenvectors,
-            "background": spectral.background,
-            "expand": spectral.expand,
-        }
+    key = segments_key(solved.pairs.key, spectral, method, seed=seed)
     folder = solved.pairs.folder.parent / f"segments-{fingerprint(key)}"
     work = {
         "features": str(solved.features),
@@ -209,6 +198,17 @@ def write_segments(unit: Unit) -> ShardMade:
         Path(unit["folder"]), file=unit["file"], view=0, images=unit["images"], columns=columns
     )
     return ShardMade(shard, {}, len(unit["images"]))
+
+
+def segments_key(
+    pairs: dict[str, Any], spectral: Spectral, method: Method, *, seed: int
+) -> dict[str, Any]:
+    """What segments depend on: the key of the eigenpairs, and what is made of these."""
+    made = {"segment_format": _FORMAT, "method": method, "seed": seed}
+    key = {**pairs, **made, **in_key(spectral, "segments")}
+    if method == "spectral":
+        key |= {"used_eigenvectors": spectral.num_eigenvectors, **in_key(spectral, "cuts")}
+    return key
 
 
 class SegmentStore(ShardStore):

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 import torch
 
+from raynef.cluster.events import Event
 from raynef.core.collectives import Collectives
 from raynef.io.checkpoints import State
 
@@ -19,8 +20,8 @@ class Worker(Protocol):
         """The latest state that was kept whole, on this or an earlier try; None at the first."""
         ...
 
-    def tell(self, event: dict[str, Any]) -> None:
-        """Say what happened; ``{"fatal": message}`` ends the training."""
+    def tell(self, event: Event) -> None:
+        """Say what happened; ``Fatal`` ends the training."""
         ...
 
     def save(self, state: State, summary: dict[str, float], trainer: Any, *, step: int) -> None:

@@ -13,6 +13,7 @@ import torch
 from ray.train import Checkpoint
 
 from raynef.cluster.collectives import current_collectives
+from raynef.cluster.events import Damaged, Event, Fatal, Safe, Stepped
 from raynef.cluster.metrics import record_step
 from raynef.core.collectives import Collectives, SingleProcess
 from raynef.core.errors import NonFiniteLossError
@@ -55,14 +56,14 @@ class _Worker:
         self._folder = folder
         self._kept = time.monotonic()
 
-    def tell(self, event: dict[str, Any]) -> None:
+    def tell(self, event: Event) -> None:
         raise NotImplementedError
 
     def restore(self) -> State | None:
         """The latest whole state, if there is one; the first worker sets aside damaged files."""
         state, damaged = newest_checkpoint(self._folder)
         for path, reason in damaged.items() if self.collectives.rank == 0 else ():
-            self.tell({"damaged": reason})
+            self.tell(Damaged(reason))
             set_aside(path)
         return state
 
@@ -82,9 +83,9 @@ class _RayWorker(_Worker):
         self.collectives: Collectives = current_collectives()
         self._events, self._orders = events, orders
 
-    def tell(self, event: dict[str, Any]) -> None:
-        if "split" in event:
-            record_step(event["step"]["step"] + 1, event["split"], rank=self.collectives.rank)
+    def tell(self, event: Event) -> None:
+        if isinstance(event, Stepped) and event.split:
+            record_step(int(event.terms["step"]) + 1, event.split, rank=self.collectives.rank)
         if self.collectives.rank == 0:
             self._events.put(event)
 
@@ -111,7 +112,7 @@ class _RayWorker(_Worker):
 
     def _obey(self, step: int) -> None:
         """The state of this step is safe: tell a driver that shuts down, and wait."""
-        self.tell({"safe": step})
+        self.tell(Safe(step))
         time.sleep(_PATIENCE_S)
 
 
@@ -130,7 +131,7 @@ class ProcessWorker(_Worker):
         folder: Path,
         device: torch.device,
         *,
-        hear: Callable[[dict[str, Any]], None],
+        hear: Callable[[Event], None],
         on_epoch: EpochHook | None = None,
     ) -> None:
         super().__init__(folder)
@@ -138,10 +139,10 @@ class ProcessWorker(_Worker):
         self.collectives: Collectives = SingleProcess()
         self._hear, self._on_epoch = hear, on_epoch
 
-    def tell(self, event: dict[str, Any]) -> None:
+    def tell(self, event: Event) -> None:
         """Raises NonFiniteLossError on a fatal event."""
-        if "fatal" in event:
-            raise NonFiniteLossError(event["fatal"])
+        if isinstance(event, Fatal):
+            raise NonFiniteLossError(event.message)
         self._hear(event)
 
     def save(self, state: State, summary: dict[str, float], trainer: Any, *, step: int) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from raynef.cluster.events import Fatal, Resumed, Stepped
 from raynef.cluster.worker import Worker
 from raynef.config.objective import share_of_bound
 from raynef.config.recipe import Recipe
@@ -80,7 +81,7 @@ def train_loop(config: dict[str, Any], worker: Worker) -> None:
     elif training.start is not None:
         trainer.start_from(read_state(training.start))
     state["lengths"] = _lengths(state, training.lengths, recipe.train.epochs)
-    worker.tell({"resumed": len(state["history"])})
+    worker.tell(Resumed(len(state["history"])))
 
     steps_per_epoch = training.num_steps // recipe.train.epochs
     before, mark = state["seconds"], time.monotonic()
@@ -101,11 +102,11 @@ def train_loop(config: dict[str, Any], worker: Worker) -> None:
                 slice_.features, slice_.images, epoch=slice_.epoch, labels=shares
             )
         except NonFiniteLossError as error:  # the same on every rank; a retry would end the same
-            worker.tell({"fatal": str(error)})
+            worker.tell(Fatal(str(error)))
             return
         split = watch.lap()
         state["split"] = {part: state["split"].get(part, 0.0) + split[part] for part in split}
-        worker.tell({"step": metrics, "split": split, "images": training.batch_size})
+        worker.tell(Stepped(metrics, split))
         state["history"].append(metrics)
         state["images_done"] += training.batch_size
         step = len(state["history"])

@@ -23,6 +23,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
+from raynef.cluster.events import Fatal, Resumed, Stepped
 from raynef.cluster.fit import Spread, fit
 from raynef.cluster.progress import Progress
 from raynef.cluster.session import feature_actors, ray_session
@@ -212,7 +213,7 @@ def selftrain_loop(config: dict[str, Any], worker: Worker) -> None:
         network.load_state_dict(saved.pop("network"))
         optimizer.load_state_dict(saved.pop("optimizer"))
         state.update(saved)
-    worker.tell({"resumed": state["step"]})
+    worker.tell(Resumed(state["step"]))
 
     def kept() -> State:
         models = {"network": network.state_dict(), "optimizer": optimizer.state_dict()}
@@ -228,12 +229,12 @@ def selftrain_loop(config: dict[str, Any], worker: Worker) -> None:
             group["lr"] = rate
         loss = _step(network, learning, images, labels, settings, worker)
         if not np.isfinite(loss):
-            worker.tell({"fatal": str(NonFiniteLossError(f"step {step}, rank {rank}"))})
+            worker.tell(Fatal(str(NonFiniteLossError(f"step {step}, rank {rank}"))))
             return
         optimizer.step()
         state["losses"].append(loss)
         state["step"] = step + 1
-        worker.tell({"step": {"loss": loss}})
+        worker.tell(Stepped({"loss": loss}))
         if (step + 1) % settings.checkpoint_steps == 0 or step + 1 == settings.steps:
             worker.save(kept(), {"step": step + 1, "loss": loss}, None, step=step + 1)
         else:

@@ -60,12 +60,10 @@ def check_data(data: Data, *, address: str | None = None) -> dict[str, Any]:
     Nothing stops at the first problem: all are counted, the first twenty of a kind named.
 
     Returns:
-        ``splits``: by role (train, val), or by its own name where one split has both roles,
-        images, labels, sizes as [width, height], how many images EXIF turns and how the labels of
-        these lie, pixel shares of the classes among labeled
-        pixels, the share of ignored pixels, and boxes, also per annotated image; ``problems``:
-        kind, split, count, the first, and whether they stop training or evaluation; ``ok``:
-        whether none does.
+        ``splits``: by role (train, val), or by its own name where one split has both roles; sizes
+        are [width, height], ``turned`` how many images EXIF turns and how their labels lie,
+        ``classes`` shares of the labeled pixels. ``problems``: first those that stop training or
+        evaluation. ``ok``: whether none does.
 
     Raises:
         UserError: no such data set, or neither of its splits can be opened.

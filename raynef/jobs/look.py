@@ -41,16 +41,12 @@ class Found:
     """What some images of a split hold; two of them add up.
 
     Attributes:
-        num_images: looked at.
-        num_labels: label files among them that could be read.
         num_annotated: images whose boxes could be read, be it none.
-        num_boxes: in those.
         sizes: {(width, height): images}, as they are shown.
         turned: {"images": those that EXIF turns, "stored": labels drawn on their stored pixels,
             which turn with them, "upright": labels drawn on them as shown}.
         pixels: {class, or IGNORE: pixels}; None counts the pixels that are of no class.
-        counts: {kind of problem: how many}.
-        first: {kind of problem: the first of them, by name}.
+        counts, first: {kind of problem: how many}, and the first of them, by name.
     """
 
     num_images: int = 0
@@ -192,10 +188,10 @@ def _count_pixels(
 def pixels_of_classes(
     label: np.ndarray, codes: tuple[int, ...] | None, num_classes: int
 ) -> Counter[int | None]:
-    """Pixels of each class, of IGNORE, and of no class (None).
+    """Pixels of each class, of IGNORE, and of no class (None) in a label file, int32 [H, W].
 
     Args:
-        label: values of the file, int32 [H, W].
+        label: its values.
         codes: of the data set, as in ``ImageSet``.
         num_classes: C, or 0 where the data set names none: then all below IGNORE are classes.
     """

@@ -28,10 +28,7 @@ class Training:
     """What every worker of a training is given.
 
     Attributes:
-        recipe: what to train.
-        source: of the features.
         in_dim: T·D, features that ψ sees of a patch.
-        batch_size: images of a global batch.
         num_steps: of the whole training.
         lengths: epochs that the run was given so far, one after the other.
         start: file of the weights that ψ starts from; None: from its seed.
@@ -51,9 +48,7 @@ class Training:
 def train_loop(config: dict[str, Any], worker: Worker) -> None:
     """This worker's slices of each global batch; a checkpoint after each epoch, and between.
 
-    Args:
-        config: a ``Training`` under that name.
-        worker: where it runs.
+    ``config`` holds a ``Training`` under that name.
     """
     training: Training = config["training"]
     recipe, labels = training.recipe, training.labels
@@ -119,11 +114,7 @@ def train_loop(config: dict[str, Any], worker: Worker) -> None:
 def _lengths(state: State, epochs_so_far: list[int], epochs: int) -> list[dict[str, int]]:
     """The lengths that a training had, in epochs, each with the step from which it had it.
 
-    Args:
-        state: that is gone on with.
-        epochs_so_far: that the run was given, in order; of a checkpoint that says nothing, the
-            first.
-        epochs: now.
+    Of a checkpoint that says nothing, the first of ``epochs_so_far``, which the run was given.
     """
     lengths = state.get("lengths") or [{"epochs": epochs_so_far[0], "from_step": 0}]
     if not state["history"]:

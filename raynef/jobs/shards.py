@@ -17,9 +17,10 @@ from raynef.io.holds import GLANCE_S, LOCK
 from raynef.io.state import state_in
 from raynef.io.storage import without_secrets
 from raynef.jobs.work import ImageUnit, check_skipped, chunks, describe_skipped
-from raynef.stores.journal import StoreProgress, reopen
+from raynef.stores.journal import MANIFEST
 from raynef.stores.keys import require_same_key
-from raynef.stores.shards import MANIFEST, ShardStore, read_manifest
+from raynef.stores.progress import StoreProgress, reopen
+from raynef.stores.shards import ShardStore, read_manifest
 from raynef.stores.verify import Shard, find_faults
 
 logger = logging.getLogger("raynef")
@@ -51,7 +52,6 @@ class ShardWork:
     Attributes:
         what: they hold, for the line of progress.
         data: says how many files may be bad.
-        images: the data set.
         units: one for each shard, the same whenever the same recipe asks.
         run: makes the shards of some units.
     """

@@ -22,11 +22,10 @@ U = TypeVar("U", bound=ImageUnit)
 
 @dataclass(frozen=True)
 class Views(Generic[U]):
-    """The views of a unit.
+    """The views of the images of a unit that could be read, n of them.
 
     Attributes:
-        unit: of the images.
-        kept: indices of those that could be read, n of them.
+        kept: their indices.
         pixels: uint8 [n, side, side, 3].
         extents: (height, width) of each image within its view, int64 [n, 2].
         skipped: {name: reason} of the others.
@@ -83,13 +82,7 @@ def resized_view(view: View, side: int) -> View:
 
 
 class FeatureActor:
-    """Actor: one frozen backbone.
-
-    Args:
-        config: of the backbone.
-        device: to compute on.
-        precision: to compute in; that of the device if None.
-    """
+    """Actor: one frozen backbone; it computes in the precision of its device if that is None."""
 
     def __init__(
         self, config: BackboneConfig, device: str, precision: Precision | None = None

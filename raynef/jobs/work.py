@@ -70,12 +70,7 @@ def watched(
 ) -> Iterator[R]:
     """Results of units as they come, with a line of progress.
 
-    Args:
-        results: of ``stream``.
-        job: its name.
-        total: ``num_images`` of all results.
-        what: they are, for the line.
-        closes: say the time at the end.
+    ``total`` is ``num_images`` of all results; ``closes`` says the time at the end.
     """
     progress = Progress(job, total, what)
     for result in results:

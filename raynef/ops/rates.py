@@ -35,7 +35,7 @@ from raynef.ops.pace import GB
 from raynef.segment.upsample import upsample_argmax
 from raynef.segment.windows import sliding_windows
 from raynef.stores.features import FeatureStore, write_shard
-from raynef.stores.journal import StoreProgress
+from raynef.stores.progress import StoreProgress
 
 _PATIENCE_S = 2.0  # about what one measurement may take
 _PATCHES = 8192  # of the larger training step that is timed

@@ -107,7 +107,7 @@ def test_squares_of_a_photograph_are_seen_at_the_native_size(backbone, size, tmp
     actor = object.__new__(predict.PredictActor)
     actor.segmenter = segmenter
     unit = ImageUnit([0], (file,), outputs=("a.png",))
-    (found,) = actor(predict.read_images(unit)).segmentations
+    (found,) = actor(predict.read_images(unit)).maps
     num_squares = -(-max(size) // min(size))
     assert segmenter.backbone.shapes == [(num_squares, 3, side, side)]
     assert found.clusters.shape == size

@@ -39,20 +39,12 @@ _SAFE_S = 9.0  # that a checkpoint may take when a shutdown is requested
 
 @dataclass(frozen=True)
 class Spread:
-    """How a training is spread.
+    """How a training is spread."""
 
-    Attributes:
-        workers: that share the global batch.
-        gpu_share: of a GPU, for each worker where there are GPUs; above one half, so that no two
-            ranks share one.
-        max_failures: times that it goes on from its last checkpoint after a lost worker.
-        field: of the recipe that says how many workers, for errors.
-    """
-
-    workers: int
-    gpu_share: float
-    max_failures: int
-    field: str
+    workers: int  # that share the global batch
+    gpu_share: float  # of a GPU, for each worker; above one half, so that no two ranks share one
+    max_failures: int  # times that it goes on from its last checkpoint after a lost worker
+    field: str  # of the recipe that says how many workers, for errors
 
 
 def fit(

@@ -64,13 +64,11 @@ def train_loop(config: dict[str, Any], worker: Worker) -> None:
             return
         try:
             labels = config["labels"] and config["labels"].read(slice_.images, view=slice_.view)
-            metrics = trainer.step(
-                slice_.features, slice_.images, epoch=slice_.epoch, labels=labels
-            )
+            record = trainer.step(slice_.features, slice_.images, epoch=slice_.epoch, labels=labels)
         except NonFiniteLossError as error:  # the same on every rank; a retry would end the same
             worker.tell({"fatal": str(error)})
             return
-        split = watch.lap()
+        metrics, split = record.as_dict(), watch.lap()
         state["split"] = {part: state["split"].get(part, 0.0) + split[part] for part in split}
         worker.tell({"step": metrics, "split": split, "images": config["batch_size"]})
         state["history"].append(metrics)

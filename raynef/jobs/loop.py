@@ -93,13 +93,11 @@ def train_loop(config: dict[str, Any], worker: Worker) -> None:
             return
         try:
             shares = labels and labels.read(slice_.images, view=slice_.view)
-            metrics = trainer.step(
-                slice_.features, slice_.images, epoch=slice_.epoch, labels=shares
-            )
+            record = trainer.step(slice_.features, slice_.images, epoch=slice_.epoch, labels=shares)
         except NonFiniteLossError as error:  # the same on every rank; a retry would end the same
             worker.tell(Fatal(str(error)))
             return
-        split = watch.lap()
+        metrics, split = record.as_dict(), watch.lap()
         state["split"] = {part: state["split"].get(part, 0.0) + split[part] for part in split}
         worker.tell(Stepped(metrics, split))
         state["history"].append(metrics)

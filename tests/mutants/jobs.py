@@ -27,8 +27,8 @@ MUTANTS = (
     Mutant(
         "training-temperature-constant",
         "raynef/models/training.py",
-        "            tau,\n            hard=",
-        "            recipe.eigen.tau_start,\n            hard=",
+        "logits, noise, tau, hard=",
+        "logits, noise, eigen.tau_start, hard=",
         _TRAINING,
         "the temperature falls from 1 to 0.3",
     ),
@@ -43,8 +43,8 @@ MUTANTS = (
     Mutant(
         "training-noise-of-one-epoch",
         "raynef/models/training.py",
-        "                epoch=epoch,\n                image=int(image),",
-        "                epoch=0,\n                image=int(image),",
+        "seed=seed, epoch=epoch, image=int(image)",
+        "seed=seed, epoch=0, image=int(image)",
         _TRAINING,
         "each epoch has its own Gumbel noise",
     ),

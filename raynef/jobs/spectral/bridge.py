@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from raynef.assign.cuts import normalized_cut
-from raynef.assign.kmeans import find_centroids
-from raynef.assign.segments import nearest_centroids
+from raynef.assign.kmeans import find_centroids, nearest_centroids
 from raynef.core.errors import BadImageError, UserError
 from raynef.core.kernel import Kernel
 from raynef.eigen.agreement import Agreement, agreement

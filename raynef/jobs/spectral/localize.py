@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from raynef.assign.localization import CORRECT, center_box, corloc, overlaps
+from raynef.assign.localization import CORRECT, corloc, corloc_of_centers, overlaps
 from raynef.cluster.progress import Progress
 from raynef.cluster.session import ray_session
 from raynef.cluster.stream import Unit, stream
@@ -190,12 +190,8 @@ def scores(found: list[Located]) -> dict[str, Any]:
         "corloc_centre_box_largest": [item.largest_share() for item in scored],
         "corloc_whole_image": [np.ones(2)],
     }
-    blind = {}
-    for name, shares in baselines.items():
-        mean = np.mean(shares, axis=0) if shares else np.ones(2)
-        boxes = [center_box((mean[0], mean[1]), item.size) for item in scored]
-        pairs = zip(boxes, scored, strict=True)
-        blind[name] = corloc(np.array([overlaps(box, item.truth).max() for box, item in pairs]))
+    sizes, truths = [item.size for item in scored], [item.truth for item in scored]
+    blind = {name: corloc_of_centers(shares, sizes, truths) for name, shares in baselines.items()}
     by_method = {
         name: corloc(np.array([item.best[name] for item in scored]))
         for name in (scored[0].best if scored else ())

@@ -12,7 +12,8 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from raynef.assign.segments import background_segment, cluster_nodes, unit_length
+from raynef.assign.kmeans import unit_length
+from raynef.assign.segments import background_segment, cluster_nodes
 from raynef.cluster.session import feature_actors
 from raynef.cluster.stream import Unit, stream
 from raynef.config.recipe import Recipe, Spectral, fingerprint

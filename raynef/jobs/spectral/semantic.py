@@ -16,9 +16,8 @@ import torch
 from PIL import Image
 
 from raynef.assign.contingency import contingency
-from raynef.assign.kmeans import find_centroids
+from raynef.assign.kmeans import find_centroids, nearest_centroids
 from raynef.assign.matching import Criterion
-from raynef.assign.segments import nearest_centroids
 from raynef.cluster.progress import Progress
 from raynef.cluster.session import ray_session
 from raynef.cluster.stream import Unit, stream

@@ -24,16 +24,10 @@ class Frame:
 
 
 def frame_of(size: tuple[int, int], *, stride: int, max_side: int) -> Frame:
-    """How an image of a size is fitted: resized where its longest side is above ``max_side`` or
-    its short side below ``stride``, then cut to whole patches.
+    """How an image of ``size`` = (H, W) is fitted: resized where its longest side is above
+    ``max_side`` or its short side below ``stride``, then cut to whole patches of ``stride`` pixels.
 
-    Args:
-        size: (H, W).
-        stride: what both sides must be multiples of, in pixels.
-        max_side: longest side, in pixels; no less than ``stride``.
-
-    Raises:
-        BadImageError: an image so narrow that its short side would not hold a patch.
+    Raises BadImageError: an image so narrow that its short side would not hold a patch.
     """
     height, width = size
     scale = min(1.0, max_side / max(height, width))

@@ -7,7 +7,6 @@ STORE/eigen/            manifest and shards: one row an image
 Features and eigenpairs may lie elsewhere, shared with other stores; spectral.json says where.
 """
 
-import logging
 import os
 import time
 from collections.abc import Iterator
@@ -38,19 +37,17 @@ from raynef.io.log import logged
 from raynef.jobs.shards import ShardMade, ShardUnit, ShardWork, ensure_shards
 from raynef.jobs.spectral import RECORD
 from raynef.jobs.spectral.features import WholeFeatures, ensure_features, image_units
+from raynef.jobs.spectral.rows import frame_from, from_raw, write_values
 from raynef.jobs.spectral.solve import (
     EigenActor,
     ImagePairs,
     fitted,
-    frame_from,
+    pair_columns,
     read_unit,
     solve_unit,
-    write_unit,
 )
 from raynef.stores.run import differing_fields
 from raynef.stores.shards import ShardStore
-
-logger = logging.getLogger("raynef")
 
 _FORMAT = 1
 LATER = ("num_segments", "num_clusters", "background", "expand", "hungarian")
@@ -142,7 +139,7 @@ def ensure_eigenpairs(
             actor=EigenActor,
             actor_kwargs={"spectral": spectral},
             actors=feature_actors(),
-            finish=write_unit,
+            finish=partial(write_values, columns=pair_columns),
         )
 
     units = units_among(images, set(features.images()), folder)
@@ -183,11 +180,9 @@ class EigenStore(ShardStore):
     def read(self, image: int) -> ImagePairs:
         """The pairs of one image. Raises UserError naming a damaged file."""
         columns = self.row(image, ["frame", "shape", "values", "residuals", "vectors"])
-        shape = columns["shape"][0].as_py()
-        flat = np.frombuffer(columns["vectors"][0].as_buffer(), dtype=np.float32)
         return ImagePairs(
             values=np.asarray(columns["values"][0].as_py()),
-            vectors=flat.reshape(shape),
+            vectors=from_raw(columns["vectors"], np.float32, columns["shape"][0].as_py()),
             residuals=np.asarray(columns["residuals"][0].as_py()),
             frame=frame_from(columns["frame"]),
         )
@@ -237,14 +232,9 @@ def recipe_of(folder: str | Path) -> Recipe:
 
 
 def open_solved(folder: str | Path, *, root: str | None = None) -> Solved:
-    """A finished STORE of ``raynef spectral eigen``.
+    """A finished STORE of ``raynef spectral eigen``; ``root`` is of the data set, where it moved.
 
-    Args:
-        folder: STORE.
-        root: of the data set, where it has moved.
-
-    Raises:
-        UserError: no such store, or the data set has other files than it had.
+    Raises UserError where there is none, or the data set has other files than it had.
     """
     folder = Path(folder).absolute()
     recipe = recipe_of(folder)

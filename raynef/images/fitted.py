@@ -1,6 +1,7 @@
 """A whole image as a backbone takes it: bounded, and cut to whole patches at right and bottom."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,6 +24,13 @@ class Frame:
     cut: tuple[int, int]
 
 
+class Fitted(NamedTuple):
+    """A fitted image, uint8 [H', W', 3], and how it was fitted."""
+
+    pixels: np.ndarray
+    frame: Frame
+
+
 def frame_of(size: tuple[int, int], *, stride: int, max_side: int) -> Frame:
     """How an image of ``size`` = (H, W) is fitted: resized where its longest side is above
     ``max_side`` or its short side below ``stride``, then cut to whole patches of ``stride`` pixels.
@@ -41,10 +49,10 @@ def frame_of(size: tuple[int, int], *, stride: int, max_side: int) -> Frame:
     return Frame(size, resized, (resized[0] // stride * stride, resized[1] // stride * stride))
 
 
-def fit(image: np.ndarray, *, stride: int, max_side: int) -> tuple[np.ndarray, Frame]:
-    """An image, uint8 [H, W, 3], after resizing and cutting, and how it was; see ``frame_of``."""
+def fit(image: np.ndarray, *, stride: int, max_side: int) -> Fitted:
+    """An image, uint8 [H, W, 3], after resizing and cutting: see ``frame_of``."""
     frame = frame_of(image.shape[:2], stride=stride, max_side=max_side)
-    return resize(image, frame.resized)[: frame.cut[0], : frame.cut[1]], frame
+    return Fitted(resize(image, frame.resized)[: frame.cut[0], : frame.cut[1]], frame)
 
 
 def to_whole_image(index: np.ndarray, frame: Frame) -> np.ndarray:

@@ -30,7 +30,6 @@ from raynef.core.errors import UserError
 from raynef.features.blocks import load_block_features
 from raynef.images.datasets.imageset import ImageSet
 from raynef.images.datasets.registry import open_split
-from raynef.images.fitted import Frame
 from raynef.io.files import read_json, write_json
 from raynef.io.holds import holds
 from raynef.io.log import logged
@@ -41,7 +40,6 @@ from raynef.jobs.spectral.rows import frame_from, from_raw, write_values
 from raynef.jobs.spectral.solve import (
     EigenActor,
     ImagePairs,
-    fitted,
     pair_columns,
     read_unit,
     solve_unit,
@@ -142,7 +140,7 @@ def ensure_eigenpairs(
             finish=partial(write_values, columns=pair_columns),
         )
 
-    units = units_among(images, set(features.images()), folder)
+    units = image_units(images, folder, set(features.images()))
     ensure_shards(folder, key, ShardWork("eigenpairs", recipe.data, images, units, run))
     return EigenStore(folder)
 
@@ -158,17 +156,6 @@ def eigen_key(features: dict[str, Any], spectral: Spectral) -> dict[str, Any]:
         "color_neighbors": [list(pair) for pair in spectral.color_neighbors],
         "num_eigenvectors": spectral.num_eigenvectors,
     }
-
-
-def units_among(images: ImageSet, there: set[int], folder: Path) -> list[ShardUnit]:
-    """The units of a data set, of those images alone that are there."""
-    units = []
-    for unit in image_units(images, folder):
-        kept = [index for index in unit.images if index in there]
-        if kept:
-            files = tuple(images.files[index] for index in kept)
-            units.append(replace(unit, images=kept, files=files))
-    return units
 
 
 class EigenStore(ShardStore):
@@ -214,10 +201,6 @@ class Solved:
     pairs: EigenStore
     stride: int
     features: Path
-
-    def fitted(self, index: int) -> tuple[np.ndarray, Frame]:
-        """An image as its features were made of it, and how it was fitted."""
-        return fitted(self.images.files[index], stride=self.stride, spectral=self.recipe.spectral)
 
 
 def recipe_of(folder: str | Path) -> Recipe:

@@ -4,7 +4,8 @@ FOLDER/manifest.json, FOLDER/shard-*.parquet      one row an image: grid, featur
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from raynef.features.precision import Precision, computing_in
 from raynef.features.weights import weights_identity
 from raynef.images.datasets.imageset import ImageSet
 from raynef.images.decode import read_image
-from raynef.images.fitted import Frame, fit
+from raynef.images.fitted import Fitted, fit
 from raynef.io.storage import file_sizes
 from raynef.jobs.precision import precision_for, with_precision
 from raynef.jobs.shards import (
@@ -84,18 +85,21 @@ def ensure_features(
         )
 
     key = with_precision(features_key(recipe, images, stride), precision)
-    units = image_units(images, folder)
+    units = image_units(images, folder, range(len(images.files)))
     made = ensure_shards(folder, key, ShardWork("features", recipe.data, images, units, run))
     return opened(WholeFeatures(folder), images, made=made)
 
 
-def image_units(images: ImageSet, folder: Path) -> list[ShardUnit]:
-    """A unit, and so a shard, for every few images."""
-    return shard_units(images, folder, _IMAGES)
-
-
-Fitted = tuple[np.ndarray, Frame]
-"""An image as a backbone takes it, uint8 [H', W', 3], and how it was fitted."""
+def image_units(images: ImageSet, folder: Path, among: Container[int]) -> list[ShardUnit]:
+    """A unit, and so a shard, for every few images of a data set: of those ``among`` its indices
+    that are given, in the shard that each has in a whole store."""
+    units = []
+    for unit in shard_units(images, folder, _IMAGES):
+        kept = [index for index in unit.images if index in among]
+        if kept:
+            files = tuple(images.files[index] for index in kept)
+            units.append(replace(unit, images=kept, files=files))
+    return units
 
 
 def read_fitted(unit: ImageUnit, *, stride: int, max_side: int) -> Carried[Any, Fitted]:
@@ -121,7 +125,7 @@ class WholeImageActor:
 
     def __call__(self, read: Carried[ShardUnit, Fitted]) -> Carried[ShardUnit, np.ndarray]:
         """Images to features, half [h, w, D]; one pass for each size."""
-        features, images = {}, {index: pixels for index, (pixels, _) in read.values.items()}
+        features, images = {}, {index: one.pixels for index, one in read.values.items()}
         for keys, pixels in of_one_size(images, self.batch_size):
             features.update(zip(keys, self.run(pixels), strict=True))
         return Carried(read.unit, features, read.skipped)

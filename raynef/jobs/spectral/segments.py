@@ -20,10 +20,11 @@ from raynef.features.precision import computing_in
 from raynef.images.fitted import Frame
 from raynef.jobs.precision import precision_of
 from raynef.jobs.shards import ShardMade, ShardUnit, ShardWork, ensure_shards
-from raynef.jobs.spectral.eigen import EigenStore, Solved, units_among
+from raynef.jobs.spectral.eigen import EigenStore, Solved
 from raynef.jobs.spectral.features import (
     WholeFeatures,
     WholeImageActor,
+    image_units,
     normalized,
     of_one_size,
 )
@@ -124,7 +125,7 @@ def ensure_segments(solved: Solved, recipe: Recipe, method: Method, *, seed: int
             bounded=True,
         )
 
-    units = units_among(solved.images, set(solved.pairs.images()), folder)
+    units = image_units(solved.images, folder, set(solved.pairs.images()))
     ensure_shards(folder, key, ShardWork("segments", recipe.data, solved.images, units, run))
     return SegmentStore(folder)
 

@@ -20,14 +20,14 @@ from PIL import Image
 from raynef.cluster.fit import Spread, fit
 from raynef.cluster.session import feature_actors, ray_session
 from raynef.config.recipe import Recipe, fingerprint
-from raynef.core.errors import UserError
-from raynef.images.fitted import to_whole_image
+from raynef.core.errors import BadImageError, UserError
+from raynef.images.fitted import Fitted, to_whole_image
 from raynef.io.files import read_json, write_json
 from raynef.io.holds import holds
 from raynef.jobs.predict import output_names
 from raynef.jobs.progress_reporter import ProgressReporter
 from raynef.jobs.spectral.eigen import Solved, open_solved
-from raynef.jobs.spectral.features import Fitted, read_fitted
+from raynef.jobs.spectral.features import read_fitted
 from raynef.jobs.spectral.labels import LabelFolder, label_folder
 from raynef.jobs.spectral.rows import Carried
 from raynef.jobs.spectral.selftrain_loop import (
@@ -193,6 +193,8 @@ class LabelActor:
     @torch.inference_mode()
     def __call__(self, read: Carried[ImageUnit, Fitted]) -> Carried[ImageUnit, np.ndarray]:
         """Fitted images to labels, uint16 [H, W] each."""
+        for name, reason in read.skipped.items():
+            raise BadImageError(f"{name}: {reason}")
         labels = {}
         for index, (pixels, frame) in read.values.items():
             images = torch.tensor(pixels, device=self.device).permute(2, 0, 1)[None] / 255

@@ -6,6 +6,7 @@ there are as many tasks as cores.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -17,10 +18,10 @@ from raynef.eigen.spectrum import smallest_eigenpairs
 from raynef.graph.affinity import image_affinity
 from raynef.images.datasets.imageset import ImageFile
 from raynef.images.decode import read_image
-from raynef.images.fitted import Frame, fit
+from raynef.images.fitted import Fitted, Frame, fit
 from raynef.images.geometry import resize
 from raynef.jobs.shards import ShardMade, ShardUnit
-from raynef.jobs.spectral.features import Fitted, WholeFeatures
+from raynef.jobs.spectral.features import WholeFeatures
 from raynef.jobs.spectral.rows import Carried, frames, integers, raw, write_values
 
 
@@ -41,8 +42,13 @@ class ImagePairs:
     frame: Frame
 
 
-Given = tuple[torch.Tensor, np.ndarray, Frame]
-"""Features [h', w', D] of an image, the pixels that they were made of, and how it was fitted."""
+class Given(NamedTuple):
+    """What an image is solved from: features [h', w', D], the pixels that they were made of, and
+    how it was fitted."""
+
+    features: torch.Tensor
+    pixels: np.ndarray
+    frame: Frame
 
 
 def read_unit(
@@ -51,7 +57,7 @@ def read_unit(
     """Task: features and pixels of a unit's images."""
     store = WholeFeatures(features)
     given = {
-        index: (store.read(index), *fitted(file, stride=stride, spectral=spectral))
+        index: Given(store.read(index), *fitted(file, stride=stride, spectral=spectral))
         for index, file in zip(unit.images, unit.files, strict=True)
     }
     return Carried(unit, given)

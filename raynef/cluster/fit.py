@@ -12,30 +12,25 @@ from typing import Any
 import ray
 import torch
 from ray.exceptions import RayError
-from ray.train import (
-    CheckpointConfig,
-    FailureConfig,
-    Result,
-    RunConfig,
-    ScalingConfig,
-    UserCallback,
-)
-from ray.train.torch import TorchConfig, TorchTrainer
+from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig, UserCallback
+from ray.train.torch import TorchConfig
 from ray.util.queue import Empty, Queue
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from raynef.cluster.failures import Policy, RestartBackoff
+from raynef.cluster.failures import RestartBackoff, is_mistake
 from raynef.cluster.interrupt import on_interrupt
+from raynef.cluster.private import forget_broken_record, stoppable_trainer
 from raynef.cluster.session import TRAIN, gpus_for, in_this_process, resources_of
 from raynef.cluster.worker import Loop
 from raynef.cluster.workers import EpochHook, ProcessWorker, ray_worker
 from raynef.core.errors import NonFiniteLossError, UserError
-from raynef.io.checkpoints import State, forget_broken_record, newest_checkpoint
+from raynef.io.checkpoints import State, newest_checkpoint
 
 logger = logging.getLogger("raynef")
 
 TrainCallback = UserCallback
 """Of Ray Train, which a sweep passes along to hear of its trials."""
+Tell = Callable[[dict[str, Any]], None]
 
 _SILENCE_S = 20.0  # of the workers, after which the cluster is looked at
 _SAFE_S = 9.0  # that a checkpoint may take when a shutdown is requested
@@ -64,7 +59,7 @@ def fit(
     config: dict[str, Any],
     path: Path,
     *,
-    tell: Callable[[dict[str, Any]], None],
+    tell: Tell,
     spread: Spread,
     on_epoch: EpochHook | None = None,
     callbacks: Sequence[TrainCallback] = (),
@@ -76,7 +71,7 @@ def fit(
         config: of the loop, plain values, with ``threads`` for each worker.
         path: folder in which ``checkpoints`` are kept.
         tell: hears, on the driver, what the loop says.
-        spread: see there; within ``this_process()`` there is one worker, and it is here.
+        spread: within ``this_process()`` there is one worker, and it is here.
         on_epoch: called in this process when a checkpoint is safe.
         callbacks: of Ray Train.
 
@@ -84,36 +79,43 @@ def fit(
         UserError: more workers than GPUs.
         NonFiniteLossError: with step and rank.
     """
+    folder = path / "checkpoints"
     if in_this_process():
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        loop(config, ProcessWorker(path / "checkpoints", device, hear=tell, on_epoch=on_epoch))
-        return _result(path / "checkpoints")
-    return _fit_on_ray(loop, config, path, tell, spread, callbacks)
+        loop(config, ProcessWorker(folder, device, hear=tell, on_epoch=on_epoch))
+    else:
+        _fit_on_ray(loop, config, folder.absolute(), tell, spread, callbacks)
+    state, damaged = newest_checkpoint(folder)
+    if damaged:
+        reason = next(iter(damaged.values()))
+        raise OSError(f"{reason}; run the same command again, to go on from the one before")
+    if state is None:
+        raise RuntimeError("the training ended without a checkpoint; see the log of its workers")
+    return state
 
 
 def _fit_on_ray(
     loop: Loop,
     config: dict[str, Any],
-    path: Path,
-    tell: Callable[[dict[str, Any]], None],
+    folder: Path,
+    tell: Tell,
     spread: Spread,
     callbacks: Sequence[TrainCallback],
-) -> State:
+) -> None:
     gpus = gpus_for(TRAIN)
-    on_gpu = gpus > 0
-    if on_gpu and spread.workers > gpus:
+    if gpus and spread.workers > gpus:
         raise UserError(
             f"{spread.field} = {spread.workers}, but Ray knows of {gpus} GPU(s) for workers, and "
             "each needs one of its own"
         )
-    resources = worker_resources(spread, on_gpu=on_gpu)
-    folder = path.absolute() / "checkpoints"
+    resources = worker_resources(spread, on_gpu=gpus > 0)
     forget_broken_record(folder)
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     # On the driver's node, so that they are there as long as it is.
     kept = {"num_cpus": 0, "scheduling_strategy": here}
     events, orders = (Queue(actor_options=kept) for _ in range(2))
-    trainer = _Trainer(
+    trainer, abort = stoppable_trainer(
+        is_mistake,
         ray_worker(loop),
         train_loop_config={
             **config,
@@ -121,9 +123,9 @@ def _fit_on_ray(
             "orders": orders,
             "checkpoints": str(folder),
         },
-        torch_config=TorchConfig(backend="nccl" if on_gpu else "gloo"),
+        torch_config=TorchConfig(backend="nccl" if gpus else "gloo"),
         scaling_config=ScalingConfig(
-            num_workers=spread.workers, use_gpu=on_gpu, resources_per_worker=resources
+            num_workers=spread.workers, use_gpu=gpus > 0, resources_per_worker=resources
         ),
         run_config=RunConfig(
             name=folder.name,
@@ -135,14 +137,14 @@ def _fit_on_ray(
     )
     logger.info("starting %d train worker(s)", spread.workers)
     listener = _Listener(events, tell, needs={k: v * spread.workers for k, v in resources.items()})
-    listener.start()
 
     def make_safe() -> None:
         logger.info("shutdown requested: waiting for a checkpoint")
         orders.put("end")
         if listener.safe.wait(_SAFE_S):
             logger.info("a checkpoint is safe")
-        trainer.abort()
+        with contextlib.suppress(RayError):  # the controller ends, and its answer with it
+            abort(_SAFE_S)
 
     try:
         with on_interrupt(make_safe):
@@ -153,7 +155,6 @@ def _fit_on_ray(
             queue.shutdown(force=True)
     if listener.fatal is not None:
         raise NonFiniteLossError(listener.fatal)
-    return _result(folder)
 
 
 def worker_resources(spread: Spread, *, on_gpu: bool) -> dict[str, float]:
@@ -170,52 +171,15 @@ def worker_resources(spread: Spread, *, on_gpu: bool) -> dict[str, float]:
     return resources
 
 
-def _result(folder: Path) -> State:
-    """What the last checkpoint holds."""
-    state, damaged = newest_checkpoint(folder)
-    if damaged:
-        reason = next(iter(damaged.values()))
-        raise OSError(f"{reason}; run the same command again, to go on from the one before")
-    if state is None:
-        raise RuntimeError("the training ended without a checkpoint; see the log of its workers")
-    return state
-
-
-class _Trainer(TorchTrainer):
-    """Ray Train's, with our policy of failures, and signals left to us.
-
-    Its own handler of signals ends the process with status 0.
-    """
-
-    _controller: Any = None
-
-    def _initialize_and_run_controller(self, **arguments: Any) -> Result:
-        arguments["failure_policy"] = Policy(arguments["failure_policy"].failure_config)
-        return super()._initialize_and_run_controller(**arguments)
-
-    def _register_sigint_handler(self, controller: Any) -> None:
-        self._controller = controller
-
-    def abort(self) -> None:
-        """Stop workers and controller."""
-        if self._controller is not None:
-            with contextlib.suppress(RayError):  # the controller ends, and its answer with it
-                ray.get(self._controller.abort.remote(), timeout=_SAFE_S)
-
-
 class _Listener:
     """Reads what rank 0 tells, on the driver: progress for the user, and a fatal loss."""
 
-    def __init__(
-        self, events: Queue, tell: Callable[[dict[str, Any]], None], *, needs: dict[str, float]
-    ) -> None:
+    def __init__(self, events: Queue, tell: Tell, *, needs: dict[str, float]) -> None:
         self.fatal: str | None = None
         self.safe = threading.Event()
         self._events, self._tell, self._needs = events, tell, needs
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._listen, daemon=True)
-
-    def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from raynef.cluster.metrics import record
-from raynef.io.standing import Standing
+from raynef.core.amounts import clock
+from raynef.io.state import StateWriter
 
 logger = logging.getLogger("raynef")
 
@@ -22,18 +23,16 @@ class Progress:
         what: the job's name.
         total: items to do.
         unit: of an item.
-        facts: that ``standing.json`` has besides.
+        facts: that ``state.json`` has besides.
     """
 
     def __init__(
         self, what: str, total: int, unit: str, facts: Mapping[str, Any] | None = None
     ) -> None:
         self.what, self.total, self.unit = what, total, unit
-        self.done = 0
         self.started = self._said = time.monotonic()
-        self._first: tuple[float, int] | None = None
-        self._standing = Standing(what, total, unit, facts)
-        self._standing.note(0, 0.0)
+        self._state = StateWriter(what, total, unit, facts)
+        self.restart_at(0)
 
     def advance(self, count: int, note: str = "", facts: Mapping[str, Any] | None = None) -> None:
         """``count`` more are done; says so if it is time, with a note, and keeps the facts."""
@@ -42,17 +41,21 @@ class Progress:
         if self._first is None:  # rates leave out the start-up
             self._first = (now, self.done)
         if now - self._said >= _EVERY_S or self.done >= self.total:
-            self._said = now
+            self._said, rate = now, self.rate()
             if self.unit in _IMAGES:
-                record("raynef_images_per_second", self.rate(), stage=self.what)
-            logger.info("%s: %s%s", self.what, self._line(now), f"  {note}" if note else "")
-            self._standing.note(self.done, self.rate(), facts)
+                record("raynef_images_per_second", rate, stage=self.what)
+            words = f"{self.what}: {self.done}/{self.total} {self.unit}"
+            if rate:
+                left = clock((self.total - self.done) / rate)
+                words += f", {rate:.1f} {self.unit}/s, {left} left"
+            logger.info("%s%s", words, f"  {note}" if note else "")
+            self._state.note(self.done, rate, facts)
 
     def restart_at(self, done: int) -> None:
         """Count on from ``done``: the work resumed, or fell back to its last checkpoint."""
         self.done = done
-        self._first = None
-        self._standing.note(done, 0.0)
+        self._first: tuple[float, int] | None = None
+        self._state.note(done, 0.0)
 
     def rate(self) -> float:
         """Items a second since the first was done (start-up left out); 0 where unknown."""
@@ -64,15 +67,4 @@ class Progress:
     def close(self) -> None:
         """Say the last word."""
         seconds = time.monotonic() - self.started
-        logger.info("%s: %d %s in %s", self.what, self.done, self.unit, _clock(seconds))
-
-    def _line(self, now: float) -> str:
-        rate = self.rate()
-        eta = f", {_clock((self.total - self.done) / rate)} left" if rate else ""
-        speed = f", {rate:.1f} {self.unit}/s" if rate else ""
-        return f"{self.done}/{self.total} {self.unit}{speed}{eta}"
-
-
-def _clock(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    return f"{minutes}:{seconds:02d}"
+        logger.info("%s: %d %s in %s", self.what, self.done, self.unit, clock(seconds))

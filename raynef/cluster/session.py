@@ -19,6 +19,13 @@ import torch
 from ray.exceptions import AuthenticationError
 
 from raynef.cluster.interrupt import terminable
+from raynef.cluster.private import (
+    QUIET,
+    folder_of_session,
+    is_refused_token,
+    is_slow_start,
+    set_environment,
+)
 from raynef.cluster.tokens import (
     IF_TOKEN,
     ensure_token,
@@ -38,7 +45,6 @@ WORKER_SHARE, ACTOR_SHARE = 0.6, 0.4
 each, and never two workers, whatever a placement group makes of the shares: NCCL refuses two ranks
 on one GPU."""
 
-_REFUSED = b"InvalidAuthToken"  # in what Ray's core writes where a cluster refuses the token
 _ANSWER_S = 10.0  # that a cluster has to take a connection
 _THIS_PROCESS: ContextVar[bool] = ContextVar("this_process", default=False)
 
@@ -109,17 +115,7 @@ def ray_session(address: str | None = None, *, min_cpus: int = 2) -> Iterator[No
         _require_cpus(min_cpus)
         yield
         return
-    quiet = {
-        "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
-        "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",  # else one report in two seconds
-        "RAY_CHDIR_TO_TRIAL_DIR": "0",
-        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-        "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
-        "RAY_BACKEND_LOG_LEVEL": "fatal",
-        "RAY_USAGE_STATS_ENABLED": "0",
-    }
-    for name, value in quiet.items():
-        os.environ.setdefault(name, value)
+    set_environment(QUIET)
     for name in ("ray.data", "ray.train", "ray.tune"):
         logging.getLogger(name).setLevel(logging.ERROR)
     address = address or _address_of_environment()
@@ -177,7 +173,7 @@ def _join(address: str) -> None:
             raise UserError(token_refused(address)) from error
         except (ConnectionError, RuntimeError, ValueError) as error:
             said.seek(0)
-            if _REFUSED in said.read():
+            if is_refused_token(said.read()):
                 raise UserError(token_refused(address)) from error
             hint = "" if sends_token() else f"; {IF_TOKEN}"
             raise UserError(f"no Ray cluster answers at {address!r}: {error}{hint}") from error
@@ -196,12 +192,12 @@ def _start_ray(num_cpus: int, scratch: Path) -> None:
                     dashboard_host="127.0.0.1",
                     logging_level=logging.ERROR,
                     log_to_driver=False,
-                    _temp_dir=str(scratch / str(attempt)),
+                    **folder_of_session(scratch / str(attempt)),
                 )
             return
         except Exception as error:  # Ray raises it bare; it gives its processes 30 s
             ray.shutdown()
-            if "timed out during startup" not in str(error):
+            if not is_slow_start(error):
                 raise
             logger.warning("Ray did not start within its 30 s (load %.0f)", os.getloadavg()[0])
     raise TimeoutError("Ray cannot start: the machine is too busy. Run the same command later")

@@ -13,12 +13,11 @@ import secrets
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from raynef.cluster.private import IN_A_JOB
 from raynef.core.errors import UserError
 
 logger = logging.getLogger("raynef")
 
-IN_A_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
-"""Environment variable that Ray gives to what runs as a submitted job."""
 _OPTED_OUT = "disabled"
 _HERE = ("auto", "local")
 

@@ -45,34 +45,42 @@ def ray_worker(loop: Callable[[dict[str, Any], Any], None]) -> Callable[[dict[st
     return run
 
 
-class _Clock:
-    """When the next checkpoint within an epoch is due."""
+class _Worker:
+    """What both have: a folder of checkpoints, and when the next within an epoch is due."""
 
-    def __init__(self) -> None:
+    device: torch.device
+    collectives: Collectives
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self._kept = time.monotonic()
 
-    def restart(self) -> None:
-        self._kept = time.monotonic()
-
-    def due(self) -> bool:
-        return time.monotonic() - self._kept >= INTERIM_S
-
-
-class _RayWorker:
-    """One of Ray Train's workers; the first tells the driver, and keeps the state of all."""
-
-    def __init__(self, events: Any, orders: Any, folder: Path) -> None:
-        self.device = ray.train.torch.get_device()
-        self.collectives: Collectives = current_collectives()
-        self._events, self._orders, self._folder = events, orders, folder
-        self._clock = _Clock()
+    def tell(self, event: dict[str, Any]) -> None:
+        raise NotImplementedError
 
     def restore(self) -> State | None:
+        """The latest whole state, if there is one; the first worker sets aside damaged files."""
         state, damaged = newest_checkpoint(self._folder)
         for path, reason in damaged.items() if self.collectives.rank == 0 else ():
             self.tell({"damaged": reason})
             set_aside(path)
         return state
+
+    def _keep(self, state: Callable[[], State], step: int, *, ordered: bool = False) -> None:
+        """Replace the checkpoint within the epoch where it is time, or ordered."""
+        if ordered or time.monotonic() - self._kept >= INTERIM_S:
+            write_checkpoint(self._folder / INTERIM, state(), step=step)
+            self._kept = time.monotonic()
+
+
+class _RayWorker(_Worker):
+    """One of Ray Train's workers; the first tells the driver, and keeps the state of all."""
+
+    def __init__(self, events: Any, orders: Any, folder: Path) -> None:
+        super().__init__(folder)
+        self.device = ray.train.torch.get_device()
+        self.collectives: Collectives = current_collectives()
+        self._events, self._orders = events, orders
 
     def tell(self, event: dict[str, Any]) -> None:
         if "split" in event:
@@ -82,7 +90,7 @@ class _RayWorker:
 
     def save(self, state: State, summary: dict[str, float], trainer: Any, *, step: int) -> None:
         """Every rank reports; the first brings the checkpoint."""
-        self._clock.restart()
+        self._kept = time.monotonic()
         if self.collectives.rank != 0:
             ray.train.report(summary)
             return
@@ -97,9 +105,7 @@ class _RayWorker:
         if self.collectives.rank != 0:
             return
         ordered = not self._orders.empty()
-        if ordered or self._clock.due():
-            write_checkpoint(self._folder / INTERIM, state(), step=step)
-            self._clock.restart()
+        self._keep(state, step, ordered=ordered)
         if ordered:
             self._obey(step)
 
@@ -109,7 +115,7 @@ class _RayWorker:
         time.sleep(_PATIENCE_S)
 
 
-class ProcessWorker:
+class ProcessWorker(_Worker):
     """This process alone.
 
     Args:
@@ -127,18 +133,10 @@ class ProcessWorker:
         hear: Callable[[dict[str, Any]], None],
         on_epoch: EpochHook | None = None,
     ) -> None:
+        super().__init__(folder)
         self.device = device
         self.collectives: Collectives = SingleProcess()
-        self._folder, self._hear, self._on_epoch = folder, hear, on_epoch
-        self._clock = _Clock()
-
-    def restore(self) -> State | None:
-        """The latest whole state, if there is one."""
-        state, damaged = newest_checkpoint(self._folder)
-        for path, reason in damaged.items():
-            self._hear({"damaged": reason})
-            set_aside(path)
-        return state
+        self._hear, self._on_epoch = hear, on_epoch
 
     def tell(self, event: dict[str, Any]) -> None:
         """Raises NonFiniteLossError on a fatal event."""
@@ -153,12 +151,10 @@ class ProcessWorker:
         # A damaged one has no step, and goes first.
         for path in sorted(there, key=lambda path: step_of(path) or 0)[:-_KEPT]:
             shutil.rmtree(path.parent, ignore_errors=True)
-        self._clock.restart()
+        self._kept = time.monotonic()
         if self._on_epoch is not None:
             self._on_epoch(summary, trainer)
 
     def keep(self, state: Callable[[], State], *, step: int) -> None:
         """Replace the checkpoint within the epoch where it is time."""
-        if self._clock.due():
-            write_checkpoint(self._folder / INTERIM, state(), step=step)
-            self._clock.restart()
+        self._keep(state, step)

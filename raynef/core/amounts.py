@@ -8,3 +8,9 @@ def in_bytes(amount: float) -> str:
             value = amount / size
             return f"{value:.1f} {unit}" if value < 10 else f"{value:.0f} {unit}"
     return f"{amount / 1e3:.0f} kB"
+
+
+def clock(seconds: float) -> str:
+    """4:07, minutes and seconds."""
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes}:{seconds:02d}"

@@ -11,8 +11,6 @@ on a disk that every worker sees; Ray Train keeps the first kind there, for its 
 import contextlib
 import hashlib
 import io
-import json
-import logging
 import re
 from pathlib import Path
 from typing import Any
@@ -21,13 +19,10 @@ import torch
 
 from raynef.io.files import write_atomic
 
-logger = logging.getLogger("raynef")
-
 State = dict[str, Any]
 CHECKPOINT, INTERIM = "state.ckpt", "interim.ckpt"
 _MAGIC = "raynef-checkpoint"
 _HEADER = re.compile(rb"raynef-checkpoint (\d+) ([0-9a-f]{64})\n")
-_RAY_SNAPSHOT = "checkpoint_manager_snapshot.json"
 
 
 class DamagedCheckpointError(Exception):
@@ -115,21 +110,3 @@ def set_aside(path: Path) -> None:
     """Take a damaged checkpoint out of the way, for somebody to look at."""
     with contextlib.suppress(FileNotFoundError):
         path.replace(path.with_suffix(".damaged"))
-
-
-def forget_broken_record(folder: Path) -> None:
-    """Move Ray Train's list of checkpoints aside where it is damaged, or lists what is gone.
-
-    Ray would refuse to start; which checkpoint counts does not hang on that list.
-    """
-    record = folder / _RAY_SNAPSHOT
-    if not record.is_file():
-        return
-    try:
-        listed = json.loads(record.read_text(encoding="utf-8"))["checkpoint_results"]
-        if all((folder / entry["checkpoint_dir_name"]).is_dir() for entry in listed):
-            return
-    except (ValueError, KeyError, TypeError):
-        pass
-    logger.warning("%s is damaged; going on from the checkpoints themselves", record)
-    record.replace(record.with_suffix(".damaged"))

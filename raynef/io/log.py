@@ -1,7 +1,7 @@
 """What a job says: on stderr, and kept in its folder so that a person can follow it.
 
-FOLDER/log.txt          what was said, with times, and how it ended
-FOLDER/standing.json    where it stands; see raynef.io.standing
+FOLDER/log.txt       what was said, with times, and how it ended
+FOLDER/state.json    where it stands; see raynef.io.state
 """
 
 import contextlib
@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from raynef.core.errors import BadImageError, NonFiniteLossError, UserError
-from raynef.io.standing import standing_in
+from raynef.io.holds import LOCK
+from raynef.io.state import STATE, note_end, state_in
 
 logger = logging.getLogger("raynef")
 
 LOG = "log.txt"
+LEAVES = frozenset({LOCK, LOG, STATE})
+"""What a job leaves that ended in its first moments."""
 _EXPLAINED = (UserError, BadImageError, NonFiniteLossError, OSError)
 """Failures that one line explains; the log has the traceback of any other."""
 
@@ -25,15 +28,22 @@ _EXPLAINED = (UserError, BadImageError, NonFiniteLossError, OSError)
 @contextlib.contextmanager
 def logged(folder: str | Path) -> Iterator[None]:
     """Keep what is said within, and how it ends, in a folder that is there."""
-    handler = _LogFile(Path(folder) / LOG)
+    folder = Path(folder)
+    handler = _LogFile(folder / LOG)
     logger.addHandler(handler)
+    note_end(folder, None)
+    ended = "failed"
     try:
-        with standing_in(folder):
+        with state_in(folder):
             yield
+        ended = "finished"
     except BaseException as error:
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            ended = "stopped"
         _say_end(handler, error)
         raise
     finally:
+        note_end(folder, ended)
         logger.removeHandler(handler)
         handler.close()
 

@@ -14,7 +14,7 @@ from raynef.config.recipe import Data
 from raynef.core.errors import UserError
 from raynef.images.datasets.imageset import ImageSet
 from raynef.io.holds import GLANCE_S, LOCK
-from raynef.io.standing import standing_in
+from raynef.io.state import state_in
 from raynef.io.storage import without_secrets
 from raynef.jobs.work import ImageUnit, check_skipped, chunks, describe_skipped
 from raynef.stores.journal import StoreProgress, reopen
@@ -135,7 +135,7 @@ def fill_shards(work: ShardWork, journal: StoreProgress) -> None:
     if done:
         logger.info("%s: going on, %d of %d shards are there", work.what, done, len(work.units))
     check_skipped(work.data, journal.skipped, num_images)
-    with standing_in(journal.folder):
+    with state_in(journal.folder):
         num_todo = sum(len(unit.images) for unit in todo)
         progress = Progress(work.what, num_todo, "images", {"shards": len(work.units)})
     for made in work.run(todo):

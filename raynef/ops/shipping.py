@@ -12,6 +12,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 import raynef
+from raynef.cluster.private import STOP_WAIT
 from raynef.core.errors import UserError
 from raynef.io.storage import is_address
 from raynef.stores.run import COMMIT_OF_SENDER, git_commit
@@ -102,7 +103,7 @@ def runtime_env(parcel: Parcel, ship: Ship, folder: Path) -> dict[str, Any]:
     Raises:
         UserError: an environment that cannot be told, for raynef is not installed here.
     """
-    env: dict[str, Any] = {"env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": str(_STOP_WAIT_S)}}
+    env: dict[str, Any] = {"env_vars": {STOP_WAIT: str(_STOP_WAIT_S)}}
     if ship != "nothing":
         env["py_modules"] = [str(Path(raynef.__file__).parent)]
         env["excludes"] = ["__pycache__"]

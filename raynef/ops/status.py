@@ -1,7 +1,8 @@
 """Where a folder of raynef stands, told by its files alone: no Ray, no torch, and nothing changed.
 
 ``status`` tells what a folder is: a run, several seeds of one, a sweep, a feature store, a STORE of
-Deep Spectral Methods, or a comparison. ``raynef.ops.status_words`` says it in words.
+Deep Spectral Methods, or a comparison. How its job fares is in ``state.json``, what is there in the
+folder's records and results. ``raynef.ops.status_words`` says it in words.
 """
 
 import math
@@ -14,9 +15,9 @@ from typing import Any
 from raynef.config.objective import share_of_bound
 from raynef.core.errors import UserError
 from raynef.io.files import read_json
-from raynef.io.holds import LOCK, is_held
-from raynef.io.log import LOG
-from raynef.io.standing import read_standing
+from raynef.io.holds import is_held
+from raynef.io.log import LEAVES, LOG
+from raynef.io.state import State, read_state
 from raynef.jobs.spectral import RECORD
 from raynef.stores.journal import JOURNAL, read_journal
 from raynef.stores.run import SEEDS, RunFolder, runs_of
@@ -64,12 +65,12 @@ def status(path: str | Path) -> Facts:
         if (path / file).is_file():
             try:
                 return {**look(path), "log": log_facts(path)}
+            except UserError:
+                raise
             except (ValueError, KeyError, TypeError, AttributeError) as error:
-                if isinstance(error, UserError):
-                    raise
                 raise UserError(f"{path / file} is damaged: {error!r}") from error
     names = {entry.name for entry in path.iterdir()}
-    if LOG in names and names <= {LOCK, LOG}:
+    if LOG in names and names <= LEAVES:
         state = "working" if is_held(path) else "unfinished"
         return {"kind": "beginning", "path": str(path), "state": state, "log": log_facts(path)}
     raise UserError(
@@ -78,32 +79,37 @@ def status(path: str | Path) -> Facts:
     )
 
 
+def _facts(kind: str, path: Path, *, finished: bool, **parts: Any) -> Facts:
+    """What every folder of one job has, and ``parts`` of its kind."""
+    held = is_held(path)
+    now = {"now": now_facts(path) if held else None}
+    state = {"state": _state(path, held, finished), "held": held}
+    return {"kind": kind, "path": str(path), **state, **now, **parts}
+
+
 def run_facts(path: Path) -> Facts:
     """A run: the store that it reads, its epochs and steps, the last loss, and its scores."""
     run = RunFolder(path)
-    record, recipe = run.record(), run.recipe()
-    held, trained = is_held(path), run.finished()
-    ours = record.kind == "ours"
+    record, recipe, trained = run.record(), run.recipe(), run.finished()
     store = Path(recipe.train.store) if recipe.train.store else run.store
-    facts: Facts = {
-        "kind": "run",
-        "path": str(path),
-        "method": record.kind,
-        "held": held,
-        "trained": trained is not None,
-        "store": store_facts(store) if store.is_dir() else None,
-        "skipped": len(trained["skipped"]) if trained else None,
-        "scores": _scores(run.evaluate_file),
-        "report": run.report_file.is_file(),
-        "now": standing_facts(path) if held else None,
-    }
-    if ours:
-        facts["training"] = training_facts(path, recipe.train.epochs, trained)
-        loss = facts["training"]["loss"]
+    parts: Facts = {}
+    if record.kind == "ours":
+        parts["training"] = training_facts(path, recipe.train.epochs, trained)
+        loss = parts["training"]["loss"]
         objective = share_of_bound(recipe, loss) if loss is not None else None
-        facts["training"]["objective"] = objective
-    facts["state"] = _state(held, trained is not None, path)
-    return facts
+        parts["training"]["objective"] = objective
+    return _facts(
+        "run",
+        path,
+        finished=trained is not None,
+        method=record.kind,
+        trained=trained is not None,
+        store=store_facts(store) if store.is_dir() else None,
+        skipped=len(trained["skipped"]) if trained else None,
+        scores=_scores(run.evaluate_file),
+        report=run.report_file.is_file(),
+        **parts,
+    )
 
 
 def training_facts(path: Path, epochs: int, trained: Facts | None) -> Facts:
@@ -117,20 +123,21 @@ def training_facts(path: Path, epochs: int, trained: Facts | None) -> Facts:
             "steps": [trained["steps"], trained["steps"]],
             "loss": trained["objective"]["loss"],
         }
-    last = read_standing(path)
-    if last is None or last["stage"] != "train":
+    last = read_state(path)
+    if last is None or last.stage != "train":
         return {"epochs": [0, epochs], "steps": None, "loss": None}
-    done = last["done"] // last["batch_size"]
+    done, steps = last.done // last.facts["batch_size"], last.facts["steps"]
     return {
-        "epochs": [done * epochs // last["steps"], epochs],
-        "steps": [done, last["steps"]],
-        "loss": last.get("loss"),
+        "epochs": [done * epochs // steps, epochs],
+        "steps": [done, steps],
+        "loss": last.facts.get("loss"),
     }
 
 
 def store_facts(path: Path) -> Facts:
     """A feature store, or any folder of shards: how many of them, images in them, and skipped."""
-    if (path / MANIFEST).is_file():
+    finished = (path / MANIFEST).is_file()
+    if finished:
         manifest = read_json(path / MANIFEST)
         key, shards, skipped = manifest["key"], manifest["shards"], manifest["skipped"]
         total = len(shards)
@@ -139,20 +146,17 @@ def store_facts(path: Path) -> Facts:
         key = entries[0]["key"] if entries else {}
         shards = [entry["shard"] for entry in entries[1:] if entry.get("shard")]
         skipped = {name for entry in entries[1:] for name in entry.get("skipped", {})}
-        total = (read_standing(path) or {}).get("shards")
-    finished, held = (path / MANIFEST).is_file(), is_held(path)
-    return {
-        "kind": "store",
-        "path": str(path),
-        "state": _state(held, finished, path),
-        "held": held,
-        "shards": [len({shard["file"] for shard in shards}), total],
-        "images": [len({i for shard in shards for i in shard["images"]}), key.get("num_images")],
-        "views": key.get("num_views", 1),
-        "bytes": sum(shard["num_bytes"] for shard in shards),
-        "skipped": len(skipped),
-        "now": standing_facts(path) if held else None,
-    }
+        total = (read_state(path) or State()).facts.get("shards")
+    return _facts(
+        "store",
+        path,
+        finished=finished,
+        shards=[len({shard["file"] for shard in shards}), total],
+        images=[len({i for shard in shards for i in shard["images"]}), key.get("num_images")],
+        views=key.get("num_views", 1),
+        bytes=sum(shard["num_bytes"] for shard in shards),
+        skipped=len(skipped),
+    )
 
 
 def seeds_facts(path: Path) -> Facts:
@@ -173,7 +177,6 @@ def seeds_facts(path: Path) -> Facts:
 def sweep_facts(path: Path) -> Facts:
     """How many trials are done, failed, stopped early, working, begun and to come."""
     sweep = open_sweep(path)
-    held = is_held(path)
     wanted: dict[str, set[tuple[str, str]]] = {}
     for cell in sweep.record["cells"]:
         wanted.setdefault(cell["trial"], set()).add((cell["method"], cell["score"]))
@@ -192,7 +195,7 @@ def sweep_facts(path: Path) -> Facts:
             states[name] = "stopped"
         elif is_held(path / "trials" / name):
             states[name] = "working"
-            working[name] = standing_facts(path / "trials" / name / "run")
+            working[name] = now_facts(path / "trials" / name / "run")
         else:
             begun = (path / "trials" / name / "trial.json").is_file()
             states[name] = "begun" if begun else "to come"
@@ -202,24 +205,23 @@ def sweep_facts(path: Path) -> Facts:
     total = max(len(states), drawn)
     counted["to come"] += total - len(states)
     over = counted["done"] + counted["stopped"] == total
-    state = _state(held, over, path)
-    if not held and not over and counted["done"] + counted["stopped"] + counted["failed"] == total:
-        state = "failed"
-    return {
-        "kind": "sweep",
-        "path": str(path),
-        "title": sweep.space.get("title"),
-        "state": state,
-        "held": held,
-        "trials": total,
-        "counts": {
+    facts = _facts(
+        "sweep",
+        path,
+        finished=over,
+        title=sweep.space.get("title"),
+        trials=total,
+        counts={
             name: counted[name]
             for name in ("done", "failed", "stopped", "working", "begun", "to come")
         },
-        "failed": errors,
-        "working": working,
-        "now": standing_facts(path) if held else None,
-    }
+        failed=errors,
+        working=working,
+    )
+    ended = counted["done"] + counted["stopped"] + counted["failed"] == total
+    if not facts["held"] and not over and ended:
+        facts["state"] = "failed"
+    return facts
 
 
 def spectral_facts(path: Path) -> Facts:
@@ -230,15 +232,15 @@ def spectral_facts(path: Path) -> Facts:
         inside = path / part
         folder = inside if inside.is_dir() else Path(record.get(part, inside))
         parts[part] = store_facts(folder) if folder.is_dir() else None
-    finished = all(part is not None and part["state"] == "finished" for part in parts.values())
-    held = any(part is not None and part["held"] for part in parts.values())
-    now = standing_facts(path)
+    made = [part for part in parts.values() if part is not None]
+    finished = len(made) == len(parts) and all(part["state"] == "finished" for part in made)
+    held, now = any(part["held"] for part in made), now_facts(path)
     if now is not None and not held and (now["age_s"] > _FRESH_S or now["done"] >= now["total"]):
         now = None
     return {
         "kind": "spectral",
         "path": str(path),
-        "state": _state(held or now is not None, finished, path),
+        "state": _state(path, held or now is not None, finished),
         "held": held,
         **parts,
         "jobs": {job: _scores(path / f"{job}.json") for job in _JOBS},
@@ -257,22 +259,21 @@ def comparison_facts(path: Path) -> Facts:
     return {
         "kind": "comparison",
         "path": str(path),
-        "state": _state(held, done.total() == wanted.total(), path),
+        "state": _state(path, held, done.total() == wanted.total()),
         "held": held,
         "scores_done": [done.total(), wanted.total()],
         "columns": {column: [done[column], wanted[column]] for column in wanted},
-        "now": standing_facts(path) if held else None,
+        "now": now_facts(path) if held else None,
     }
 
 
-def standing_facts(path: Path) -> Facts | None:
+def now_facts(path: Path) -> Facts | None:
     """The stage, what is done of it, how fast, how long still, and how old this word is."""
-    last = read_standing(path)
-    if last is None:
+    last = read_state(path)
+    if last is None or not last.stage:
         return None
-    kept = ("stage", "done", "total", "unit", "rate", "eta_s")
-    age = round(max(0.0, time.time() - last["time"]), 1)
-    return {**{name: last.get(name) for name in kept}, "age_s": age}
+    kept = ("stage", "done", "total", "unit", "rate", "eta_s", "age_s")
+    return {name: getattr(last, name) for name in kept}
 
 
 def log_facts(path: Path) -> Facts | None:
@@ -294,11 +295,15 @@ def _tail(log: Path) -> list[str]:
         return [line for line in handle.read().decode("utf-8", "replace").splitlines() if line]
 
 
-def _state(held: bool, finished: bool, path: Path) -> str:
+def _state(path: Path, held: bool, finished: bool) -> str:
     if held:
         return "working"
     if finished:
         return "finished"
+    last = read_state(path)
+    if last is not None and last.ended is not None:
+        return "failed" if last.ended == "failed" else "unfinished"
+    # Killed, or of an earlier version, whose log alone says how it ended.
     levels = [line.split(" ", 3)[2] for line in _tail(path / LOG) if _DATED.match(line)]
     return "failed" if levels and levels[-1] == "ERROR" else "unfinished"
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from raynef.core.amounts import in_bytes
+from raynef.core.amounts import clock, in_bytes
 
 Facts = dict[str, Any]
 
@@ -41,11 +41,6 @@ def ago(seconds: float) -> str:
     if seconds < 172_800:
         return f"{seconds / 3600:.1f} h ago"
     return f"{seconds / 86_400:.0f} days ago"
-
-
-def _clock(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    return f"{minutes}:{seconds:02d}"
 
 
 def _run(facts: Facts) -> Iterator[tuple[str, str]]:
@@ -107,7 +102,7 @@ def _stage(now: Facts) -> str:
     if now["rate"]:
         words += f", {now['rate']:.1f} {now['unit']}/s"
     if now["eta_s"]:
-        words += f", {_clock(now['eta_s'])} left"
+        words += f", {clock(now['eta_s'])} left"
     return f"{words} ({ago(now['age_s'])})"
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from raynef.cluster.private import is_starting_head
 from raynef.cluster.tokens import check_head
 from raynef.core.errors import UserError
 from raynef.ops.shipping import Parcel, Ship, runtime_env
@@ -20,7 +21,6 @@ from raynef.ops.shipping import Parcel, Ship, runtime_env
 logger = logging.getLogger("raynef")
 
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
-_NOT_YET = "No available agent"  # in Ray's answer, while a head starts
 _STARTING_S = 90.0
 _PATIENCE = 30  # times in a row that a log may break off without a new line
 _PAUSE_S = 2.0
@@ -163,7 +163,7 @@ def _hand_in(client: Any, **job: Any) -> None:
             client.submit_job(**job)
             return
         except RuntimeError as error:
-            if _NOT_YET not in str(error) or time.monotonic() > until:
+            if not is_starting_head(error) or time.monotonic() > until:
                 raise OSError(f"the head does not take the job: {str(error).strip()}") from error
         time.sleep(_PAUSE_S)
 

@@ -4,7 +4,7 @@ RUN/run.json         kind (ours, or a baseline), recipe, versions, git commit, m
                      where they apply started_from (another run) and lengths (epochs, one by one)
 RUN/images.jsonl     the images that it is made of: see ``inputs``
 RUN/log.txt          what was said, with times, and how it ended
-RUN/standing.json    where it stands, for raynef status
+RUN/state.json       where it stands, for raynef status
 RUN/store/           features, unless train.store names another place
 RUN/checkpoints/     the last two epochs, and the latest state between
 RUN/steps.jsonl      the terms of L at every step
@@ -30,8 +30,8 @@ from typing import Any
 from raynef.config.recipe import Recipe, from_dict, may_change, to_dict
 from raynef.core.errors import UserError
 from raynef.io.files import read_json, write_json
-from raynef.io.holds import LOCK, locked
-from raynef.io.log import logged
+from raynef.io.holds import locked
+from raynef.io.log import LEAVES, logged
 
 SEEDS = "seeds.json"
 """In a folder of several runs that differ in their seed alone: which seeds there are."""
@@ -172,7 +172,7 @@ def hold(
 
 def _is_ours(run: RunFolder) -> bool:
     """A run, or what a run leaves that was killed in its first moments."""
-    return run.record_file.is_file() or {p.name for p in run.path.iterdir()} <= {LOCK, "log.txt"}
+    return run.record_file.is_file() or {p.name for p in run.path.iterdir()} <= LEAVES
 
 
 def bind(

@@ -14,7 +14,6 @@ interrupted, and one that asks for more keeps what is there.
 import contextlib
 import logging
 import math
-import os
 import re
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,6 +25,7 @@ from ray import tune
 from ray.tune.logger import TBXLoggerCallback
 from ray.tune.schedulers import ASHAScheduler
 
+from raynef.cluster.private import QUIET_TUNE, set_environment
 from raynef.cluster.session import (
     TRAIN,
     gpus_for,
@@ -38,8 +38,8 @@ from raynef.core.errors import UserError
 from raynef.features.blocks import load_block_features
 from raynef.images.datasets.registry import open_split
 from raynef.io.files import read_json, without_infinity, write_json
-from raynef.io.holds import LOCK, locked
-from raynef.io.log import logged
+from raynef.io.holds import locked
+from raynef.io.log import LEAVES, logged
 from raynef.jobs.extract import ensure_store
 from raynef.jobs.train import cpus_needed
 from raynef.jobs.views import fitting_backbone
@@ -57,14 +57,6 @@ logger = logging.getLogger("raynef")
 _RETRIES = 2  # of a trial that a lost worker, or a bug, ended
 _OF_BACKBONE = {BACKBONE, "spectral.feature", "spectral.block", "spectral.stage"}
 """Axes along which some backbones or blocks may not do: each trial says so for itself."""
-_LEAVES = {LOCK, "log.txt"}  # what a sweep leaves that was killed in its first moments
-_QUIET = {
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C ends the command, as any other of raynef
-    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # mIoU is there at rungs alone
-    "TUNE_WARN_THRESHOLD_S": "60",
-    "RAY_AIR_NEW_OUTPUT": "0",
-}
 
 
 @dataclass(frozen=True)
@@ -191,7 +183,7 @@ def _held(out: Path) -> Iterator[None]:
     """Hold the sweep's folder, so that no other process may."""
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out} is a file, not a folder")
-    known = {LOCK, "log.txt", "sweep.json", "features", "scored", "spectral", "trials", "tune"}
+    known = {*LEAVES, "sweep.json", "features", "scored", "spectral", "trials", "tune"}
     if (
         out.is_dir()
         and not (out / "sweep.json").is_file()
@@ -281,8 +273,7 @@ def _run(
 ) -> None:
     """Ray Tune over what is left."""
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failures are told below, once
-    for name, value in _QUIET.items():
-        os.environ.setdefault(name, value)
+    set_environment(QUIET_TUNE)
     recipes = trials.recipes()
     workers = max(recipe.train.num_workers for recipe in recipes)
     epochs = max(recipe.train.epochs for recipe in recipes)

@@ -103,7 +103,7 @@ MUTANTS = (
     ),
     Mutant(
         "semantic-criterion",
-        "raynef/config/recipe.py",
+        "raynef/config/spectral.py",
         'hungarian: Literal["iou", "count"] = "iou"',
         'hungarian: Literal["iou", "count"] = "count"',
         _SEMANTIC,

@@ -25,6 +25,7 @@ from raynef.cluster.session import (
     ray_session,
 )
 from raynef.cluster.stream import stream
+from raynef.config.fields import in_key, settings
 from raynef.config.recipe import NEVER_SHAPES, Recipe, Spectral, check, from_dict, to_dict
 from raynef.core.errors import UserError
 from raynef.features.blocks import load_block_features
@@ -48,7 +49,9 @@ from raynef.stores.run import differing_fields
 from raynef.stores.shards import ShardStore
 
 _FORMAT = 1
-LATER = ("num_segments", "num_clusters", "background", "expand", "hungarian")
+LATER = tuple(
+    s.name for s in settings(Spectral) if not s.in_keys().keys() & {"images", "eigenpairs"}
+)
 """Fields of ``spectral`` that no eigenpair depends on."""
 _RESIDUAL = 1e-4  # above it, an image's pairs have not converged
 
@@ -147,15 +150,7 @@ def ensure_eigenpairs(
 
 def eigen_key(features: dict[str, Any], spectral: Spectral) -> dict[str, Any]:
     """What eigenpairs depend on: the key of their features, and what is made of these."""
-    return {
-        **features,
-        "eigen_format": _FORMAT,
-        "resolution": spectral.resolution,
-        "color_weight": spectral.color_weight,
-        "color_space": spectral.color_space,
-        "color_neighbors": [list(pair) for pair in spectral.color_neighbors],
-        "num_eigenvectors": spectral.num_eigenvectors,
-    }
+    return {**features, "eigen_format": _FORMAT, **in_key(spectral, "eigenpairs")}
 
 
 class EigenStore(ShardStore):

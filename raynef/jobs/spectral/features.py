@@ -16,6 +16,7 @@ import torch
 
 from raynef.cluster.session import feature_actors
 from raynef.cluster.stream import stream
+from raynef.config.fields import in_key
 from raynef.config.recipe import Backbone as BackboneConfig
 from raynef.config.recipe import Recipe, Spectral, fingerprint
 from raynef.core.errors import BadImageError
@@ -47,17 +48,12 @@ def features_key(recipe: Recipe, images: ImageSet, stride: int) -> dict[str, Any
     """What the features of whole images depend on."""
     sizes = file_sizes([file.path for file in images.files])
     names_and_sizes = [(file.name, size) for file, size in zip(images.files, sizes, strict=True)]
-    spectral = recipe.spectral
     return {
         "format": _FORMAT,
         "files": fingerprint(names_and_sizes),
         "num_images": len(images.files),
-        "backbone": recipe.backbone.name,
+        **in_key(recipe, "images"),
         "weights": weights_identity(recipe.backbone),
-        "feature": spectral.feature,
-        "block": spectral.block,
-        "stage": spectral.stage,
-        "max_side": spectral.max_side,
         "stride": stride,
     }
 

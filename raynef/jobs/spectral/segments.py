@@ -15,6 +15,7 @@ import pyarrow as pa
 from raynef.assign.segments import background_segment, cluster_nodes, unit_length
 from raynef.cluster.session import feature_actors
 from raynef.cluster.stream import stream
+from raynef.config.fields import in_key
 from raynef.config.recipe import Recipe, Spectral, fingerprint
 from raynef.features.precision import computing_in
 from raynef.images.fitted import Frame
@@ -90,19 +91,7 @@ def ensure_segments(solved: Solved, recipe: Recipe, method: Method, *, seed: int
     features themselves and takes their means. The seed is of the K-means within each image.
     """
     spectral = recipe.spectral
-    key: dict[str, Any] = {
-        **solved.pairs.key,
-        "segment_format": _FORMAT,
-        "method": method,
-        "seed": seed,
-        "num_segments": spectral.num_segments,
-    }
-    if method == "spectral":
-        key |= {
-            "used_eigenvectors": spectral.num_eigenvectors,
-            "background": spectral.background,
-            "expand": spectral.expand,
-        }
+    key = segments_key(solved.pairs.key, spectral, method, seed=seed)
     folder = solved.pairs.folder.parent / f"segments-{fingerprint(key)}"
     work = {"pairs": str(solved.pairs.folder), "spectral": spectral, "seed": seed}
 
@@ -214,6 +203,17 @@ def segment_columns(found: list[Segments]) -> dict[str, pa.Array]:
         "background": pa.array([item.background for item in found], pa.int32()),
         "features": raw(item.features for item in found),
     }
+
+
+def segments_key(
+    pairs: dict[str, Any], spectral: Spectral, method: Method, *, seed: int
+) -> dict[str, Any]:
+    """What segments depend on: the key of the eigenpairs, and what is made of these."""
+    made = {"segment_format": _FORMAT, "method": method, "seed": seed}
+    key = {**pairs, **made, **in_key(spectral, "segments")}
+    if method == "spectral":
+        key |= {"used_eigenvectors": spectral.num_eigenvectors, **in_key(spectral, "cuts")}
+    return key
 
 
 class SegmentStore(ShardStore):

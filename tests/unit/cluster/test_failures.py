@@ -6,12 +6,13 @@ from ray.train import FailureConfig
 from ray.train.v2._internal.execution.failure_handling import FailureDecision
 from ray.train.v2.api.exceptions import WorkerGroupError
 
-from raynef.cluster.failures import Policy, RestartBackoff
+from raynef.cluster.failures import RestartBackoff, is_mistake
+from raynef.cluster.private import failure_policy
 from raynef.core.errors import UserError
 
 
 def decided(*errors: Exception) -> FailureDecision:
-    policy = Policy(FailureConfig(max_failures=2))
+    policy = failure_policy(FailureConfig(max_failures=2), is_mistake)
     return policy.make_decision(WorkerGroupError("failed", dict(enumerate(errors))))
 
 

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from raynef.cluster import workers
+from raynef.cluster.private import forget_broken_record
 from raynef.cluster.session import this_process
 from raynef.io.checkpoints import (
     CHECKPOINT,
     INTERIM,
     DamagedCheckpointError,
-    forget_broken_record,
     newest_checkpoint,
     read_checkpoint,
     step_of,

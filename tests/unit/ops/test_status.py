@@ -1,5 +1,6 @@
 """raynef status: every kind of folder, in every state, told without Ray and without torch."""
 
+import contextlib
 import json
 import logging
 import subprocess
@@ -19,7 +20,7 @@ from raynef.core.errors import UserError
 from raynef.io.files import read_json, write_json
 from raynef.io.holds import is_held
 from raynef.io.log import logged, warnings_once
-from raynef.io.standing import Standing, read_standing, standing_in
+from raynef.io.state import StateWriter, read_state, state_in
 from raynef.jobs import extract as features
 from raynef.jobs.evaluate import evaluate
 from raynef.jobs.extract import ensure_store, extract_store
@@ -251,12 +252,12 @@ def test_a_spectral_store(recipe, tmp_path):
     assert "eigenpairs: 10 images" in (store / "log.txt").read_text()
     write_json(store / "localize.json", {"corloc": 0.25, "corloc_lost": None, "boxes": {}})
     assert "CorLoc 25.0 %" in words(store)
-    with standing_in(store):
+    with state_in(store):
         Progress("object", 10, "images").advance(3)
     assert status(store)["state"] == "working"
     assert "object: 0 of 10 images" in words(store)
-    late = read_json(store / "standing.json") | {"time": time.time() - 3600}
-    write_json(store / "standing.json", late)
+    late = read_json(store / "state.json") | {"time": time.time() - 3600}
+    write_json(store / "state.json", late)
     assert status(store)["now"] is None
     (store / "eigen" / "manifest.json").unlink()
     assert status(store)["state"] == "unfinished"
@@ -306,7 +307,7 @@ def test_a_sweep(tmp_path):
     write_json(trials / "c" / "stopped.json", {"epoch": 2})
     write_json(trials / "e" / "result.json", {"scores": []})  # of another protocol
     with FileLock(tmp_path / ".lock"), FileLock(trials / "d" / ".lock"):
-        with standing_in(trials / "d" / "run"):
+        with state_in(trials / "d" / "run"):
             Progress("train", 40, "images")
         found = status(tmp_path)
         assert found["state"] == "working"
@@ -417,18 +418,19 @@ def test_where_a_job_stands_is_kept_where_it_began_from_any_thread(tmp_path):
 
     for name in ("outer", "inner"):
         (tmp_path / name).mkdir()
-    with standing_in(tmp_path / "outer"):
-        with standing_in(tmp_path / "inner"):
-            standing = Standing("train", 10, "images", {"steps": 5})
-        alone = Standing("later", 3, "images")
+    with state_in(tmp_path / "outer"):
+        with state_in(tmp_path / "inner"):
+            writer = StateWriter("train", 10, "images", {"steps": 5})
+        alone = StateWriter("later", 3, "images")
     facts = {"loss": 1.5, "nan": float("nan"), "list": [1]}
-    thread = threading.Thread(target=standing.note, args=(4, 2.0, facts))
+    thread = threading.Thread(target=writer.note, args=(4, 2.0, facts))
     thread.start()
     thread.join()
-    found = read_standing(tmp_path / "outer")
-    assert read_standing(tmp_path / "inner") == found
-    assert found["time"] == pytest.approx(time.time(), abs=60)
-    assert {name: value for name, value in found.items() if name != "time"} == {
+    found = read_state(tmp_path / "outer")
+    assert read_state(tmp_path / "inner") == found
+    assert found.time == pytest.approx(time.time(), abs=60)
+    written = read_json(tmp_path / "outer" / "state.json")
+    assert {name: value for name, value in written.items() if name != "time"} == {
         "stage": "train",
         "total": 10,
         "unit": "images",
@@ -437,20 +439,70 @@ def test_where_a_job_stands_is_kept_where_it_began_from_any_thread(tmp_path):
         "done": 4,
         "rate": 2.0,
         "eta_s": 3.0,
+        "ended": None,
     }
+    assert (found.stage, found.done, found.eta_s) == ("train", 4, 3.0)
+    assert found.facts == {"steps": 5, "loss": 1.5}
     alone.note(1, 0.0)
-    assert read_standing(tmp_path / "outer")["eta_s"] is None
-    assert read_standing(tmp_path / "inner") == found
+    assert read_state(tmp_path / "outer").eta_s is None
+    assert read_state(tmp_path / "inner") == found
 
 
-def test_a_full_disk_does_not_end_the_job_for_its_standing(tmp_path, monkeypatch):
+def earlier(folder):
+    """Make the state of a folder that of an earlier version, which did not say how a job ended."""
+    state = read_json(folder / "state.json")
+    del state["ended"]
+    (folder / "state.json").unlink()
+    write_json(folder / "standing.json", state)
+
+
+@pytest.mark.parametrize(
+    ("error", "ended", "state"),
+    [
+        (KeyboardInterrupt(), "stopped", "unfinished"),
+        (UserError("the disk is a plate"), "failed", "failed"),
+        (None, "finished", "unfinished"),  # an interrupted run of which a part was repeated
+    ],
+)
+def test_how_a_job_ended_is_in_its_state_and_before_in_its_log(
+    run, recipe, tmp_path, every_step, error, ended, state
+):
+    def end(_summary, _trainer):
+        raise KeyboardInterrupt
+
+    with this_process(), pytest.raises(KeyboardInterrupt):
+        train(stored(recipe, run), tmp_path / "run", on_epoch=end)
+    with contextlib.suppress(KeyboardInterrupt, UserError), hold(tmp_path / "run"):
+        assert read_state(tmp_path / "run").ended is None
+        if error is not None:
+            raise error
+    assert read_state(tmp_path / "run").ended == ended
+    found = status(tmp_path / "run")
+    assert (found["state"], found["training"]["epochs"]) == (state, [1, 2])
+    earlier(tmp_path / "run")
+    before = status(tmp_path / "run")
+    assert before == found | {"log": before["log"]}
+
+
+def test_a_job_that_fails_at_once_can_start_again(recipe, tmp_path):
+    with pytest.raises(UserError), hold(tmp_path / "run", recipe):
+        raise UserError("no images")
+    assert read_state(tmp_path / "run").ended == "failed"
+    assert "only begun" in words(tmp_path / "run")
+    with hold(tmp_path / "run", recipe) as held:
+        bind(held, recipe)
+        assert status(tmp_path / "run")["now"] is None
+    assert status(tmp_path / "run")["state"] == "unfinished"
+
+
+def test_a_full_disk_does_not_end_the_job_for_its_state(tmp_path, monkeypatch):
     def full(path, value):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("raynef.io.standing.write_json", full)
-    with standing_in(tmp_path):
+    monkeypatch.setattr("raynef.io.state.write_json", full)
+    with state_in(tmp_path):
         Progress("train", 2, "images").advance(2)
-    assert read_standing(tmp_path) is None
+    assert read_state(tmp_path) is None
 
 
 def test_the_log_has_what_stderr_has_and_warnings_once(tmp_path, caplog):

@@ -1,7 +1,7 @@
 """YAML files that users write: read, and their keys checked."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -68,14 +68,22 @@ def _expanded(node: yaml.Node, known: dict[int, int]) -> int:
 
 def require_keys(values: Any, allowed: Iterable[str], *, source: str) -> None:
     """Raise UserError unless ``values`` is a mapping that has no other keys than these."""
-    allowed = sorted(allowed)
     if not isinstance(values, dict):
         raise UserError(f"{source} must be a mapping, got {values!r}")
-    for key in values:
+    require_known(values, sorted(allowed), source=source)
+
+
+def require_known(
+    keys: Iterable[Any], allowed: Collection[str], *, source: str, prefix: str = ""
+) -> None:
+    """Raise UserError that names the first key that is not allowed, and the one near it."""
+    for key in keys:
         if key not in allowed:
             near = difflib.get_close_matches(str(key), allowed, n=1)
-            guess = f"; did you mean {near[0]}?" if near else "."
-            raise UserError(f"{source}: unknown key {key}{guess} Allowed: {', '.join(allowed)}")
+            guess = f"; did you mean {prefix}{near[0]}?" if near else "."
+            raise UserError(
+                f"{source}: unknown key {prefix}{key}{guess} Allowed: {', '.join(allowed)}"
+            )
 
 
 def whole_numbers(values: Any, key: str, *, source: str) -> tuple[int, ...]:

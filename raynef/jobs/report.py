@@ -21,7 +21,7 @@ from raynef.io.storage import is_file
 from raynef.jobs.work import readable
 from raynef.models.segmenter import Segmenter
 from raynef.report.page import render
-from raynef.report.records import ClusterCard, GalleryItem, Report
+from raynef.report.records import ClusterCard, Evaluation, GalleryItem, Report, SkippedFile
 from raynef.stores.run import RunFolder
 
 logger = logging.getLogger("raynef")
@@ -68,11 +68,14 @@ def write_report(path: str | Path, *, images: bool = True) -> dict[str, Any]:
             recipe=record.recipe,
             environment=record.environment,
             steps=steps,
-            evaluation=evaluation,
+            evaluation=Evaluation.from_json(evaluation) if evaluation else None,
             gallery=gallery_items(segmenter, spread(read, _GALLERY_ROWS)),
             clusters=_cards(segmenter, [image for _, image, _ in read], evaluation),
-            skipped=[{"name": n, "reason": r} for n, r in finished["skipped"].items()],
-            elsewhere=[read_json(file) for file in sorted(run.path.glob("evaluate-*.json"))],
+            skipped=[SkippedFile(name, why) for name, why in finished["skipped"].items()],
+            elsewhere=[
+                Evaluation.from_json(read_json(file))
+                for file in sorted(run.path.glob("evaluate-*.json"))
+            ],
             labels_leaked=bool(finished.get("labels_leaked")),
         )
     )

@@ -2,15 +2,25 @@
 
 import base64
 import io
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
-from raynef.report.markup import Markup, tag
 from raynef.report.palette import IGNORED
 
 MAX_WIDTH = 320
 JPEG_QUALITY = 80
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """An image inside the page: its data URI, its size in pixels and what it shows."""
+
+    source: str
+    alt: str
+    width: int
+    height: int
 
 
 def small_size(height: int, width: int, max_width: int = MAX_WIDTH) -> tuple[int, int]:
@@ -34,15 +44,15 @@ def shrink_labels(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return labels[rows[:, None], columns[None, :]].astype(np.int64)
 
 
-def photo(image: np.ndarray, *, alt: str) -> Markup:
-    """An <img> with ``image`` uint8 [H, W, 3] as JPEG."""
+def photo(image: np.ndarray, *, alt: str) -> Embedded:
+    """``image`` uint8 [H, W, 3] as JPEG."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "JPEG", quality=JPEG_QUALITY, optimize=True)
-    return _img(buffer, "jpeg", image.shape, alt)
+    return _embedded(buffer, "jpeg", image.shape, alt)
 
 
-def flat(labels: np.ndarray, colors: np.ndarray, *, alt: str) -> Markup:
-    """An <img> with ``labels`` int [H, W] as indexed PNG; negative values are dark gray."""
+def flat(labels: np.ndarray, colors: np.ndarray, *, alt: str) -> Embedded:
+    """``labels`` int [H, W] as indexed PNG; negative values are dark gray."""
     present, index = np.unique(np.where(labels < 0, -1, labels), return_inverse=True)
     if len(present) > 256:
         raise ValueError(f"a flat map must hold at most 256 values, got {len(present)}")
@@ -51,10 +61,9 @@ def flat(labels: np.ndarray, colors: np.ndarray, *, alt: str) -> Markup:
     drawing.putpalette([int(channel) for color in table for channel in color])
     buffer = io.BytesIO()
     drawing.save(buffer, "PNG", optimize=True)
-    return _img(buffer, "png", labels.shape, alt)
+    return _embedded(buffer, "png", labels.shape, alt)
 
 
-def _img(buffer: io.BytesIO, kind: str, shape: tuple[int, ...], alt: str) -> Markup:
+def _embedded(buffer: io.BytesIO, kind: str, shape: tuple[int, ...], alt: str) -> Embedded:
     data = base64.b64encode(buffer.getvalue()).decode("ascii")
-    source = f"data:image/{kind};base64,{data}"
-    return tag("img", src=source, alt=alt, width=shape[1], height=shape[0], decoding="async")
+    return Embedded(f"data:image/{kind};base64,{data}", alt, width=shape[1], height=shape[0])

@@ -98,6 +98,11 @@ def colorize(labels: np.ndarray, colors: np.ndarray, *, ignore: int | None = Non
     return painted
 
 
+def hex_color(color: np.ndarray) -> str:
+    """A color uint8 [3] as six hexadecimal digits."""
+    return bytes(color.tolist()).hex()
+
+
 def overlay(
     image: np.ndarray,
     labels: np.ndarray,

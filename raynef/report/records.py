@@ -1,5 +1,7 @@
 """What a report is made of. Plain values: any run, saved or live, can be shown."""
 
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,26 +49,94 @@ class ClusterCard:
 
 
 @dataclass(frozen=True)
+class Evaluation:
+    """Scores on one data set; None where they were not measured.
+
+    Attributes:
+        miou: like all scores here a fraction, 0 to 1.
+        crf_miou: after a CRF, as ``crf_accuracy``.
+        per_class_iou: by the class's name; None where it is not in the scored images.
+        class_names: by index in the label files.
+        data: name of the data set, and where it lies.
+        supervised: a layer was trained on labels.
+        labels_leaked: labels reached what was trained.
+    """
+
+    miou: float | None = None
+    accuracy: float | None = None
+    crf_miou: float | None = None
+    crf_accuracy: float | None = None
+    num_images: int | None = None
+    protocol: str | None = None
+    matching: str | None = None
+    per_class_iou: Mapping[str, float | None] = field(default_factory=dict)
+    class_names: Mapping[int, str] = field(default_factory=dict)
+    data: tuple[str, str] = ("?", "")
+    supervised: bool = False
+    labels_leaked: bool = False
+
+    def __post_init__(self) -> None:
+        for name, iou in self.per_class_iou.items():
+            if iou is not None and math.isfinite(iou) and not 0 <= iou <= 1:
+                raise ValueError(
+                    f"per_class_iou[{name!r}] must be a fraction, 0 to 1, got {iou}; divide "
+                    "percents by 100"
+                )
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Evaluation":
+        """Of ``evaluate.json``, where ``crf`` and ``data`` are mappings of their own."""
+        crf, data = values.get("crf") or {}, values.get("data") or {}
+        names = values.get("class_names") or []
+        named = names.items() if isinstance(names, Mapping) else enumerate(names)
+        plain = ("miou", "accuracy", "num_images", "protocol", "matching")
+        return cls(
+            **{key: values.get(key) for key in plain},
+            crf_miou=crf.get("miou"),
+            crf_accuracy=crf.get("accuracy"),
+            per_class_iou=values.get("per_class_iou") or {},
+            class_names={int(index): str(name) for index, name in named},
+            data=(str(data.get("name", "?")), str(data.get("root", ""))),
+            supervised=bool(values.get("supervised")),
+            labels_leaked=bool(values.get("labels_leaked")),
+        )
+
+
+@dataclass(frozen=True)
+class SkippedFile:
+    """A file that could not be used, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Report:
     """Everything on the page; empty parts are replaced by a line that names the command to run.
 
-    ``steps`` holds one mapping per training step: step, epoch, loss, trace, penalty, tau, lr,
-    clusters_in_use, entropy, columns_below_1; missing values are left out of the charts.
-    ``evaluation`` holds miou, accuracy, per_class_iou {name: fraction or None}, num_images,
-    protocol, matching, class_names, and where they apply crf {miou, accuracy}, supervised and
-    labels_leaked. ``elsewhere`` holds the same of other data, with data {name, root}. ``skipped``
-    holds {"name", "reason"} per skipped file. ``labels_leaked``: the run, or one that it started
-    from, was trained on labels.
+    Attributes:
+        title: of the page.
+        summary: numbers by the glossary's keys.
+        recipe: as plain values, likewise ``environment``.
+        steps: one mapping per training step, as ``steps.jsonl`` has them: step, epoch, loss, trace,
+            penalty, tau, lr, clusters_in_use, entropy, columns_below_1; missing values are left out
+            of the charts.
+        evaluation: None where there is none yet.
+        gallery: validation images.
+        clusters: the largest.
+        skipped: files that are in no number.
+        elsewhere: scores on other data.
+        labels_leaked: the run, or one that it started from, was trained on labels.
     """
 
     title: str
-    summary: dict[str, str | float | int]
-    recipe: dict[str, Any]
-    environment: dict[str, Any]
-    steps: list[dict[str, Any]]
-    evaluation: dict[str, Any] | None
-    gallery: list[GalleryItem]
-    clusters: list[ClusterCard]
-    skipped: list[dict[str, Any]]
-    elsewhere: list[dict[str, Any]] = field(default_factory=list)
+    summary: Mapping[str, str | float | int]
+    recipe: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    steps: Sequence[Mapping[str, Any]]
+    evaluation: Evaluation | None
+    gallery: Sequence[GalleryItem]
+    clusters: Sequence[ClusterCard]
+    skipped: Sequence[SkippedFile]
+    elsewhere: Sequence[Evaluation] = ()
     labels_leaked: bool = False

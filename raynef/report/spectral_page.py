@@ -7,8 +7,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from raynef.report.embed import photo, shrink, shrink_labels, small_size
-from raynef.report.markup import Markup, tag
-from raynef.report.shell import document, page_header, section
+from raynef.report.gallery import Row, Shot
+from raynef.report.html import page
 
 _WIDTH = 240  # pixels of a picture; a row has up to seven
 _FOUND, _MISSED, _TRUE = (60, 190, 90), (220, 70, 60), (250, 200, 40)
@@ -52,35 +52,27 @@ def render_spectral(
         rows: images.
         command: that makes rows where there are none.
     """
-    content = tag("div", [_row(row) for row in rows], class_="gallery several") if rows else None
-    gallery = section(
-        "gallery",
-        "Gallery",
-        about,
-        content,
-        empty=("There are no images to show.", command, "makes them."),
+    return page(
+        "spectral.html",
+        kicker=kicker,
+        title=title,
+        links=("Gallery",),
+        warning=None,
+        summary=summary,
+        about=about,
+        rows=[_row(row) for row in rows],
+        command=command,
     )
-    header = page_header(kicker, title, links=("Gallery",), warning=None, summary=summary)
-    return document(title, header, [gallery])
 
 
-def _row(row: SpectralRow) -> Markup:
-    figures = [
-        tag(
-            "figure",
-            tag("figcaption", tag("b", picture.name), " ", picture.about),
-            photo(
-                shrink(picture.pixels, small_size(*picture.pixels.shape[:2], max_width=_WIDTH)),
-                alt=f"{row.name}: {picture.name}",
-            ),
-        )
-        for picture in row.pictures
-    ]
-    return tag(
-        "article",
-        tag("h3", row.name, tag("span", row.facts)),
-        tag("div", figures, class_="row"),
-    )
+def _row(row: SpectralRow) -> Row:
+    return Row(row.name, row.facts, tuple(_shot(row.name, picture) for picture in row.pictures))
+
+
+def _shot(name: str, picture: Picture) -> Shot:
+    size = small_size(*picture.pixels.shape[:2], max_width=_WIDTH)
+    small = photo(shrink(picture.pixels, size), alt=f"{name}: {picture.name}")
+    return Shot(picture.name, picture.about, small)
 
 
 def painted_vector(vector: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -1,90 +1,60 @@
 """The report of a sweep: its table, what the axes do, and what became of every trial."""
 
 from collections import Counter
+from collections.abc import Sequence
+from urllib.parse import quote
 
-from raynef.report.axis_charts import axis_figures
-from raynef.report.grid_table import grid_table, linker
-from raynef.report.markup import Markup, tag
-from raynef.report.shell import document, page_header, section
-from raynef.report.sweep_gallery import sweep_gallery
-from raynef.report.sweep_records import SweepReport as SweepReport
-from raynef.report.trial_curves import trial_curves
-from raynef.report.trial_list import failures, trial_list
+from raynef.report.ablation import LEAKED
+from raynef.report.figures import axis_figures, trial_figures
+from raynef.report.gallery import sweep_rows
+from raynef.report.html import page
+from raynef.report.sweep_records import SweepReport, TrialEntry
 
+MAX_ERROR = 4000  # characters
+_MAX_NAMED = 3  # failed trials that the warning names
 _STATES = ("done", "failed", "damaged", "stopped", "not finished", "not run")
-_GOES_ON = ("raynef tune", "with the same --out goes on with the sweep.")
 
 
 def render_sweep(report: SweepReport) -> str:
     """The whole page as HTML text; write it as UTF-8."""
-    link = linker(report.links)
-    plots = [figure for plot in report.plots for figure in axis_figures(plot)]
-    curves = trial_curves(report.curves)
-    sections = {
-        "Table": section(
-            "table",
-            "Table",
-            "Scores in percent; each leads to the run that made it.",
-            grid_table(report.grid, link),
-            empty=("The sweep has no cells yet.", *_GOES_ON),
-        ),
-        "Plots": section(
-            "plots",
-            "Plots",
-            "Scores over each axis that is a number; point at a dot to read its value. Where there "
-            "are several seeds, bars show their standard deviation.",
-            tag("div", plots, class_="plots") if plots else None,
-            empty=("No axis has numbers with scores yet.", *_GOES_ON),
-        ),
-        "Training": section(
-            "training",
-            "Training",
-            "Each line is one trial over its training steps. Losses of trials whose graph or K "
-            "differ are on different scales.",
-            tag("div", curves, class_="plots") if curves else None,
-            _without_curve(report.num_without_curve) if curves else None,
-            empty=("No trial has recorded training steps.", *_GOES_ON),
-        ),
-        "Gallery": section(
-            "gallery",
-            "Gallery",
-            "The same validation images as several trials see them. Classes have the same color "
-            "in every trial; clusters, shown where none were named, do not.",
-            sweep_gallery(report.images) if report.images else None,
-            tag("p", report.gallery_note, class_="note") if report.gallery_note else None,
-            empty=("No trial has finished yet.", *_GOES_ON),
-        ),
-        "Trials": section(
-            "trials",
-            "Trials",
-            "What became of every trial. Seconds are wall-clock time, with scoring.",
-            trial_list(report.trials, link),
-            empty=("There are no trials yet.", *_GOES_ON),
-        ),
-    }
-    if not report.trains:
-        del sections["Training"]
-    header = page_header(
-        "raynef sweep",
-        report.grid.title,
-        links=list(sections),
-        warning=failures(report.trials),
-        summary=_summary(report),
+
+    def href(run: str) -> str:
+        """As seen from the page; a run without a page is opened as a folder."""
+        # Quoted, colons too: no name of a folder can become another scheme than a relative path.
+        return quote(report.links.get(run, f"{run}/"), safe="/=")
+
+    links = ("Table", "Plots", "Training", "Gallery", "Trials")
+    return page(
+        "sweep.html",
+        kicker="raynef sweep",
+        title=report.grid.title,
+        links=[link for link in links if report.trains or link != "Training"],
+        warning=_failures(report.trials),
+        summary=_summary(report.trials),
+        report=report,
+        plots=[figure for plot in report.plots for figure in axis_figures(plot)],
+        curves=trial_figures(report.curves),
+        images=[*sweep_rows(report.images)],
+        href=href,
+        max_error=MAX_ERROR,
+        leaked_mark=LEAKED,
     )
-    return document(report.grid.title, header, list(sections.values()))
 
 
-def _summary(report: SweepReport) -> dict[str, str | int]:
+def _summary(trials: Sequence[TrialEntry]) -> dict[str, int]:
     """How many trials there are, and how many of each state."""
     # "stopped at epoch 3" counts as stopped.
-    states = Counter(trial.state.partition(" at ")[0] for trial in report.trials)
-    known = {state: states[state] for state in _STATES if states[state]}
-    return {"trials": len(report.trials), **known}
+    states = Counter(trial.state.partition(" at ")[0] for trial in trials)
+    return {"trials": len(trials), **{state: states[state] for state in _STATES if states[state]}}
 
 
-def _without_curve(count: int) -> Markup | None:
-    if not count:
+def _failures(trials: Sequence[TrialEntry]) -> str | None:
+    """What the page says first, where trials failed: how many, and which."""
+    failed = [trial for trial in trials if trial.has_failed]
+    if not failed:
         return None
-    text = "1 trial has" if count == 1 else f"{count} trials have"
-    about = "stopped early, failed at once or not run yet"
-    return tag("p", f"{text} recorded no steps: {about}.", class_="note")
+    names = ", ".join(trial.about for trial in failed[:_MAX_NAMED])
+    more = len(failed) - _MAX_NAMED
+    damaged = " or are damaged" if any(trial.state == "damaged" for trial in failed) else ""
+    text = f"{len(failed)} of {len(trials)} trials failed{damaged}: {names}"
+    return text + (f" and {more} more. " if more > 0 else ". ")

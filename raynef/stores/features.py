@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
+from raynef.config.fields import in_key
 from raynef.config.recipe import Recipe, fingerprint
 from raynef.features.extract import Features
 from raynef.features.weights import weights_identity
@@ -35,23 +36,13 @@ def listing(images: ImageSet) -> Listing:
 
 def store_key(recipe: Recipe, images: ImageSet) -> dict[str, Any]:
     """What the features depend on; two stores with equal keys hold equal features."""
-    data, resized = recipe.data, recipe.backbone.input_size
     return {
         "format": _FORMAT,
         "files": fingerprint(listing(images)),
         "num_images": len(images.files),
-        "backbone": recipe.backbone.name,
+        **in_key(recipe, "views"),
         "weights": weights_identity(recipe.backbone),
-        "tap": recipe.backbone.tap,
-        "short_side": data.short_side,
-        "crop": data.crop,
-        "scale": list(data.scale),
-        "flip": data.flip,
-        "photometric": data.photometric,
-        "num_views": data.num_views,
-        "seed": data.view_seed,
-        **({"input_size": resized} if resized else {}),
-        **({"hue_degrees": 360 * HUE_STEPS // HUE_CIRCLE} if data.photometric else {}),
+        **({"hue_degrees": 360 * HUE_STEPS // HUE_CIRCLE} if recipe.data.photometric else {}),
     }
 
 

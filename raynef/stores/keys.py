@@ -1,14 +1,12 @@
 """What a store depends on, compared in words: recipe fields by name, files by number."""
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
-from raynef.config.recipe import Backbone, Data, Spectral, Train
+from raynef.config.fields import settings
+from raynef.config.recipe import Recipe
 from raynef.core.errors import UserError
 
-_SECTIONS = {"data": Data, "backbone": Backbone, "spectral": Spectral, "train": Train}
-_RENAMED = {"seed": "data.view_seed", "backbone": "backbone.name"}
 _FORMATS = ("format", "eigen_format", "hue_degrees")
 
 
@@ -51,9 +49,7 @@ def _images(there: Any, here: Any) -> str:
 
 def _field(name: str) -> str:
     """The recipe field that a part of a key comes from; the part's own name where it is none."""
-    if name in _RENAMED:
-        return _RENAMED[name]
-    for section, kind in _SECTIONS.items():
-        if name in {field.name for field in dataclasses.fields(kind)}:
-            return f"{section}.{name}"
-    return f"the {name.replace('_', ' ')}"
+    for setting in settings(Recipe):
+        if name in setting.in_keys().values():
+            return setting.name
+    return "train.precision" if name == "precision" else f"the {name.replace('_', ' ')}"

@@ -11,8 +11,8 @@ from typing import Any
 from raynef.io.files import write_text
 from raynef.io.holds import holds
 from raynef.report.ablation import Grid
-from raynef.report.sweep_page import SweepReport, render_sweep
-from raynef.report.sweep_records import Curve, TrialEntry, TrialScore
+from raynef.report.sweep_page import render_sweep
+from raynef.report.sweep_records import Curve, SweepReport, TrialEntry, TrialScore
 from raynef.stores.run import RunFolder
 from raynef.sweeps.catalog import METHODS, METRICS_OF, SPECTRAL
 from raynef.sweeps.sweep_folder import SweepFolder, open_sweep

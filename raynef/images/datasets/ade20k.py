@@ -7,9 +7,7 @@ The root may be the folder that holds ADEChallengeData2016, or that folder.
 """
 
 from raynef.core import IGNORE
-from raynef.images.datasets.imageset import ImageSet
-from raynef.images.datasets.pairing import Files, find_root, official_split, pair
-from raynef.io.storage import join
+from raynef.images.datasets.layout import Files, Layout
 
 ADE20K_CLASSES = (
     "wall", "building", "sky", "floor", "tree", "ceiling", "road", "bed", "windowpane", "grass",
@@ -32,23 +30,16 @@ ADE20K_CLASSES = (
 )  # fmt: skip
 """The first name of each line of the challenge's objectInfo150.txt."""
 
-
-def open_ade20k(root: str, split: str | None) -> ImageSet:
-    """ADE20K with 150 classes (Table 4, arXiv:2304.02841); what has no label is not scored.
-
-    Raises:
-        UserError: the layout is not there, an unknown split, or images and labels do not pair up.
-    """
-    found = find_root(root, "images", below=("ADEChallengeData2016",))
-    official = official_split(
-        "ade20k",
-        split,
-        ("training", "validation"),
+DATA_SETS = (
+    Layout(  # what has no label is not scored (Table 4, arXiv:2304.02841)
+        name="ade20k",
+        holds="images",
+        below=("ADEChallengeData2016",),
+        splits=("training", "validation"),
         aliases={"train": "training", "val": "validation"},
-    )
-    files = pair(
-        Files(join(found, "images", official), ".jpg"),
-        Files(join(found, "annotations", official), ".png"),
-    )
-    codes = (IGNORE, *range(len(ADE20K_CLASSES)))
-    return ImageSet(found, official, files, ADE20K_CLASSES, codes, "ade20k")
+        images=Files("images/{split}", ".jpg"),
+        labels=Files("annotations/{split}", ".png"),
+        classes=ADE20K_CLASSES,
+        codes=(IGNORE, *range(len(ADE20K_CLASSES))),
+    ),
+)

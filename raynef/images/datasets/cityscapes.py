@@ -6,10 +6,10 @@
 Both sets of classes are read from labelIds, which the download holds; labelTrainIds is not used.
 """
 
+from collections.abc import Iterable
+
 from raynef.core import IGNORE
-from raynef.images.datasets.imageset import ImageSet
-from raynef.images.datasets.pairing import Files, find_root, official_split, pair
-from raynef.io.storage import join
+from raynef.images.datasets.layout import Files, Layout
 
 _NUM_IDS, _FIRST = 34, 7  # label ids; those before the first class are void
 
@@ -25,38 +25,23 @@ CITYSCAPES_19_CLASSES = tuple(CITYSCAPES_CLASSES[i - _FIRST] for i in _SCORED_ID
 """Those that the official benchmark scores, in the order of its train ids."""
 
 
-def open_cityscapes(root: str, split: str | None) -> ImageSet:
-    """The 27 classes of label-free segmentation (Table 2, arXiv:2304.02841).
-
-    Raises:
-        UserError: the layout is not there, an unknown split, or images and labels do not pair up.
-    """
-    return _open("cityscapes", root, split, CITYSCAPES_CLASSES, range(_FIRST, _NUM_IDS))
-
-
-def open_cityscapes_19(root: str, split: str | None) -> ImageSet:
-    """The 19 classes of the supervised benchmark (Table 3, arXiv:2304.02841).
-
-    Raises:
-        UserError: the layout is not there, an unknown split, or images and labels do not pair up.
-    """
-    return _open("cityscapes_19", root, split, CITYSCAPES_19_CLASSES, _SCORED_IDS)
-
-
-def _open(
-    name: str,
-    root: str,
-    split: str | None,
-    classes: tuple[str, ...],
-    ids: range | tuple[int, ...],
-) -> ImageSet:
-    found = find_root(root, "leftImg8bit")
-    official = official_split(name, split, ("train", "val", "test"))
-    files = pair(
-        Files(join(found, "leftImg8bit", official), "_leftImg8bit.png"),
-        Files(join(found, "gtFine", official), "_gtFine_labelIds.png"),
-    )
+def _layout(name: str, classes: tuple[str, ...], ids: Iterable[int]) -> Layout:
     codes = [IGNORE] * _NUM_IDS
     for index, label_id in enumerate(ids):
         codes[label_id] = index
-    return ImageSet(found, official, files, classes, tuple(codes), name)
+    return Layout(
+        name=name,
+        holds="leftImg8bit",
+        splits=("train", "val", "test"),
+        images=Files("leftImg8bit/{split}", "_leftImg8bit.png"),
+        labels=Files("gtFine/{split}", "_gtFine_labelIds.png"),
+        classes=classes,
+        codes=tuple(codes),
+    )
+
+
+DATA_SETS = (
+    # Label-free segmentation (Table 2, arXiv:2304.02841), and the supervised benchmark (Table 3).
+    _layout("cityscapes", CITYSCAPES_CLASSES, range(_FIRST, _NUM_IDS)),
+    _layout("cityscapes_19", CITYSCAPES_19_CLASSES, _SCORED_IDS),
+)

@@ -9,19 +9,28 @@ of an image, with or without folders before it, or its id.
 """
 
 import json
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
 from raynef.core.errors import UserError
 from raynef.images.datasets.imageset import ImageSet
-from raynef.images.datasets.pairing import Files, find_root, only_split, pair
-from raynef.io.storage import absolute, is_file, join, read_lines, read_text, without_secrets
+from raynef.images.datasets.layout import (
+    OURS,
+    Files,
+    Special,
+    find_root,
+    official_split,
+    pair,
+    read_list,
+)
+from raynef.io.storage import absolute, is_file, join, read_text, without_secrets
 
 _SPLIT, _LIST, _INSTANCES = "train2014", "coco_20k_filenames.txt", "instances_train2014.json"
 
-Boxes = tuple[tuple[float, float, float, float], ...]
+Box = tuple[float, float, float, float]
+Boxes = tuple[Box, ...]
+Size = tuple[int, int]
 
 
 def open_coco_20k(root: str, split: str | None) -> ImageSet:
@@ -36,25 +45,25 @@ def open_coco_20k(root: str, split: str | None) -> ImageSet:
     """
     base = absolute(root)
     images = join(find_root(root, _SPLIT, below=("images",)), _SPLIT)
-    official = only_split("coco_20k", split, _SPLIT)
-    source = join(base, _LIST)
-    listed = [_stem(line) for line in read_lines(source)]
-    if not listed:
-        raise UserError(f"{without_secrets(source)} names no image")
+    official = official_split("coco_20k", split, (_SPLIT,), aliases=dict.fromkeys(OURS, _SPLIT))
+    listed = [_stem(line) for line in read_list(join(base, _LIST))]
     files = pair(Files(images, ".jpg"), None, listed=listed)
     instances = _find_instances(base)
-    boxes, sizes = _read_instances(instances)
-    missing = [stem for stem in listed if stem not in boxes]
+    drawn = _read_instances(instances)
+    missing = [stem for stem in listed if stem not in drawn]
     if missing:
         raise UserError(
             f"{len(missing)} of {len(listed)} listed images are not in "
             f"{without_secrets(instances)}; the first is {missing[0]}.jpg"
         )
-    annotated = [
-        replace(file, boxes=boxes[_stem(file.name)], boxes_size=sizes.get(_stem(file.name)))
-        for file in files
-    ]
+    annotated = []
+    for file in files:
+        boxes, size = drawn[_stem(file.name)]
+        annotated.append(replace(file, boxes=boxes, boxes_size=size))
     return ImageSet(base, official, tuple(annotated), name="coco_20k")
+
+
+DATA_SETS = (Special("coco_20k", open_coco_20k),)
 
 
 def _stem(line: str) -> str:
@@ -71,35 +80,32 @@ def _find_instances(base: str) -> str:
     raise UserError(f"there is no {' or '.join(without_secrets(place) for place in places)}")
 
 
-def _read_instances(
-    location: str,
-) -> tuple[Mapping[str, Boxes], Mapping[str, tuple[int, int]]]:
-    """{stem of an image: its boxes, half-open in pixels}, in the order of the file; and {stem:
-    (H, W) of the image as the file has it}, where it has them."""
+def _read_instances(location: str) -> dict[str, tuple[Boxes, Size | None]]:
+    """{stem of an image: its boxes, half-open in pixels, in the order of the file, and (H, W) of
+    the image where the file says it}."""
     text = read_text(location)
     try:
         found = json.loads(text, object_hook=_without_outline)
-        boxes: dict[int, list[tuple[float, float, float, float]]] = {
-            image["id"]: [] for image in found["images"]
-        }
+        boxes: dict[int, list[Box]] = {image["id"]: [] for image in found["images"]}
         for item in found["annotations"]:
             x, y, width, height = (float(value) for value in item["bbox"])
             if not (item["iscrowd"] or width <= 0 or height <= 0):
                 boxes[item["image_id"]].append((x, y, x + width, y + height))
-        sizes = {
-            _stem(image["file_name"]): (int(image["height"]), int(image["width"]))
+        return {
+            _stem(image["file_name"]): (tuple(boxes[image["id"]]), _size(image))
             for image in found["images"]
-            if "height" in image and "width" in image
         }
-        by_stem = {
-            _stem(image["file_name"]): tuple(boxes[image["id"]]) for image in found["images"]
-        }
-        return by_stem, sizes
     except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError) as error:
         raise UserError(
             f"{without_secrets(location)} does not hold the instances of COCO "
             f"({type(error).__name__}: {error})"
         ) from error
+
+
+def _size(image: dict[str, Any]) -> Size | None:
+    if "height" not in image or "width" not in image:
+        return None
+    return int(image["height"]), int(image["width"])
 
 
 def _without_outline(record: dict[str, Any]) -> dict[str, Any]:

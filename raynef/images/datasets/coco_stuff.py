@@ -10,11 +10,8 @@ without that one, Coco164kFull_Stuff_Coarse.txt; without either, every image.
 """
 
 from raynef.core import IGNORE
-from raynef.images.datasets.imageset import ImageSet
-from raynef.images.datasets.pairing import Files, find_root, official_split, pair
-from raynef.io.storage import join, list_files, read_lines
+from raynef.images.datasets.layout import Files, Layout
 
-_LISTS = ("Coco164kFull_Stuff_Coarse_7.txt", "Coco164kFull_Stuff_Coarse.txt")
 _FINE_IDS = {
     "electronic": range(71, 77),
     "appliance": range(77, 83),
@@ -50,36 +47,25 @@ _FINE_IDS = {
 COCO_STUFF_27_CLASSES = tuple(_FINE_IDS)
 
 
-def open_coco_stuff_27(root: str, split: str | None) -> ImageSet:
-    """COCO-Stuff with 27 classes, on the curated lists where they are there.
-
-    Raises:
-        UserError: the layout is not there, an unknown split, or images and labels do not pair up.
-    """
-    found = find_root(root, "images")
-    official = official_split(
-        "coco_stuff_27",
-        split,
-        ("train2017", "val2017"),
-        aliases={"train": "train2017", "val": "val2017"},
-    )
-    files = pair(
-        Files(join(found, "images", official), ".jpg"),
-        Files(join(found, "annotations", official), ".png"),
-        listed=_listed(join(found, "curated", official)),
-    )
-    return ImageSet(found, official, files, COCO_STUFF_27_CLASSES, _codes(), "coco_stuff_27")
-
-
-def _listed(folder: str) -> list[str] | None:
-    there = set(list_files(folder, suffixes=(".txt",)))
-    chosen = next((name for name in _LISTS if name in there), None)
-    return read_lines(join(folder, chosen)) if chosen else None
-
-
 def _codes() -> tuple[int, ...]:
     codes = list(range(IGNORE + 1))  # a value that is no label stays, so that scoring refuses it
     for coarse, fine_ids in enumerate(_FINE_IDS.values()):
         for fine_id in fine_ids:
             codes[fine_id] = coarse
     return tuple(codes)
+
+
+DATA_SETS = (
+    Layout(
+        name="coco_stuff_27",
+        holds="images",
+        splits=("train2017", "val2017"),
+        aliases={"train": "train2017", "val": "val2017"},
+        images=Files("images/{split}", ".jpg"),
+        labels=Files("annotations/{split}", ".png"),
+        lists="curated/{split}",
+        list_names=("Coco164kFull_Stuff_Coarse_7.txt", "Coco164kFull_Stuff_Coarse.txt"),
+        classes=COCO_STUFF_27_CLASSES,
+        codes=_codes(),
+    ),
+)

@@ -5,6 +5,7 @@ from pathlib import Path, PurePosixPath
 
 from raynef.core.errors import UserError
 from raynef.images.datasets.imageset import ImageFile, ImageSet
+from raynef.images.datasets.layout import Special, read_list
 from raynef.images.decode import IMAGE_SUFFIXES
 from raynef.io.storage import (
     absolute,
@@ -12,7 +13,6 @@ from raynef.io.storage import (
     is_folder,
     join,
     list_files,
-    read_lines,
     read_text,
     without_secrets,
 )
@@ -50,15 +50,14 @@ def open_folder(root: str | Path, split: str | None) -> ImageSet:
             raise UserError(f"{without_secrets(root)} has no {split}.txt, but {others}")
         split = None
     labels = join(root, "labels") if laid_out and is_folder(join(root, "labels")) else None
-    files = tuple(
-        ImageFile(
-            name=name,
-            path=join(base, name),
-            label=join(labels, f"{_stem(name)}.png") if labels else None,
-        )
-        for name in found
-    )
-    return ImageSet(root, split, files, _class_names(join(root, "classes.txt")))
+    files = []
+    for name in found:
+        label = join(labels, f"{_stem(name)}.png") if labels else None
+        files.append(ImageFile(name, join(base, name), label))
+    return ImageSet(root, split, tuple(files), _class_names(join(root, "classes.txt")))
+
+
+DATA_SETS = (Special("folder", open_folder),)
 
 
 def _images_below(base: str) -> list[str]:
@@ -89,15 +88,13 @@ def _listed(found: Sequence[str], base: str, list_file: str) -> list[str]:
     for image in found:
         by_name.setdefault(_stem(image), image)
         by_name[image] = image
-    names = read_lines(list_file)
+    names = read_list(list_file)
     missing = [name for name in names if name not in by_name]
     if missing:
         raise UserError(
             f"{without_secrets(list_file)} names {len(missing)} of {len(names)} images that are "
             f"not in {without_secrets(base)}; the first is {missing[0]!r}"
         )
-    if not names:
-        raise UserError(f"{without_secrets(list_file)} names no image")
     return [by_name[name] for name in names]
 
 

@@ -10,9 +10,7 @@ VOC2010.
 """
 
 from raynef.core import IGNORE
-from raynef.images.datasets.imageset import ImageSet
-from raynef.images.datasets.pairing import find_root
-from raynef.images.datasets.voc import listed_files, listed_split
+from raynef.images.datasets.layout import Files, Layout
 
 PASCAL_CONTEXT_CLASSES = (
     "aeroplane", "bag", "bed", "bedclothes", "bench", "bicycle", "bird", "boat", "book", "bottle",
@@ -25,31 +23,21 @@ PASCAL_CONTEXT_CLASSES = (
 """Alphabetical, for the labels number the 59 by their ids among the 459 classes of the release."""
 
 
-def open_pascal_context(root: str, split: str | None) -> ImageSet:
-    """The 59 classes; background is not scored (Tables 1 and 5 to 9, arXiv:2304.02841).
-
-    Raises:
-        UserError: the layout is not there, an unknown split, or images and labels do not pair up.
-    """
-    codes = (IGNORE, *range(59))
-    return _open("pascal_context", root, split, PASCAL_CONTEXT_CLASSES, codes)
-
-
-def open_pascal_context_60(root: str, split: str | None) -> ImageSet:
-    """Background and the 59 classes (Table 3, arXiv:2304.02841).
-
-    Raises:
-        UserError: the layout is not there, an unknown split, or images and labels do not pair up.
-    """
-    classes = ("background", *PASCAL_CONTEXT_CLASSES)
-    return _open("pascal_context_60", root, split, classes, tuple(range(60)))
+def _layout(name: str, classes: tuple[str, ...], codes: tuple[int, ...]) -> Layout:
+    return Layout(
+        name=name,
+        holds="ImageSets/SegmentationContext",
+        below=("VOC2010", "VOCdevkit/VOC2010"),
+        lists="ImageSets/SegmentationContext",
+        images=Files("JPEGImages", ".jpg"),
+        labels=Files("SegmentationClassContext", ".png"),
+        classes=classes,
+        codes=codes,
+    )
 
 
-def _open(
-    name: str, root: str, split: str | None, classes: tuple[str, ...], codes: tuple[int, ...]
-) -> ImageSet:
-    lists = "ImageSets/SegmentationContext"
-    found = find_root(root, lists, below=("VOC2010", "VOCdevkit/VOC2010"))
-    official = listed_split(name, found, lists, split)
-    files = listed_files(found, lists, official, labels="SegmentationClassContext")
-    return ImageSet(found, official, files, classes, codes, name)
+DATA_SETS = (
+    # Without background (Tables 1 and 5 to 9, arXiv:2304.02841), and with it (Table 3).
+    _layout("pascal_context", PASCAL_CONTEXT_CLASSES, codes=(IGNORE, *range(59))),
+    _layout("pascal_context_60", ("background", *PASCAL_CONTEXT_CLASSES), codes=tuple(range(60))),
+)

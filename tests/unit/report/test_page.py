@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from raynef.report.page import render
-from raynef.report.records import ClusterCard, GalleryItem, Report
+from raynef.report.records import ClusterCard, Evaluation, GalleryItem, Report, SkippedFile
 
 HOSTILE = '<script>alert("1")</script>&"\'.jpg'
 VOID = {"meta", "img", "br", "link"}
@@ -86,21 +86,23 @@ def report() -> Report:
         recipe={"seed": 0, "train": {"lr": 1e-3, "leak_labels": False, HOSTILE: [1, 2]}},
         environment={"python": "3.11", "machine": {"cpu": HOSTILE}},
         steps=steps,
-        evaluation={
-            "miou": 0.6213,
-            "accuracy": 0.8,
-            "per_class_iou": {"cow": 0.5, HOSTILE: 0.75, "sky": None},
-            "num_images": 12,
-            "protocol": "folder",
-            "matching": "iou",
-            "class_names": names,
-        },
+        evaluation=Evaluation.from_json(
+            {
+                "miou": 0.6213,
+                "accuracy": 0.8,
+                "per_class_iou": {"cow": 0.5, HOSTILE: 0.75, "sky": None},
+                "num_images": 12,
+                "protocol": "folder",
+                "matching": "iou",
+                "class_names": names,
+            }
+        ),
         gallery=[an_item(HOSTILE, rng), an_item("plain.jpg", rng)],
         clusters=[
             ClusterCard(7, 0.25, HOSTILE, 0.9, (rng.integers(0, 256, (32, 32, 3), np.uint8),) * 4),
             ClusterCard(3, 0.1, None, None, ()),
         ],
-        skipped=[{"name": HOSTILE, "reason": "truncated"}],
+        skipped=[SkippedFile(HOSTILE, "truncated")],
     )
 
 
@@ -173,24 +175,26 @@ def test_leaked_labels_are_told(report: Report) -> None:
 
 def test_scores_after_a_crf_and_on_other_data(report: Report) -> None:
     assert "after CRF" not in words(render(report))
-    crf = {**report.evaluation, "crf": {"miou": 0.6432, "accuracy": 0.8123}}
-    other = {
-        "miou": 0.2351,
-        "accuracy": 0.5678,
-        "num_images": 7,
-        "protocol": "reco",
-        "data": {"name": HOSTILE, "root": HOSTILE},
-        "crf": None,
-    }
+    crf = dataclasses.replace(report.evaluation, crf_miou=0.6432, crf_accuracy=0.8123)
+    other = Evaluation.from_json(
+        {
+            "miou": 0.2351,
+            "accuracy": 0.5678,
+            "num_images": 7,
+            "protocol": "reco",
+            "data": {"name": HOSTILE, "root": HOSTILE},
+            "crf": None,
+        }
+    )
     text = words(render(dataclasses.replace(report, evaluation=crf, elsewhere=[other])))
     for phrase in ("64.3\u202f%", "81.2\u202f%", "On other data", "23.5\u202f%", HOSTILE):
         assert phrase in text
 
 
 def test_labels_in_training_are_told_by_the_evaluation(report: Report) -> None:
-    leaked = {**report.evaluation, "labels_leaked": True}
+    leaked = dataclasses.replace(report.evaluation, labels_leaked=True)
     assert "Labels leaked" in words(render(dataclasses.replace(report, evaluation=leaked)))
-    supervised = {**report.evaluation, "supervised": True}
+    supervised = dataclasses.replace(report.evaluation, supervised=True)
     text = words(render(dataclasses.replace(report, evaluation=supervised)))
     assert "Supervised: a linear layer was trained on labels" in text
     assert "not to train" not in text
@@ -217,6 +221,12 @@ def test_wrong_values_are_named(report: Report) -> None:
     item = report.gallery[1]
     with pytest.raises(ValueError, match=r"plain.jpg.*label must be \[H, W\] = \[60, 90\]"):
         dataclasses.replace(item, label=item.label[:-1])
-    evaluation = {**report.evaluation, "per_class_iou": {"cow": 50.0}}
     with pytest.raises(ValueError, match=r"per_class_iou\['cow'\] must be a fraction"):
-        render(dataclasses.replace(report, evaluation=evaluation))
+        dataclasses.replace(report.evaluation, per_class_iou={"cow": 50.0})
+
+
+def test_an_evaluation_is_read_from_its_file() -> None:
+    values = {"miou": 0.5, "crf": {"miou": 0.6}, "class_names": {"3": "cow"}, "data": None}
+    found = Evaluation.from_json(values)
+    assert found == Evaluation(miou=0.5, crf_miou=0.6, class_names={3: "cow"})
+    assert found.data == ("?", "")

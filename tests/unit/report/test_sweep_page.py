@@ -8,20 +8,22 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from raynef.report import figures as makers
 from raynef.report.ablation import Entry, Grid, PaperValue, Score
-from raynef.report.axis_charts import MAX_LINES, axis_figures
-from raynef.report.sweep_page import SweepReport, render_sweep
+from raynef.report.figures import MAX_LINES, MAX_TRIALS_OF_TERMS
+from raynef.report.sweep_page import render_sweep
 from raynef.report.sweep_records import (
     AxisLine,
     AxisPlot,
     AxisPoint,
     Curve,
     SweepImage,
+    SweepReport,
     TrialEntry,
     TrialMap,
     TrialScore,
 )
-from raynef.report.trial_curves import MAX_TRIALS_OF_TERMS, trial_curves
+from tests.unit.report.test_charts import drawn
 from tests.unit.report.test_page import HOSTILE, parse, words
 
 
@@ -56,6 +58,14 @@ def cells(page: str) -> list[str]:
     """The table's cells as HTML."""
     table = page[page.index('<table class="grid">') :]
     return re.findall(r"<td.*?</td>", table[: table.index("</table>")])
+
+
+def axis_figures(plot: AxisPlot) -> list[str]:
+    return [drawn(figure) for figure in makers.axis_figures(plot)]
+
+
+def trial_figures(curves: Sequence[Curve]) -> list[str]:
+    return [drawn(figure) for figure in makers.trial_figures(curves)]
 
 
 def legends(figures: Sequence[str]) -> list[list[str]]:
@@ -224,33 +234,33 @@ def test_a_line_without_scores_is_no_chart() -> None:
 @pytest.mark.parametrize(("num_trials", "lines"), [(1, [1]), (4, [4]), (5, [2, 3]), (9, [3, 3, 3])])
 def test_curves_are_spread_over_charts(num_trials: int, lines: list[int]) -> None:
     curves = [Curve(f"t{i}", ({"step": 0, "loss": 1.0},)) for i in range(num_trials)]
-    found = legends(trial_curves(curves))
+    found = legends(trial_figures(curves))
     assert [len(names) for names in found] == lines
     assert [name for names in found for name in names] == [curve.name for curve in curves]
 
 
 def test_terms_are_shown_of_few_trials_alone() -> None:
     steps = ({"step": 0, "loss": -1.0, "trace": 2.0}, {"step": 1, "loss": -2.0, "trace": 2.5})
-    few = trial_curves([Curve("t", steps)])
+    few = trial_figures([Curve("t", steps)])
     assert len(few) == 2
-    many = trial_curves([Curve("t", steps)] * (MAX_TRIALS_OF_TERMS + 1))
+    many = trial_figures([Curve("t", steps)] * (MAX_TRIALS_OF_TERMS + 1))
     assert not [figure for figure in many if "Trace" in figure]
 
 
 def test_curves_may_be_of_unlike_length_and_have_holes() -> None:
     long = Curve("long", tuple({"step": i, "loss": -float(i)} for i in range(6)))
     short = Curve("short", ({"step": 0, "loss": math.nan}, {"step": 1, "loss": -7.0}, {"x": 1}))
-    (figure,) = trial_curves([long, short])
+    (figure,) = trial_figures([long, short])
     assert "last −7" in figure
     assert "nan" not in figure
-    assert trial_curves([Curve("none", ({"step": 0, "loss": None},))]) == []
+    assert trial_figures([Curve("none", ({"step": 0, "loss": None},))]) == []
 
 
 def test_a_step_that_was_repeated_counts_once() -> None:
     again = Curve(
         "t", ({"step": 0, "loss": 1.0}, {"step": 1, "loss": 5.0}, {"step": 1, "loss": 2.0})
     )
-    (figure,) = trial_curves([again])
+    (figure,) = trial_figures([again])
     assert "last 2" in figure
 
 

@@ -287,7 +287,7 @@ def test_codes_reach_every_class_and_no_other(tmp_path, name):
 
 def test_coco_stuff_27_is_the_mapping_of_the_field():
     """Ids of the 182 a coarse class; the digest is that of the table in STEGO's code."""
-    codes = coco_stuff._codes()
+    codes = coco_stuff.DATA_SETS[0].codes
     counts = Counter(codes[:182])
     assert [counts[i] for i in range(12)] == [6, 6, 10, 10, 8, 8, 8, 10, 6, 1, 10, 8]
     assert [counts[i] for i in range(12, 27)] == [2, 6, 4, 11, 4, 11, 7, 2, 6, 11, 9, 2, 6, 5, 5]
@@ -482,16 +482,19 @@ def test_an_object_store(tmp_path):
 @pytest.mark.parametrize("name", LABELED)
 def test_folders_are_listed_and_files_not_asked_for(tmp_path, monkeypatch, name):
     """As many requests for a set of any size: a million files on a store would take hours."""
-    from raynef.images.datasets import pairing
+    from raynef.images.datasets import layout
 
     root, requests = LAYOUTS[name](tmp_path), []
-    listing, folder = pairing.list_files, pairing.is_folder
-    monkeypatch.setattr(
-        pairing, "list_files", lambda *a, **k: requests.append(a) or listing(*a, **k)
-    )
-    monkeypatch.setattr(pairing, "is_folder", lambda *a: requests.append(a) or folder(*a))
+    for asked in ("list_files", "is_folder"):
+        real = getattr(layout, asked)
+
+        def counting(*args, asked=asked, real=real, **kwargs):
+            requests.append((asked, args))
+            return real(*args, **kwargs)
+
+        monkeypatch.setattr(layout, asked, counting)
     open_set(name, root)
-    assert len(requests) <= 5  # up to three places for the root, the images, the labels
+    assert len(requests) <= 6  # up to three places for the root, the lists, the images, the labels
     assert len(set(requests)) == len(requests)
 
 

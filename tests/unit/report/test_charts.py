@@ -5,9 +5,21 @@ import math
 import numpy as np
 import pytest
 
-from raynef.report.charts import charts
-from raynef.report.svg import MAX_BUCKETS, Series, line_chart, scale
+from raynef.report.chart import MAX_BUCKETS, Axis, Line, Shape, chart
+from raynef.report.figures import Figure, training_figures
+from raynef.report.html import templates
+from raynef.report.scale import scale
 from raynef.report.words import number, percent, quantity
+
+
+def drawn(figure: Figure) -> str:
+    """The figure as it stands on a page."""
+    return str(templates().get_template("figures.html").module.figure(figure))
+
+
+def path_of(shape: Shape) -> str:
+    (path,) = [inner.attributes["d"] for inner in shape.inner if inner.name == "path"]
+    return path or ""
 
 
 @pytest.mark.parametrize(
@@ -55,10 +67,7 @@ def test_two_axes_share_a_grid(low: float, high: float) -> None:
 def test_many_points_are_thinned_but_no_spike_is_lost() -> None:
     values = np.zeros(20_000)
     values[12_345] = 9.0
-    chart = line_chart(
-        range(20_000), [Series("loss", values.tolist(), 0)], x_name="step", description="loss"
-    )
-    path = chart[chart.index('d="M') :].split('"')[1]
+    path = path_of(chart("loss", Axis("step"), [Line("c0", range(20_000), values.tolist())]))
     assert path.count("L") <= 2 * MAX_BUCKETS + 2
     heights = [float(point.split()[1]) for point in path[1:].split("L")]
     assert min(heights) < 40  # drawing units from the top: the spike stands
@@ -67,24 +76,26 @@ def test_many_points_are_thinned_but_no_spike_is_lost() -> None:
 
 def test_missing_values_make_a_gap() -> None:
     values = [1.0, 2.0, math.nan, 3.0, math.inf, 4.0]
-    chart = line_chart(range(6), [Series("x", values, 0)], x_name="step", description="x")
-    assert chart[chart.index('d="') :].split('"')[1].count("M") == 3
-    assert "nan" not in chart
+    path = path_of(chart("x", Axis("step"), [Line("c0", range(6), values)]))
+    assert path.count("M") == 3
+    assert "nan" not in path
 
 
 def test_charts_show_what_there_is() -> None:
-    assert charts([]) == []
-    assert charts([{"step": 0, "note": "no numbers"}]) == []
-    assert len(charts([{"step": 3, "loss": -1.0}])) == 1
-    figures = charts([{"step": i, "epoch": i, "loss": -i, "tau": 0.5} for i in range(200)])
+    assert training_figures([]) == []
+    assert training_figures([{"step": 0, "note": "no numbers"}]) == []
+    assert len(training_figures([{"step": 3, "loss": -1.0}])) == 1
+    steps = [{"step": i, "epoch": i, "loss": -i, "tau": 0.5} for i in range(200)]
+    figures = [drawn(figure) for figure in training_figures(steps)]
     assert len(figures) == 2
     assert "epoch 50" in figures[0]
     assert figures[0].count('class="middle mark"') <= 8
+    assert "nan" not in figures[0]
 
 
 def test_steps_may_come_in_any_order() -> None:
     steps = [{"step": i, "loss": -float(i)} for i in range(9)]
-    assert charts(steps[::-1]) == charts(steps)
+    assert training_figures(steps[::-1]) == training_figures(steps)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,208 @@
+"""The sections of a recipe: images, backbone, graph, eigenfunctions, training, baselines, scoring.
+
+Defaults are the paper's (arXiv:2304.02841, Sec. 4.1) unless a comment says otherwise. A field is a
+name, an annotated type, a default and a docstring: see ``raynef.config.fields``.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from raynef.config.fields import (
+    FREE,
+    Count,
+    Key,
+    Neighbors,
+    Positive,
+    Rule,
+    Share,
+    at_least,
+    at_least_field,
+    at_most_field,
+    between,
+)
+
+BUNDLED_BACKBONE = "raynef_vit_micro_patch16"
+
+VIEWS, IMAGES = Key("views", always=True), Key("images", always=True)
+_NAME = (Key("views", always=True, alias="backbone"), Key("images", always=True, alias="backbone"))
+_RANGE = Rule("0 < low <= high", lambda scale: 0 < scale[0] <= scale[1])
+
+
+@dataclass(frozen=True)
+class Data:
+    """Which images, and how a training crop is made of them."""
+
+    name: str = "folder"
+    """Data set: folder, or one of the benchmarks in raynef.images.datasets.registry."""
+    root: str | None = None
+    """Folder of the data set, or an address that Arrow opens, such as s3://bucket/folder."""
+    train_split: str = "train"
+    """Split that trains (train.txt); without such a file, every image of the tree."""
+    val_split: Annotated[str, FREE] = "val"
+    """Split that is evaluated (val.txt)."""
+    short_side: Annotated[Count, VIEWS] = 320
+    """Short side of a training image before the random scale, in pixels."""
+    crop: Annotated[Count, VIEWS] = 320
+    """Side of the square training crop, in pixels; a multiple of the patch size."""
+    scale: Annotated[tuple[float, float], _RANGE, VIEWS] = (0.5, 2.0)
+    """Range of the random scale; 1 1 turns it off."""
+    flip: Annotated[Share, VIEWS] = 0.5
+    """Probability of a horizontal flip."""
+    photometric: Annotated[bool, VIEWS] = True
+    """Random brightness (±32), contrast, saturation (0.5 to 1.5) and hue (±36°)."""
+    num_views: Annotated[Count, VIEWS] = 4
+    """Augmented views per image in the feature store; epoch e trains on view e mod num_views."""
+    view_seed: Annotated[int, Key("views", always=True, alias="seed")] = 0
+    """Seed of the views, apart from train.seed: runs of several seeds share one feature store."""
+    max_bad_fraction: Annotated[Share, FREE] = 0.01
+    """Share of unreadable files that may be skipped (one file always may)."""
+    label_orientation: Literal["auto", "stored", "upright"] = "auto"
+    """Where EXIF turns an image: its label was drawn on the stored pixels and turns with them, or
+    on the image as shown. auto: by its size, and refused by name where that fits both."""
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """The frozen ViT."""
+
+    name: Annotated[str, *_NAME] = BUNDLED_BACKBONE
+    """Any timm ViT, or the bundled raynef_vit_micro_patch16."""
+    weights: Annotated[str | None, VIEWS, IMAGES] = None
+    """A .safetensors/.pt path, 'hub' (through timm) or 'bundled'; by default bundled for the
+    bundled name and hub for any other."""
+    tap: Annotated[Literal["norm", "keys"], VIEWS] = "norm"
+    """Last features: the final norm's output (supervised, CLIP) or the last block's attention keys
+    (DINO)."""
+    input_size: Annotated[int | None, at_least(1), Key("views")] = None
+    """Side of the square to which training crops are resized (bicubic) before the backbone, and at
+    test center crops, windows, or squares that a whole image is cut into: the native resolution of
+    CLIP and DINOv2. None: all as they are."""
+    batch_size: Annotated[Count, FREE] = 16
+    """Images per forward pass of a feature actor."""
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The kernel κ of Eq. 4."""
+
+    num_neighbors: Count = 256
+    """k of the feature graph (Eq. 2), capped at the patches of the global batch less 1."""
+    pixel_neighbors: Neighbors = ((10, 2.0), (5, 0.1))
+    """Pairs (k, distance weight) of the pixel graph (Eq. 3)."""
+    alpha: Annotated[float, at_least(0)] = 0.3
+    """Weight α of the pixel graph."""
+
+
+@dataclass(frozen=True)
+class Eigen:
+    """The neural eigenfunctions ψ and their objective."""
+
+    num_eigenfunctions: Annotated[int, between(2, 4096)] = 256
+    """K: outputs of ψ, which are the clusters."""
+    beta: Annotated[float | None, at_least(0)] = None
+    """β of Eq. 5 as the paper counts it; by default 20.48/K."""
+    tau_start: Positive = 1.0
+    """Gumbel-softmax temperature at the first step."""
+    tau_end: Positive = 0.3
+    """Gumbel-softmax temperature at the last step, and at test."""
+    num_blocks: Count = 2
+    """Transformer blocks of ψ."""
+    stop_gradient: bool = True
+    """Stop the gradient through the first factor of R̂ (Eq. 6), which orders the eigenfunctions;
+    without, each pair pushes both apart. For ablations."""
+    orthogonal_head: bool = True
+    """Keep the columns of the linear head's weight orthonormal (Sec. 4.1), where K <= T·D."""
+    gumbel: Literal["soft", "hard"] = "soft"
+    """Gumbel-softmax probabilities as they are, or one-hot with the gradient of the soft ones."""
+
+
+@dataclass(frozen=True)
+class Train:
+    """Optimization, and how it is spread over workers."""
+
+    batch_size: Count = 16
+    """Images in the global batch, over which graph, norm and loss are defined."""
+    num_workers: Annotated[
+        Count, at_most_field("train.batch_size", "so that each worker has an image"), FREE
+    ] = 1
+    """Workers that share the global batch."""
+    epochs: Count = 40
+    """Passes over the training images."""
+    seed: int = 0
+    """Seed of every random draw."""
+    lr: Positive = 1e-3
+    """Adam's learning rate at the first step."""
+    lr_end: Annotated[
+        float, Rule("in (0, train.lr]", lambda low, high: 0 < low <= high, "train.lr")
+    ] = 1e-5
+    """Adam's learning rate at the last step (cosine)."""
+    features: Literal["stored", "streamed"] = "stored"
+    """Read features from a store, or stream them from feature actors each epoch."""
+    store: Annotated[str | None, FREE] = None
+    """Feature store to use or to make (shared by many runs); by default RUN/store."""
+    max_failures: Annotated[int, at_least(0), FREE] = 3
+    """Times that a run goes on from its last checkpoint after a lost worker."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of the products within ψ, in training and in the passes of Ours* and ψ's probe; auto is
+    bfloat16 on GPUs and float32 on CPUs. Graph, norm, loss and, at test, all of ψ are float32
+    always. The frozen backbone is not governed by it: bfloat16 on GPUs, float32 on CPUs."""
+    leak_labels: bool = False
+    """Train ψ's trunk on the LABELS too, as the code behind the paper's tables did. For comparison
+    only: such a run is marked wherever it is shown."""
+
+
+@dataclass(frozen=True)
+class KMeans:
+    """The K-means baselines."""
+
+    max_points: Annotated[Count, at_least_field("eigen.num_eigenfunctions")] = 262_144
+    """Patches on which the centers are found, drawn uniformly from all training views; the closing
+    pass that updates the centers sees every patch."""
+    iterations: Count = 25
+    """Lloyd iterations."""
+    cosine: bool = False
+    """Cluster directions: features and centers of unit length."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """The linear probe: supervised, on features that no gradient reaches."""
+
+    max_points: Count = 262_144
+    """Patches on which it is trained, drawn uniformly from all training views."""
+    epochs: Count = 10
+    """Passes over these patches."""
+    batch_size: Count = 1024
+    """Patches of a step."""
+    lr: Positive = 1e-3
+    """Adam's learning rate at the first step; 0 at the last (cosine)."""
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """The evaluation protocol."""
+
+    protocol: Annotated[Literal["reco", "sliding", "whole"], FREE] = "reco"
+    """reco: short side resized, center crop, scored at that size. sliding: short side resized,
+    windows averaged, scored at the label's own size. whole: short side resized, one pass."""
+    short_side: Count = 320
+    """Short side of an image at test, in pixels."""
+    crop: Annotated[Count, FREE] = 320
+    """Side of the center crop that is scored, in pixels (reco)."""
+    window: Annotated[Count, FREE] = 480
+    """Side of a window, in pixels (sliding)."""
+    stride: Annotated[
+        Count, at_most_field("evaluate.window", "so that every pixel lies in a window"), FREE
+    ] = 320
+    """Step between windows, in pixels (sliding)."""
+    match: Annotated[Literal["iou", "count", "hungarian"], FREE] = "iou"
+    """Cluster to class: majority vote by IoU or by pixel count, or Hungarian (by pixel count)."""
+    match_on: Annotated[Literal["val", "train"], FREE] = "val"
+    """Split whose labels name the clusters: val as in the papers, train as in a deployment."""
+    crf: Annotated[bool, FREE] = False
+    """Also score after a dense CRF, with a mapping of its own."""
+    crf_clusters: Annotated[Count, FREE] = 32
+    """Clusters of an image that its CRF works on: those with the largest mean probability. On MSRC
+    32 of 128 score as all do, in a fifth of the time; 16 differ by 0.1 mIoU and 8 by 0.4."""
+    batch_size: Annotated[Count, FREE] = 8
+    """Images per forward pass."""

@@ -25,7 +25,7 @@ from raynef.io.storage import (
     name_of,
     without_secrets,
 )
-from raynef.jobs.work import ImageUnit, describe_skipped, image_units, readable, watched
+from raynef.jobs.work import Carried, ImageUnit, describe_skipped, image_units, read_images, watched
 from raynef.models.segmenter import Segmentation, Segmenter, segmenter_folder
 from raynef.report.palette import overlay, palette
 from raynef.stores.label_files import UNLABELED, legend, write_labels, write_png
@@ -35,6 +35,8 @@ logger = logging.getLogger("raynef")
 
 MANIFEST = "manifest.json"
 _BATCH = 4  # images of a unit; they may be large
+Segmented = tuple[np.ndarray, Segmentation]
+"""An image and its maps."""
 
 
 def predict(
@@ -179,15 +181,6 @@ def output_names(files: tuple[ImageFile, ...]) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Images:
-    """The images of a unit that could be read, by the name of their results, and their maps."""
-
-    images: dict[str, np.ndarray]
-    skipped: dict[str, str]
-    maps: tuple[Segmentation, ...] = ()
-
-
-@dataclass(frozen=True)
 class Written:
     """(width, height) of a unit's images, by the name of their results."""
 
@@ -199,28 +192,24 @@ class Written:
         return len(self.sizes) + len(self.skipped)
 
 
-def read_images(unit: ImageUnit) -> Images:
-    """Task: decode the images of a unit."""
-    skipped: dict[str, str] = {}
-    found = readable(unit.files, skipped)
-    return Images({unit.outputs[position]: image for position, _, image in found}, skipped)
-
-
 class PredictActor:
-    """Actor: a segmenter; adds the maps of a unit's images."""
+    """Actor: a segmenter; each image with its maps."""
 
     def __init__(self, segmenter: str, device: str) -> None:
         self.segmenter = Segmenter.load(segmenter, device=device)
 
-    def __call__(self, read: Images) -> Images:
-        return replace(read, maps=tuple(self.segmenter(image) for image in read.images.values()))
+    def __call__(self, read: Carried[ImageUnit, np.ndarray]) -> Carried[ImageUnit, Segmented]:
+        maps = {index: (image, self.segmenter(image)) for index, image in read.values.items()}
+        return Carried(read.unit, maps, read.skipped)
 
 
-def write_maps(found: Images, *, out: Path, num_clusters: int) -> Written:
+def write_maps(found: Carried[ImageUnit, Segmented], *, out: Path, num_clusters: int) -> Written:
     """Task: write the PNGs of a unit."""
     colors = palette(num_clusters)
+    names = dict(zip(found.unit.images, found.unit.outputs, strict=True))
     sizes = {}
-    for (name, image), maps in zip(found.images.items(), found.maps, strict=True):
+    for index, (image, maps) in found.values.items():
+        name = names[index]
         write_labels(out / "clusters" / name, maps.clusters, wide=num_clusters >= 256)
         write_png(out / "overlays" / name, overlay(image, maps.clusters, colors))
         if maps.classes is not None:

@@ -1,8 +1,8 @@
 """Images that are solved together have the pairs that each has alone."""
 
 from raynef.jobs.shards import ShardUnit
-from raynef.jobs.spectral.rows import Carried
 from raynef.jobs.spectral.solve import EigenActor, solve_images
+from raynef.jobs.work import Carried
 from tests.unit.jobs.spectral.test_solve import SPECTRAL, assert_same
 
 

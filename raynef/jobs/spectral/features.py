@@ -26,7 +26,6 @@ from raynef.features.weights import weights_identity
 from raynef.images.datasets.imageset import ImageSet
 from raynef.images.decode import read_image
 from raynef.images.fitted import Fitted, fit
-from raynef.io.storage import file_sizes
 from raynef.jobs.precision import precision_for, with_precision
 from raynef.jobs.shards import (
     ShardMade,
@@ -36,8 +35,9 @@ from raynef.jobs.shards import (
     opened,
     shard_units,
 )
-from raynef.jobs.spectral.rows import Carried, from_raw, integers, raw, write_values
-from raynef.jobs.work import ImageUnit, chunks
+from raynef.jobs.spectral.rows import from_raw, integers, raw, write_values
+from raynef.jobs.work import Carried, ImageUnit, chunks
+from raynef.stores.features import listing
 from raynef.stores.shards import ShardStore
 
 _FORMAT = 1
@@ -46,11 +46,9 @@ _IMAGES = 8  # of a unit: what a kill loses
 
 def features_key(recipe: Recipe, images: ImageSet, stride: int) -> dict[str, Any]:
     """What the features of whole images depend on."""
-    sizes = file_sizes([file.path for file in images.files])
-    names_and_sizes = [(file.name, size) for file, size in zip(images.files, sizes, strict=True)]
     return {
         "format": _FORMAT,
-        "files": fingerprint(names_and_sizes),
+        "files": fingerprint(listing(images)),
         "num_images": len(images.files),
         **in_key(recipe, "images"),
         "weights": weights_identity(recipe.backbone),

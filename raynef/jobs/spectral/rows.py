@@ -1,34 +1,17 @@
 """Rows of a STORE's shards, one an image: on their way through tasks and actors, and in Parquet."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
 
 from raynef.images.fitted import Frame
 from raynef.jobs.shards import ShardMade, ShardUnit
-from raynef.jobs.work import ImageUnit
+from raynef.jobs.work import Carried
 from raynef.stores.shards import write_rows
 
-U = TypeVar("U", bound=ImageUnit)
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Carried(Generic[U, T]):
-    """A unit between two steps of a stream.
-
-    Attributes:
-        unit: its images.
-        values: what was made of each image so far, by its index.
-        skipped: {name: reason} of the images that are of no use.
-    """
-
-    unit: U
-    values: dict[int, T]
-    skipped: dict[str, str] = field(default_factory=dict)
 
 
 def write_values(

@@ -29,7 +29,6 @@ from raynef.jobs.progress_reporter import ProgressReporter
 from raynef.jobs.spectral.eigen import Solved, open_solved
 from raynef.jobs.spectral.features import read_fitted
 from raynef.jobs.spectral.labels import LabelFolder, label_folder
-from raynef.jobs.spectral.rows import Carried
 from raynef.jobs.spectral.selftrain_loop import (
     Example,
     load_network,
@@ -38,7 +37,7 @@ from raynef.jobs.spectral.selftrain_loop import (
     selftrain_loop,
 )
 from raynef.jobs.spectral.walk import units_of, walk
-from raynef.jobs.work import ImageUnit
+from raynef.jobs.work import Carried, ImageUnit
 
 _BATCH = 8  # images of a unit
 

@@ -22,7 +22,8 @@ from raynef.images.fitted import Fitted, Frame, fit
 from raynef.images.geometry import resize
 from raynef.jobs.shards import ShardMade, ShardUnit
 from raynef.jobs.spectral.features import WholeFeatures
-from raynef.jobs.spectral.rows import Carried, frames, integers, raw, write_values
+from raynef.jobs.spectral.rows import frames, integers, raw, write_values
+from raynef.jobs.work import Carried
 
 
 @dataclass(frozen=True)

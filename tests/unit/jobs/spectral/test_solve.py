@@ -7,8 +7,8 @@ import torch
 from raynef.config.recipe import Spectral
 from raynef.images.fitted import fit
 from raynef.jobs.shards import ShardUnit
-from raynef.jobs.spectral.rows import Carried
 from raynef.jobs.spectral.solve import EigenActor, solve_images
+from raynef.jobs.work import Carried
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -17,14 +17,7 @@ from raynef.images.datasets.folder import open_folder
 from raynef.images.datasets.imageset import ImageFile
 from raynef.io.files import within, write_json
 from raynef.io.holds import holds
-from raynef.io.storage import (
-    absolute,
-    is_file,
-    is_folder,
-    local_path,
-    name_of,
-    without_secrets,
-)
+from raynef.io.storage import absolute, is_file, is_folder, local_path, name_of, without_secrets
 from raynef.jobs.work import Carried, ImageUnit, describe_skipped, image_units, read_images, watched
 from raynef.models.segmenter import Segmentation, Segmenter, segmenter_folder
 from raynef.report.palette import overlay, palette

@@ -9,11 +9,7 @@ from raynef.assign.matching import UNMATCHED, Criterion, match, score
 from raynef.config.recipe import Evaluate
 from raynef.images.datasets.imageset import ImageSet
 
-_MATCHES = {
-    "iou": "majority by IoU",
-    "count": "majority by pixels",
-    "hungarian": "Hungarian",
-}
+_MATCHES = {"iou": "majority by IoU", "count": "majority by pixels", "hungarian": "Hungarian"}
 
 
 @dataclass(frozen=True)

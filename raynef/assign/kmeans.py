@@ -1,10 +1,15 @@
-"""K-means: centers found by faiss on a sample, then moved once to the means of all patches."""
+"""K-means: faiss' for many points, SciPy's for the nodes or pixels of one image.
 
+Of many points, centers are found on a sample, then moved once to the means of all.
+"""
+
+import warnings
 from dataclasses import dataclass
 
 import faiss
 import numpy as np
-from scipy import sparse
+from scipy.cluster.vq import kmeans2, vq
+from scipy.sparse import csr_array
 
 from raynef.core.draws import seed_of
 from raynef.core.errors import UserError
@@ -82,26 +87,75 @@ def find_centroids(
     return np.array(kmeans.centroids, dtype=np.float32)
 
 
+def tightest_clusters(
+    points: np.ndarray,
+    num_clusters: int,
+    *,
+    iterations: int,
+    starts: int,
+    draws: np.random.Generator,
+    everyone: np.ndarray | None = None,
+) -> np.ndarray:
+    """Clusters of a few points from k-means++, of several runs the one with the least inertia.
+
+    Args:
+        points: [M, D], finite.
+        num_clusters: K, of which some may get no point.
+        iterations, starts: of a run, and how many runs.
+        draws: of the first centers.
+        everyone: points [N, D] that are clustered by the centers of ``points``; those if None.
+
+    Returns:
+        The cluster of each point, [M] or [N].
+    """
+    best, least = np.zeros(len(points if everyone is None else everyone), dtype=np.int64), np.inf
+    for _ in range(starts):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of a center without a point
+            centers, nearest = kmeans2(
+                points, num_clusters, iter=iterations, minit="++", rng=draws, check_finite=True
+            )
+        if everyone is None:
+            inertia = float(np.square(points - centers[nearest]).sum())
+        else:
+            nearest, distances = vq(everyone, centers)
+            inertia = float(np.square(distances).sum())
+        if inertia < least:
+            best, least = nearest, inertia
+    return best
+
+
 def members(points: np.ndarray, centroids: np.ndarray) -> Members:
     """Sums and counts of the points [M, D] nearest to each of the centers [K, D]."""
     points = np.asarray(points, dtype=np.float32)
-    distances = np.square(centroids).sum(axis=1) - 2 * points @ centroids.T  # less ‖h‖²
+    distances = _distances(points, centroids)
     nearest = distances.argmin(axis=1)
     rows = np.arange(len(points))
-    chosen = sparse.csr_array(
-        (np.ones(len(points)), (nearest, rows)), shape=(len(centroids), len(points))
-    )
+    chosen = csr_array((np.ones(len(points)), (nearest, rows)), shape=(len(centroids), len(points)))
     sums = chosen @ points.astype(np.float64)
     inertia = distances[rows, nearest].sum() + np.square(points).sum()
     counts = np.bincount(nearest, minlength=len(centroids))
     return Members(sums, counts, float(inertia))
 
 
+def nearest_centroids(points: np.ndarray, centroids: np.ndarray) -> np.ndarray:
+    """The nearest of K centers for each point, int64 [M]: [M, D] and [K, D]."""
+    return _distances(points, centroids).argmin(axis=1)
+
+
 def moved(centroids: np.ndarray, found: Members, *, cosine: bool = False) -> np.ndarray:
     """Centers moved to the means of their members; one without members stays where it is."""
     means = found.sums / np.maximum(found.counts, 1)[:, None]
     result = np.where(found.counts[:, None] > 0, means, centroids)
-    if cosine:
-        lengths = np.linalg.norm(result, axis=1, keepdims=True)
-        result = result / np.where(lengths > 0, lengths, 1)
-    return result.astype(np.float32)
+    return (unit_length(result) if cosine else result).astype(np.float32)
+
+
+def unit_length(points: np.ndarray) -> np.ndarray:
+    """Points [M, D] at unit length; one at 0 stays there."""
+    lengths = np.linalg.norm(points, axis=1, keepdims=True)
+    return points / np.where(lengths > 0, lengths, 1)
+
+
+def _distances(points: np.ndarray, centroids: np.ndarray) -> np.ndarray:
+    """Squared distances of points [M, D] to centers [K, D], less each point's own ‖h‖²: [M, K]."""
+    return np.square(centroids).sum(axis=1) - 2 * points @ centroids.T

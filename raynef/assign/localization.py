@@ -1,5 +1,7 @@
 """How well a box finds an object: IoU and CorLoc (arXiv:2205.07839, Sec. 4.1)."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 CORRECT = 0.5
@@ -37,3 +39,19 @@ def center_box(
     down, across = mean_size[0] * size[0] / 2, mean_size[1] * size[1] / 2
     x, y = size[1] / 2, size[0] / 2
     return (x - across, y - down, x + across, y + down)
+
+
+def corloc_of_centers(
+    shares: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]], truths: Sequence[np.ndarray]
+) -> float:
+    """CorLoc of one box for all images, of the mean of some sizes and at the center.
+
+    Args:
+        shares: (height, width) as shares of an image's, [2] each; all of the image if empty.
+        sizes: (H, W) of each image.
+        truths: boxes of each image, [m, 4] with m >= 1.
+    """
+    height, width = np.mean(shares, axis=0) if len(shares) else np.ones(2)
+    boxes = [center_box((height, width), size) for size in sizes]
+    pairs = zip(boxes, truths, strict=True)
+    return corloc(np.array([overlaps(box, truth).max() for box, truth in pairs]))

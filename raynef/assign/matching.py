@@ -40,26 +40,21 @@ def match(
 
     Args:
         table: pixels of cluster against class, [K, C].
-        method: see above.
         criterion: of ``hungarian``: ``count`` as in ReCo's protocol (arXiv:2304.02841), ``iou`` as
             in the code of Deep Spectral Methods (arXiv:2205.07839).
     """
-    table = np.asarray(table, dtype=np.int64)
-    classes = np.full(table.shape[0], UNMATCHED, dtype=np.int64)
+    table = values = np.asarray(table, dtype=np.int64)
+    if (criterion if method == "hungarian" else method) == "iou":
+        union = table.sum(axis=1, keepdims=True) + table.sum(axis=0, keepdims=True) - table
+        values = table / np.maximum(union, 1)
     if method == "hungarian":
-        values = _iou(table) if criterion == "iou" else table
+        classes = np.full(table.shape[0], UNMATCHED, dtype=np.int64)
         rows, columns = linear_sum_assignment(values, maximize=True)
         classes[rows] = columns
     else:
-        classes = (_iou(table) if method == "iou" else table).argmax(axis=1)
+        classes = values.argmax(axis=1)
     classes[table.sum(axis=1) == 0] = UNMATCHED
     return classes
-
-
-def _iou(table: np.ndarray) -> np.ndarray:
-    """IoU of each cluster with each class, [K, C], of their pixels in common."""
-    union = table.sum(axis=1, keepdims=True) + table.sum(axis=0, keepdims=True) - table
-    return table / np.maximum(union, 1)
 
 
 def score(table: np.ndarray, classes: np.ndarray) -> Scores:

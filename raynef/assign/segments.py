@@ -1,10 +1,10 @@
 """Segments of one image, and which of them is its background (arXiv:2205.07839, Sec. 3.5)."""
 
-import warnings
 from typing import Literal
 
 import numpy as np
-from scipy.cluster.vq import kmeans2
+
+from raynef.assign.kmeans import tightest_clusters
 
 _ITERATIONS, _STARTS = 30, 5
 
@@ -26,29 +26,8 @@ def cluster_nodes(values: np.ndarray, num_segments: int, *, seed: int) -> np.nda
     if count == 1:
         return np.zeros((height, width), dtype=np.int32)
     draws = np.random.default_rng(seed)
-    best, least = np.zeros(len(points), dtype=np.int64), np.inf
-    for _ in range(_STARTS):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # of a center without a node
-            centroids, nearest = kmeans2(
-                points, count, iter=_ITERATIONS, minit="++", rng=draws, check_finite=True
-            )
-        inertia = float(np.square(points - centroids[nearest]).sum())
-        if inertia < least:
-            best, least = nearest, inertia
+    best = tightest_clusters(points, count, iterations=_ITERATIONS, starts=_STARTS, draws=draws)
     return np.unique(best, return_inverse=True)[1].astype(np.int32).reshape(height, width)
-
-
-def unit_length(points: np.ndarray) -> np.ndarray:
-    """Points [M, D] at unit length; one at 0 stays there."""
-    lengths = np.linalg.norm(points, axis=1, keepdims=True)
-    return points / np.where(lengths > 0, lengths, 1)
-
-
-def nearest_centroids(points: np.ndarray, centroids: np.ndarray) -> np.ndarray:
-    """The nearest of K centers for each point, int64 [M]: [M, D] and [K, D]."""
-    distances = np.square(centroids).sum(axis=1) - 2 * points @ centroids.T  # less ‖h‖²
-    return distances.argmin(axis=1)
 
 
 def background_segment(segments: np.ndarray, rule: Literal["border", "largest"]) -> int:

@@ -1,53 +1,43 @@
 """``raynef baseline``: what a run is measured against. K-means, Ours*, and linear probes."""
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
-from tyro.conf import Positional
-
-from raynef.cli.command import Address, Command, Line, RecipeCommand, Seeds
+from raynef.cli.command import Address, Command, Line, Positional, RecipeCommand, Result, Seeds
 from raynef.config.recipe import KMeans, Probe, Recipe
 
 
-@dataclass(frozen=True, kw_only=True)
 class _OnImages(RecipeCommand):
     out: Path
     """Folder of the run."""
     seeds: Seeds = ()
     address: Address = None
 
-    def _make(self, job: Any) -> dict[str, Any]:
-        """Once, or once for each seed."""
-        if self.seeds:
-            from raynef.jobs.seeds import over_seeds
-
-            return over_seeds(job, self.config, self.out, self.seeds, address=self.address)
-        return job(self.config, self.out, address=self.address)
+    def _make(self, job: Callable[..., Result]) -> Result:
+        return self.over_seeds(job, self.out, self.seeds, self.address)
 
 
-@dataclass(frozen=True, kw_only=True)
 class BaselineKMeans(_OnImages):
     """K-means on the backbone's features of the training views."""
 
-    def execute(self) -> dict[str, Any]:
+    def execute(self) -> Result:
         from raynef.jobs.baseline import kmeans
 
         return self._make(kmeans)
 
 
-@dataclass(frozen=True, kw_only=True)
 class BaselineProbe(_OnImages):
     """A linear probe of the backbone's features, trained on LABELS: a diagnostic."""
 
-    def execute(self) -> dict[str, Any]:
+    def execute(self) -> Result:
         from raynef.jobs.baseline import probe
 
         return self._make(probe)
 
 
-@dataclass(frozen=True, kw_only=True)
 class _OnRun(Command):
     run: Positional[Path]
     """Folder of a finished run, or of several seeds."""
@@ -60,14 +50,12 @@ class _OnRun(Command):
 
         return RunFolder(runs_of(self.run)[0]).recipe()
 
-    def _make(self, job: Any, name: str) -> dict[str, Any]:
+    def _make(self, job: Callable[..., Result], name: str) -> Result:
         from raynef.jobs.seeds import over_runs
 
-        out = self.out or self.run / name
-        return over_runs(job, self.run, out, address=self.address)
+        return over_runs(job, self.run, self.out or self.run / name, address=self.address)
 
 
-@dataclass(frozen=True, kw_only=True)
 class BaselineKMeansPsi(_OnRun):
     """Ours*: K-means on the features of a run's ψ before its head, into RUN/kmeans-psi."""
 
@@ -76,13 +64,12 @@ class BaselineKMeansPsi(_OnRun):
     def complete(self, line: Line) -> Self:
         return line.over(replace(self, kmeans=self._recipe().kmeans))
 
-    def execute(self) -> dict[str, Any]:
+    def execute(self) -> Result:
         from raynef.jobs.baseline import kmeans_psi
 
         return self._make(partial(kmeans_psi, settings=self.kmeans), "kmeans-psi")
 
 
-@dataclass(frozen=True, kw_only=True)
 class BaselineProbePsi(_OnRun):
     """A linear probe of the features of a run's ψ, trained on LABELS, into RUN/probe-psi."""
 
@@ -91,7 +78,7 @@ class BaselineProbePsi(_OnRun):
     def complete(self, line: Line) -> Self:
         return line.over(replace(self, probe=self._recipe().probe))
 
-    def execute(self) -> dict[str, Any]:
+    def execute(self) -> Result:
         from raynef.jobs.baseline import probe_psi
 
         return self._make(partial(probe_psi, settings=self.probe), "probe-psi")

@@ -1,13 +1,16 @@
-"""What a command is: its arguments as a frozen dataclass, and what it does.
+"""What a command is: a class with its arguments as fields, and what it does.
 
 No command's module imports torch or Ray: its ``execute`` does, so that ``--help`` is quick.
 """
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any, ClassVar, Self, TypeVar
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Self, TypeVar, dataclass_transform
 
 import tyro
+from tyro.conf import Positional as Positional
 from tyro.conf import arg
 
 from raynef.cli.paths import absolute_paths
@@ -16,6 +19,8 @@ from raynef.config.recipe import Recipe, check
 
 C = TypeVar("C")
 
+Result = dict[str, Any]
+"""Printed as one JSON line."""
 Flat = Annotated[Recipe, arg(name="")]
 """A recipe whose fields are flags such as --graph.alpha."""
 Presets = Annotated[
@@ -62,25 +67,29 @@ class Exit:
     line: str | None
 
 
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))
 class Command:
-    """Base of all commands.
+    """Base of all commands: a subclass is a frozen dataclass of its arguments.
 
     Attributes:
         takes_rest: whether ``--`` ends its flags, and what follows is for it to read.
     """
 
     takes_rest: ClassVar[bool] = False
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
+
+    def __init_subclass__(cls) -> None:
+        dataclass(frozen=True, kw_only=True)(cls)
 
     def complete(self, line: Line) -> Self:
         """The command once what it names is read: a preset, a run's own recipe."""
         return self
 
-    def execute(self) -> dict[str, Any] | Exit:
-        """Do it; the result is printed as one JSON line."""
+    def execute(self) -> Result | Exit:
+        """Do it."""
         raise NotImplementedError
 
 
-@dataclass(frozen=True, kw_only=True)
 class RecipeCommand(Command):
     """A command on a recipe: flags lie over presets, and what comes out is checked."""
 
@@ -90,3 +99,13 @@ class RecipeCommand(Command):
     def complete(self, line: Line) -> Self:
         args = line.over(replace(self, config=load_presets(self.presets)))
         return replace(args, config=absolute_paths(check(args.config)))
+
+    def over_seeds(
+        self, job: Callable[..., Result], out: Path, seeds: tuple[int, ...], address: str | None
+    ) -> Result:
+        """A job on the recipe once, or once for each seed."""
+        if not seeds:
+            return job(self.config, out, address=address)
+        from raynef.jobs.seeds import over_seeds
+
+        return over_seeds(job, self.config, out, seeds, address=address)

@@ -60,11 +60,13 @@ def read(argv: Sequence[str]) -> Command:
 
 
 def _find(argv: Sequence[str]) -> tuple[type[Command], Line]:
-    """The class of a command, and the rest of its line."""
+    """The class of a command, and what follows its name; ``--`` ends the flags of some."""
     for count in (2, 1):
         name = " ".join(argv[:count])
         if name in COMMANDS:
-            return _class_of(name), _line(name, argv[count:])
+            kind, flags = _class_of(name), argv[count:]
+            cut = flags.index("--") if kind.takes_rest and "--" in flags else len(flags)
+            return kind, Line(plain_flags(flags[:cut]), f"raynef {name}", tuple(flags[cut + 1 :]))
     group = argv[0] if argv and any(n.startswith(f"{argv[0]} ") for n in COMMANDS) else ""
     words = argv[1:] if group else argv
     if words and words[0] in _HELP:
@@ -78,13 +80,6 @@ def _find(argv: Sequence[str]) -> tuple[type[Command], Line]:
     close = difflib.get_close_matches(words[0], names, n=1)
     hint = f"did you mean {close[0]}?" if close else there
     raise UserError(f"{which}no {_what(group)} {words[0]!r}; {hint}")
-
-
-def _line(name: str, argv: Sequence[str]) -> Line:
-    """What follows a command's name; ``--`` ends the flags of one that takes a rest."""
-    takes_rest = _class_of(name).takes_rest and "--" in argv
-    cut = argv.index("--") if takes_rest else len(argv)
-    return Line(plain_flags(argv[:cut]), f"raynef {name}", tuple(argv[cut + 1 :]))
 
 
 def _class_of(name: str) -> type[Command]:

@@ -1,15 +1,10 @@
 """``raynef compare``."""
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from tyro.conf import Positional
-
-from raynef.cli.command import Address, Command
+from raynef.cli.command import Address, Command, Positional, Result
 
 
-@dataclass(frozen=True, kw_only=True)
 class Compare(Command):
     """Make a table of methods and data sets, from one file. The same command again resumes."""
 
@@ -19,7 +14,7 @@ class Compare(Command):
     """Folder for runs and table."""
     address: Address = None
 
-    def execute(self) -> dict[str, Any]:
+    def execute(self) -> Result:
         from raynef.sweeps.compare import compare
 
         return compare(self.file, self.out, address=self.address)

@@ -1,16 +1,14 @@
 """``raynef data check``."""
 
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from tyro.conf import Positional, arg
+from tyro.conf import arg
 
-from raynef.cli.command import Address, Command
+from raynef.cli.command import Address, Command, Positional, Result
 from raynef.config.recipe import Data
 from raynef.io.storage import absolute
 
 
-@dataclass(frozen=True, kw_only=True)
 class DataCheck(Command):
     """Say what a data set holds, and what is wrong with it, before hours are spent."""
 
@@ -30,15 +28,9 @@ class DataCheck(Command):
     ] = Data.label_orientation
     address: Address = None
 
-    def execute(self) -> dict[str, Any]:
+    def execute(self) -> Result:
         from raynef.jobs.check import check_data
 
-        data = Data(
-            name=self.name,
-            root=absolute(self.root),
-            train_split=self.train_split,
-            val_split=self.val_split,
-            max_bad_fraction=self.max_bad_fraction,
-            label_orientation=self.label_orientation,
-        )
-        return check_data(data, address=self.address)
+        fields: dict[str, Any] = vars(self) | {"root": absolute(self.root)}
+        del fields["address"]
+        return check_data(Data(**fields), address=self.address)

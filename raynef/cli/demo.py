@@ -1,13 +1,10 @@
 """``raynef demo``."""
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from raynef.cli.command import Presets, RecipeCommand
+from raynef.cli.command import Presets, RecipeCommand, Result
 
 
-@dataclass(frozen=True, kw_only=True)
 class Demo(RecipeCommand):
     """Train, evaluate, segment and report on a rendered sample, in minutes."""
 
@@ -19,7 +16,7 @@ class Demo(RecipeCommand):
     num_val: int = 40
     """Scenes to evaluate on."""
 
-    def execute(self) -> dict[str, Any]:
+    def execute(self) -> Result:
         from raynef.demo.demo import demo
 
         return demo(self.config, self.out, num_train=self.num_train, num_val=self.num_val)

@@ -2,16 +2,13 @@
 
 import shlex
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from raynef.cli.command import Command
+from raynef.cli.command import Command, Result
 from raynef.config.recipe import Backbone
 from raynef.core.errors import UserError
 
 
-@dataclass(frozen=True, kw_only=True)
 class Distill(Command):
     """Distill a larger ViT's patch tokens into the small bundled one, on images without labels."""
 
@@ -36,7 +33,7 @@ class Distill(Command):
     seed: int = 0
     """Seed of weights, crops and order."""
 
-    def execute(self) -> dict[str, Any]:
+    def execute(self) -> Result:
         """Distill the teacher into the bundled architecture.
 
         Raises:

@@ -1,14 +1,12 @@
 """``raynef doctor``."""
 
-from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from tyro.conf import arg
 
-from raynef.cli.command import Command
+from raynef.cli.command import Command, Result
 
 
-@dataclass(frozen=True, kw_only=True)
 class Doctor(Command):
     """Check this machine, and say what to do about each problem."""
 
@@ -17,7 +15,7 @@ class Doctor(Command):
         arg(help="Also look at the Ray cluster that lives there ('auto': the local one)."),
     ] = None
 
-    def execute(self) -> dict[str, Any]:
+    def execute(self) -> Result:
         from raynef.ops.doctor.examine import doctor
 
         return doctor(address=self.address)

@@ -1,20 +1,19 @@
 """``raynef evaluate``."""
 
 import contextlib
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
-from tyro.conf import Positional, arg
+from tyro.conf import arg
 
-from raynef.cli.command import Address, Command, Line
+from raynef.cli.command import Address, Command, Line, Positional, Result
 from raynef.cli.paths import absolute_paths
 from raynef.config.presets import with_presets
 from raynef.config.recipe import Data, check
 from raynef.config.recipe import Evaluate as Protocol
 
 
-@dataclass(frozen=True, kw_only=True)
 class Evaluate(Command):
     """Score a run on labeled images, and name its clusters by classes."""
 
@@ -39,7 +38,7 @@ class Evaluate(Command):
         recipe = with_presets(recipe, self.presets, sections=("data", "evaluate"))
         return line.over(replace(self, data=recipe.data, evaluate=recipe.evaluate))
 
-    def execute(self) -> dict[str, Any]:
+    def execute(self) -> Result:
         """Score the run, or each run of a folder of several seeds and their mean."""
         from raynef.cluster.session import ray_session
         from raynef.jobs.evaluate import evaluate

@@ -1,13 +1,11 @@
 """``raynef plan``."""
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import field
 
-from raynef.cli.command import RecipeCommand
+from raynef.cli.command import RecipeCommand, Result
 from raynef.ops.pace import StatedRates
 
 
-@dataclass(frozen=True, kw_only=True)
 class Plan(RecipeCommand):
     """Estimate hours, bytes and limits of a run, from short measurements here or stated rates."""
 
@@ -24,7 +22,7 @@ class Plan(RecipeCommand):
     rates: StatedRates = field(default_factory=StatedRates)
     """What is known is not measured."""
 
-    def execute(self) -> dict[str, Any]:
+    def execute(self) -> Result:
         from raynef.ops.plan import plan
 
         return plan(

@@ -1,15 +1,10 @@
 """``raynef predict``."""
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from tyro.conf import Positional
-
-from raynef.cli.command import Address, Command
+from raynef.cli.command import Address, Command, Positional, Result
 
 
-@dataclass(frozen=True, kw_only=True)
 class Predict(Command):
     """Segment new images: cluster-id PNGs and color overlays."""
 
@@ -21,7 +16,7 @@ class Predict(Command):
     """Folder for the results, beside the images'."""
     address: Address = None
 
-    def execute(self) -> dict[str, Any]:
+    def execute(self) -> Result:
         from raynef.jobs.predict import predict
 
         return predict(self.run, self.source, self.out, address=self.address)

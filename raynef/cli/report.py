@@ -1,15 +1,10 @@
 """``raynef report``."""
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from tyro.conf import Positional
-
-from raynef.cli.command import Command
+from raynef.cli.command import Command, Positional, Result
 
 
-@dataclass(frozen=True, kw_only=True)
 class Report(Command):
     """Write the report of a run or of a sweep: one HTML file that needs no network."""
 
@@ -18,7 +13,7 @@ class Report(Command):
     images: bool = True
     """Show some of the data set; without, the page may go where its images may not."""
 
-    def execute(self) -> dict[str, Any]:
+    def execute(self) -> Result:
         from raynef.jobs.report import write_report
         from raynef.sweeps.sweep_report import is_sweep, write_sweep_report
 

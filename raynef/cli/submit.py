@@ -4,7 +4,6 @@ import dataclasses
 import logging
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -22,7 +21,6 @@ _WORDS = ("hub", "bundled")
 """What a field of weights may hold in place of a path."""
 
 
-@dataclass(frozen=True, kw_only=True)
 class Submit(Command):
     """Run a command on a Ray cluster: raynef submit [options] -- train --recipe … --out …
 

@@ -1,15 +1,12 @@
 """``raynef train``."""
 
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from raynef.cli.command import Address, RecipeCommand, Seeds
+from raynef.cli.command import Address, RecipeCommand, Result, Seeds
 from raynef.config.recipe import Recipe
 
 
-@dataclass(frozen=True, kw_only=True)
 class Train(RecipeCommand):
     """Train a segmenter on images without labels. The same command again resumes; with more
     --train.epochs it goes on from the last checkpoint."""
@@ -21,18 +18,14 @@ class Train(RecipeCommand):
     seeds: Seeds = ()
     address: Address = None
 
-    def execute(self) -> dict[str, Any]:
+    def execute(self) -> Result:
         job = partial(train_and_report, init_from=self.init_from)
-        if self.seeds:
-            from raynef.jobs.seeds import over_seeds
-
-            return over_seeds(job, self.config, self.out, self.seeds, address=self.address)
-        return job(self.config, self.out, address=self.address)
+        return self.over_seeds(job, self.out, self.seeds, self.address)
 
 
 def train_and_report(
     config: Recipe, out: Path, *, init_from: Path | None = None, address: str | None = None
-) -> dict[str, Any]:
+) -> Result:
     """Train, and write the report where there is none yet."""
     from raynef.jobs.report import write_report
     from raynef.jobs.train import train

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from tyro.conf import Positional, Suppress, arg
+from tyro.conf import Suppress, arg
 
-from raynef.cli.command import Address, Command, Flat, Line
+from raynef.cli.command import Address, Command, Flat, Line, Positional, Result
 from raynef.cli.paths import absolute_paths
 from raynef.config.overrides import override
 from raynef.config.presets import load_presets
@@ -31,7 +31,6 @@ class Asked:
     targets: tuple[Target, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
 class Tune(Command):
     """Sweep a space of recipes on shared features. The same command again resumes."""
 
@@ -71,7 +70,7 @@ class Tune(Command):
         targets = tuple(_target(*_pair(target, "--targets")) for target in self.targets)
         return replace(self, asked=Asked(space, data, targets))
 
-    def execute(self) -> dict[str, Any]:
+    def execute(self) -> Result:
         """Sweep, then write table and report."""
         from raynef.sweeps.sweep_report import write_sweep_report
         from raynef.sweeps.table import write_tables

@@ -17,6 +17,7 @@ from ray.train.torch import TorchConfig
 from ray.util.queue import Empty, Queue
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from raynef.cluster.events import Event, Fatal, Safe
 from raynef.cluster.failures import RestartBackoff, is_mistake
 from raynef.cluster.interrupt import on_interrupt
 from raynef.cluster.private import forget_broken_record, stoppable_trainer
@@ -30,7 +31,7 @@ logger = logging.getLogger("raynef")
 
 TrainCallback = UserCallback
 """Of Ray Train, which a sweep passes along to hear of its trials."""
-Tell = Callable[[dict[str, Any]], None]
+Tell = Callable[[Event], None]
 
 _SILENCE_S = 20.0  # of the workers, after which the cluster is looked at
 _SAFE_S = 9.0  # that a checkpoint may take when a shutdown is requested
@@ -38,20 +39,12 @@ _SAFE_S = 9.0  # that a checkpoint may take when a shutdown is requested
 
 @dataclass(frozen=True)
 class Spread:
-    """How a training is spread.
+    """How a training is spread."""
 
-    Attributes:
-        workers: that share the global batch.
-        gpu_share: of a GPU, for each worker where there are GPUs; above one half, so that no two
-            ranks share one.
-        max_failures: times that it goes on from its last checkpoint after a lost worker.
-        field: of the recipe that says how many workers, for errors.
-    """
-
-    workers: int
-    gpu_share: float
-    max_failures: int
-    field: str
+    workers: int  # that share the global batch
+    gpu_share: float  # of a GPU, for each worker; above one half, so that no two ranks share one
+    max_failures: int  # times that it goes on from its last checkpoint after a lost worker
+    field: str  # of the recipe that says how many workers, for errors
 
 
 def fit(
@@ -202,9 +195,9 @@ class _Listener:
                 logger.warning("progress is lost (%s); training goes on", type(error).__name__)
                 return
             asked = time.monotonic()
-            if "fatal" in event:
-                self.fatal = event["fatal"]
-            elif "safe" in event:
+            if isinstance(event, Fatal):
+                self.fatal = event.message
+            elif isinstance(event, Safe):
                 self.safe.set()
             else:
                 self._tell(event)

@@ -18,21 +18,8 @@ import ray
 import torch
 from ray.exceptions import AuthenticationError
 
+from raynef.cluster import private, tokens
 from raynef.cluster.interrupt import terminable
-from raynef.cluster.private import (
-    QUIET,
-    folder_of_session,
-    is_refused_token,
-    is_slow_start,
-    set_environment,
-)
-from raynef.cluster.tokens import (
-    IF_TOKEN,
-    ensure_token,
-    require_token,
-    sends_token,
-    token_refused,
-)
 from raynef.core.errors import UserError
 from raynef.features.precision import Precision, usual_precision
 
@@ -70,20 +57,13 @@ def in_this_process() -> bool:
 
 @dataclass(frozen=True)
 class FeatureActors:
-    """How the pool of actors that hold a backbone is laid out.
-
-    Attributes:
-        count: actors.
-        num_cpus, num_gpus: what each reserves of Ray's resources.
-        threads: of torch in each.
-        resources: custom ones, which say on which nodes.
-    """
+    """How the pool of actors that hold a backbone is laid out."""
 
     count: int
-    num_cpus: float
+    num_cpus: float  # that each reserves of Ray's resources
     num_gpus: float
-    threads: int
-    resources: Mapping[str, float] = field(default_factory=dict)
+    threads: int  # of torch in each
+    resources: Mapping[str, float] = field(default_factory=dict)  # custom: on which nodes
 
     @property
     def precision(self) -> Precision:
@@ -115,32 +95,27 @@ def ray_session(address: str | None = None, *, min_cpus: int = 2) -> Iterator[No
         _require_cpus(min_cpus)
         yield
         return
-    set_environment(QUIET)
+    private.set_environment(private.QUIET)
     for name in ("ray.data", "ray.train", "ray.tune"):
         logging.getLogger(name).setLevel(logging.ERROR)
     address = address or _address_of_environment()
-    if address is not None:
-        require_token(address)
-        _require_answer(address)
-        _join(address)
-        terminable()
-        try:
+    with contextlib.ExitStack() as stack:
+        if address is not None:
+            tokens.require_token(address)
+            _require_answer(address)
+            _join(address)
+            stack.callback(ray.shutdown)
+            terminable()
             _require_cpus(min_cpus)
-            yield
-        finally:
-            ray.shutdown()
-        return
-
-    ensure_token()
-    scratch = Path(tempfile.mkdtemp(prefix="raynef-"))
-    logger.info("starting an embedded Ray")
-    try:
-        _start_ray(max(os.cpu_count() or 1, min_cpus), scratch)
-        terminable()
+        else:
+            tokens.ensure_token()
+            scratch = Path(tempfile.mkdtemp(prefix="raynef-"))
+            stack.callback(shutil.rmtree, scratch, ignore_errors=True)
+            logger.info("starting an embedded Ray")
+            stack.callback(ray.shutdown)
+            _start_ray(max(os.cpu_count() or 1, min_cpus), scratch)
+            terminable()
         yield
-    finally:
-        ray.shutdown()
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _require_answer(address: str) -> None:
@@ -170,12 +145,12 @@ def _join(address: str) -> None:
             with _stderr_to(said.fileno()):
                 ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
         except AuthenticationError as error:
-            raise UserError(token_refused(address)) from error
+            raise UserError(tokens.token_refused(address)) from error
         except (ConnectionError, RuntimeError, ValueError) as error:
             said.seek(0)
-            if is_refused_token(said.read()):
-                raise UserError(token_refused(address)) from error
-            hint = "" if sends_token() else f"; {IF_TOKEN}"
+            if private.is_refused_token(said.read()):
+                raise UserError(tokens.token_refused(address)) from error
+            hint = "" if tokens.sends_token() else f"; {tokens.IF_TOKEN}"
             raise UserError(f"no Ray cluster answers at {address!r}: {error}{hint}") from error
         said.seek(0)
         sys.stderr.write(said.read().decode(errors="replace"))
@@ -185,29 +160,23 @@ def _start_ray(num_cpus: int, scratch: Path) -> None:
     """An embedded Ray. Raises TimeoutError where the machine is too busy for it, twice."""
     for attempt in range(2):
         try:
-            with _without_stderr():
+            # Ray's core says on stderr that it was told to say nothing; what fails raises anyway.
+            with Path(os.devnull).open("w") as nowhere, _stderr_to(nowhere.fileno()):
                 ray.init(
                     num_cpus=num_cpus,
                     include_dashboard=True,  # the State API, or Train leaks placement groups
                     dashboard_host="127.0.0.1",
                     logging_level=logging.ERROR,
                     log_to_driver=False,
-                    **folder_of_session(scratch / str(attempt)),
+                    **private.folder_of_session(scratch / str(attempt)),
                 )
             return
         except Exception as error:  # Ray raises it bare; it gives its processes 30 s
             ray.shutdown()
-            if not is_slow_start(error):
+            if not private.is_slow_start(error):
                 raise
             logger.warning("Ray did not start within its 30 s (load %.0f)", os.getloadavg()[0])
     raise TimeoutError("Ray cannot start: the machine is too busy. Run the same command later")
-
-
-@contextlib.contextmanager
-def _without_stderr() -> Iterator[None]:
-    """Ray's C++ core says on stderr that it was told to say nothing; what fails raises anyway."""
-    with Path(os.devnull).open("w") as nowhere, _stderr_to(nowhere.fileno()):
-        yield
 
 
 @contextlib.contextmanager
@@ -263,10 +232,8 @@ def feature_actors(*, workers: int = 0) -> FeatureActors:
         return FeatureActors(gpus, num_cpus=1, num_gpus=1, threads=1, resources=resources)
     if gpus and FEATURES in resources:  # not the workers' own
         each = gpus // workers
-        share = 1 if each else gpus / workers
-        return FeatureActors(
-            max(1, each), num_cpus=1, num_gpus=share, threads=1, resources=resources
-        )
+        share, count = (1, each) if each else (gpus / workers, 1)
+        return FeatureActors(count, num_cpus=1, num_gpus=share, threads=1, resources=resources)
     if gpus:
         return FeatureActors(1, num_cpus=1, num_gpus=ACTOR_SHARE, threads=1)
     room = sum(node["Resources"].get(FEATURES, math.inf) for node in nodes_for(FEATURES))
@@ -275,8 +242,8 @@ def feature_actors(*, workers: int = 0) -> FeatureActors:
             f"{workers} train workers stream features, each with an actor of its own, but nodes "
             f"for {FEATURES} take {room:g}; declare more, or lower train.num_workers"
         )
-    threads = max(1, int(min(_cpus_per_node(), os.cpu_count() or 1)) // max(1, workers))
     count = 1 if workers else len(nodes_for(FEATURES))
+    threads = _threads(max(1, workers))
     return FeatureActors(count, num_cpus=1, num_gpus=0, threads=threads, resources=resources)
 
 
@@ -313,13 +280,14 @@ def nodes_for(role: str) -> list[dict]:
 
 def threads_of_each(jobs: int) -> int:
     """Threads for each of some trials that run side by side, spread over their nodes."""
-    a_node = math.ceil(jobs / len(nodes_for(TRAIN)))
-    return max(1, int(min(_cpus_per_node(), os.cpu_count() or 1)) // a_node)
+    return _threads(math.ceil(jobs / len(nodes_for(TRAIN))))
+
+
+def _threads(sharers: int) -> int:
+    """Of each of some that share the cores of the smallest node, at least 1."""
+    fewest = min(node["Resources"]["CPU"] for node in _cpu_nodes())
+    return max(1, int(min(fewest, os.cpu_count() or 1)) // sharers)
 
 
 def _cpu_nodes() -> list[dict]:
     return [n for n in ray.nodes() if n["Alive"] and n["Resources"].get("CPU", 0) >= 1]
-
-
-def _cpus_per_node() -> float:
-    return min(node["Resources"]["CPU"] for node in _cpu_nodes())

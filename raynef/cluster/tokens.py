@@ -18,7 +18,6 @@ from raynef.core.errors import UserError
 
 logger = logging.getLogger("raynef")
 
-_OPTED_OUT = "disabled"
 _HERE = ("auto", "local")
 
 
@@ -163,7 +162,7 @@ IF_TOKEN = "if it asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN (
 
 
 def _opted_out() -> bool:
-    return os.environ.get("RAY_AUTH_MODE", "").lower() == _OPTED_OUT
+    return os.environ.get("RAY_AUTH_MODE", "").lower() == "disabled"
 
 
 def _status(address: str, headers: dict[str, str] | None = None) -> int:

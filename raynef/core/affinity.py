@@ -34,8 +34,7 @@ class Affinity:
 
     def matmul(self, vectors: Tensor) -> Tensor:
         """W times the columns of each image's vectors, [B, n, b] -> [B, n, b]."""
-        flat = vectors.flatten(0, 1)
-        product = (self.sparse @ flat).view(vectors.shape)
+        product = (self.sparse @ vectors.flatten(0, 1)).view(vectors.shape)
         if self.factor is not None:
             product = product + self.factor @ (self.factor.mT @ vectors)
         if self.dense is not None:
@@ -44,11 +43,7 @@ class Affinity:
 
     def degrees(self) -> Tensor:
         """Row sums of W, [B, n]."""
-        ones = torch.ones(
-            (self.num_images, self.num_nodes, 1),
-            dtype=self.sparse.dtype,
-            device=self.sparse.device,
-        )
+        ones = self.sparse.values().new_ones((self.num_images, self.num_nodes, 1))
         return self.matmul(ones)[..., 0].clamp_min(0)
 
     def to_dense(self) -> Tensor:
@@ -70,20 +65,21 @@ def stacked(affinities: Sequence[Affinity]) -> Affinity:
             f"affinities to stack must be of one size and kind, got sizes {sorted(sizes)} and "
             f"{len(kinds)} kinds"
         )
-    crow, columns, values, num_rows, num_values = [], [], [], 0, 0
-    for affinity in affinities:
-        sparse = affinity.sparse
-        crow.append(sparse.crow_indices()[:-1].long() + num_values)
+    starts: list[Tensor] = []
+    columns: list[Tensor] = []
+    num_rows = num_values = 0
+    for sparse in (affinity.sparse for affinity in affinities):
+        starts.append(sparse.crow_indices()[:-1].long() + num_values)
         columns.append(sparse.col_indices().long() + num_rows)
-        values.append(sparse.values())
         num_rows += sparse.shape[0]
         num_values += len(sparse.values())
-    crow.append(torch.tensor([num_values], device=crow[0].device))
+    crow = torch.cat([*starts, starts[0].new_tensor([num_values])])
+    values = torch.cat([affinity.sparse.values() for affinity in affinities])
     factors = [a.factor for a in affinities if a.factor is not None]
     denses = [a.dense for a in affinities if a.dense is not None]
     return Affinity(
         factor=torch.cat(factors) if factors else None,
         dense=torch.cat(denses) if denses else None,
-        sparse=csr(torch.cat(crow), torch.cat(columns), torch.cat(values), (num_rows, num_rows)),
+        sparse=csr(crow, torch.cat(columns), values, (num_rows, num_rows)),
         num_images=sum(affinity.num_images for affinity in affinities),
     )

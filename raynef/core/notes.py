@@ -5,7 +5,7 @@ a thousand files shall be said once.
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextvars import ContextVar
 
 _NOTES: ContextVar[set[str] | None] = ContextVar("notes", default=None)
@@ -19,7 +19,7 @@ def note(text: str) -> None:
 
 
 @contextlib.contextmanager
-def noting() -> Iterator[set[str]]:
+def noting() -> Generator[set[str]]:
     """Gather the notes of the block, of this thread, each once."""
     notes: set[str] = set()
     token = _NOTES.set(notes)

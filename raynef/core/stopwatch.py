@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 
 import torch
 from torch import Tensor
@@ -27,7 +27,7 @@ class Stopwatch:
         self._mark = 0.0
 
     @contextlib.contextmanager
-    def running(self, part: str) -> Iterator[None]:
+    def running(self, part: str) -> Generator[None]:
         """Count what happens inside for ``part``."""
         self._turn()
         self._running.append(part)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from raynef.core.typed import eigvalsh, singular_values, svd
 from raynef.eigen.lanczos import largest_eigenpairs
 
 _RANK = 1e-9  # of the largest singular value: below, a direction is not there
@@ -51,9 +52,9 @@ def agreement(
     image = matmul(functions)
     squares = functions.square().sum(dim=0)
     rayleigh = (functions * image).sum(dim=0) / torch.where(squares > 0, squares, 1)
-    left, singular, _ = torch.linalg.svd(functions, full_matrices=False)
+    left, singular, _ = svd(functions, full_matrices=False)
     basis = left[:, singular > _RANK * singular.max().clamp_min(1e-300)]
-    ritz = torch.linalg.eigvalsh(basis.T @ matmul(basis)).flip(0)
+    ritz = eigvalsh(basis.T @ matmul(basis)).flip(0)
     rank = basis.shape[1]
     found = largest_eigenpairs(
         lambda block: matmul(block[0])[None],
@@ -68,7 +69,7 @@ def agreement(
     return Agreement(
         exact=found.values[0],
         ritz=ritz,
-        cosines=torch.linalg.svdvals(overlap).clamp(0, 1),
+        cosines=singular_values(overlap).clamp(0, 1),
         captured=overlap.square().sum(dim=0).clamp(0, 1),
         rayleigh=rayleigh,
         eigenvectors=found.vectors[0],

@@ -12,9 +12,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from raynef.core.typed import eigh, norm, qr
+
 _LOST = {torch.float64: 1e-10, torch.float32: 1e-5}
 """Of a column's length (those of A V are at most about 1): below, what is left is rounding."""
 _CHUNK = 1024  # rows of a QR within a cache
+
+Matmul = Callable[[Tensor], Tensor]
+"""Product of each image's matrix with a block of vectors, [B, n, b] -> [B, n, b]."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +38,21 @@ class Ritz:
     residuals: Tensor
     num_products: int
 
+    @classmethod
+    def measured(cls, matmul: Matmul, values: Tensor, vectors: Tensor, num_products: int) -> "Ritz":
+        """With the residuals of these pairs."""
+        residuals = norm(matmul(vectors) - vectors * values[:, None, :], 1)
+        return cls(values, vectors, residuals, num_products + 1)
+
+
+def descending_pairs(matrices: Tensor) -> tuple[Tensor, Tensor]:
+    """All eigenpairs of symmetric [B, m, m], the largest first: [B, m] and [B, m, m]."""
+    values, vectors = eigh(matrices)
+    return values.flip(-1), vectors.flip(-1)
+
 
 def largest_eigenpairs(
-    matmul: Callable[[Tensor], Tensor],
+    matmul: Matmul,
     known: Tensor,
     *,
     num_pairs: int,
@@ -51,7 +68,7 @@ def largest_eigenpairs(
     Needs at least ``num_pairs + 3·block`` dimensions beside the known ones.
 
     Args:
-        matmul: product with [B, n, b].
+        matmul: product with the matrices.
         known: orthonormal eigenvectors that are not looked for, [B, n, c].
         num_pairs: k.
         mask: 1 where a coordinate may differ from 0, else 0, [B, n, 1].
@@ -79,11 +96,10 @@ def largest_eigenpairs(
         products += 1
         projected = _extended(projected, basis.mT @ image)
         following, rest = _orthonormal(image, [known, basis], random_block)
-        values, coefficients = torch.linalg.eigh(projected)
-        values, coefficients = values.flip(-1), coefficients.flip(-1)
+        values, coefficients = descending_pairs(projected)
         if basis.shape[-1] >= num_pairs:
             # A V = V T + next·rest on the last block, so this is the residual but for rounding.
-            error = (rest @ coefficients[:, -block:, :num_pairs]).norm(dim=1)
+            error = norm(rest @ coefficients[:, -block:, :num_pairs], 1)
             if bool((error <= tolerance).all()) or products >= max_products:
                 break
         if basis.shape[-1] + block > max_basis:
@@ -91,21 +107,17 @@ def largest_eigenpairs(
             basis = basis @ coefficients[..., :keep]
             projected = torch.diag_embed(values[:, :keep])
         basis = torch.cat([basis, following], dim=-1)
-    values, vectors = values[:, :num_pairs], basis @ coefficients[..., :num_pairs]
-    residuals = (matmul(vectors) - vectors * values[:, None, :]).norm(dim=1)
-    return Ritz(values, vectors, residuals, products + 1)
+    vectors = basis @ coefficients[..., :num_pairs]
+    return Ritz.measured(matmul, values[:, :num_pairs], vectors, products)
 
 
 def _extended(projected: Tensor, column: Tensor) -> Tensor:
     """T with the rows and columns of the last block, from basisᵀ A last: [B, m, b]."""
-    old, block = projected.shape[-1], column.shape[-1]
-    grown = column.new_empty((len(column), old + block, old + block))
-    grown[:, :old, :old] = projected
-    grown[:, :, old:] = column
-    grown[:, old:, :old] = column[:, :old].mT
+    old = projected.shape[-1]
     corner = column[:, old:]
-    grown[:, old:, old:] = (corner + corner.mT) / 2
-    return grown
+    above, left = column[:, :old], column[:, :old].mT
+    rows = [torch.cat([projected, above], -1), torch.cat([left, (corner + corner.mT) / 2], -1)]
+    return torch.cat(rows, 1)
 
 
 def _orthonormal(
@@ -142,10 +154,10 @@ def _qr(block: Tensor) -> tuple[Tensor, Tensor]:
     """
     images, size, width = block.shape
     if size <= 8 * _CHUNK:
-        return torch.linalg.qr(block)
+        return qr(block)
     chunks = -(-size // _CHUNK)
     padded = torch.nn.functional.pad(block, (0, 0, 0, chunks * _CHUNK - size))
-    columns, factors = torch.linalg.qr(padded.view(images, chunks, _CHUNK, width))
-    inner, factor = torch.linalg.qr(factors.flatten(1, 2))
+    columns, factors = qr(padded.view(images, chunks, _CHUNK, width))
+    inner, factor = qr(factors.flatten(1, 2))
     columns = columns @ inner.view(images, chunks, width, width)
     return columns.flatten(1, 2)[:, :size], factor

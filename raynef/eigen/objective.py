@@ -81,7 +81,22 @@ def eigenfunction_objective(
     stop_gradient: bool = True,
     collectives: Collectives | None = None,
 ) -> ObjectiveTerms:
-    """L with its terms; see ``eigenfunction_loss``."""
+    """The scalar L of Eqs. 5 to 7 (arXiv:2304.02841), without the factor 1/K, and its terms.
+
+    Args:
+        psi: this worker's Gumbel-softmax probabilities, before the L2 norm, which this function
+            applies and differentiates, [n, K].
+        kernel: this worker's share of κ over the same rows.
+        beta_eff: weight of the orthogonality term, 0.01·β.
+        stop_gradient: through the first factor of R̂, as the paper has it.
+        collectives: needed when the batch is spread over workers.
+
+    Returns:
+        L of the global batch, the same on every worker. Its gradient is that of this worker's
+        rows: summed (not averaged) over workers, parameter gradients are those of one process.
+
+    Collectives: sums of K norms and of K×K, a gather and a reduce-scatter of [N, K]; none backward.
+    """
     if psi.ndim != 2 or psi.shape[0] != kernel.num_rows:
         raise ValueError(
             f"psi must be [{kernel.num_rows}, K], a row for each patch of the kernel, "
@@ -107,22 +122,7 @@ def eigenfunction_loss(
     stop_gradient: bool = True,
     collectives: Collectives | None = None,
 ) -> Tensor:
-    """The scalar L of Eqs. 5 to 7 (arXiv:2304.02841), without the factor 1/K.
-
-    Args:
-        psi: this worker's Gumbel-softmax probabilities, before the L2 norm, which this function
-            applies and differentiates, [n, K].
-        kernel: this worker's share of κ over the same rows.
-        beta_eff: weight of the orthogonality term, 0.01·β.
-        stop_gradient: through the first factor of R̂, as the paper has it.
-        collectives: needed when the batch is spread over workers.
-
-    Returns:
-        L of the global batch, the same on every worker. Its gradient is that of this worker's
-        rows: summed (not averaged) over workers, parameter gradients are those of one process.
-
-    Collectives: sums of K norms and of K×K, a gather and a reduce-scatter of [N, K]; none backward.
-    """
+    """L of ``eigenfunction_objective`` alone."""
     return eigenfunction_objective(
         psi, kernel, beta_eff=beta_eff, stop_gradient=stop_gradient, collectives=collectives
     ).loss

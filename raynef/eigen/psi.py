@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import orthogonal
 
-from raynef.core.draws import seed_of
+from raynef.core.draws import torch_seeded
 
 
 class LinearAttention(nn.Module):
@@ -68,8 +68,7 @@ class Psi(nn.Module):
         orthogonal_head: bool = True,
     ) -> None:
         super().__init__()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed_of("psi", seed))
+        with torch_seeded("psi", seed):
             self.blocks = nn.ModuleList(
                 Block(in_dim, num_heads=num_heads, head_dim=head_dim, mlp_dim=mlp_dim)
                 for _ in range(num_blocks)
@@ -108,6 +107,8 @@ class Psi(nn.Module):
 
 def _initialize(module: nn.Module) -> None:
     if isinstance(module, nn.Linear):
-        nn.init.trunc_normal_(module.weight, std=0.02)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
+        for name, parameter in module.named_parameters(recurse=False):
+            if name == "weight":
+                nn.init.trunc_normal_(parameter, std=0.02)
+            else:
+                nn.init.zeros_(parameter)

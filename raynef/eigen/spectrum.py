@@ -4,14 +4,14 @@ The smallest of L = D^-½(D - W)D^-½ are 1 less the largest of D^-½WD^-½, whi
 factorization: only products with W.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 
-from raynef.eigen.lanczos import Ritz, largest_eigenpairs
+from raynef.core.typed import norm
+from raynef.eigen.lanczos import Matmul, Ritz, descending_pairs, largest_eigenpairs
 
 _BLOCK = 12  # vectors of one product
 _TOLERANCE = {torch.float64: 1e-7, torch.float32: 1e-4}
@@ -80,13 +80,14 @@ def smallest_eigenpairs(
     num_pairs = min(num_pairs, max(1, num_linked))
     root = degrees.clamp_min(0).sqrt()[..., None]
     inverse = torch.where(linked[..., None], 1 / root, 0)
-    trivial = root / root.norm(dim=1, keepdim=True).clamp_min(torch.finfo(root.dtype).tiny)
+    trivial = root / norm(root, 1, keepdim=True).clamp_min(torch.finfo(root.dtype).tiny)
 
     def normalized(vectors: Tensor) -> Tensor:
         return inverse * weights.matmul(inverse * vectors)
 
     if num_pairs == 1:
-        found = _nothing(trivial)
+        empty = trivial[..., :0]
+        found = Ritz(empty[:, 0], empty, empty[:, 0], 0)
     elif solver == "dense" or num_linked < 2 * num_pairs + 6 * _BLOCK:
         found = _dense(normalized, trivial, linked, num_pairs - 1)
     else:
@@ -99,7 +100,7 @@ def smallest_eigenpairs(
             block=_BLOCK,
             seed=seed,
         )
-    residual = (normalized(trivial) - trivial).norm(dim=1)
+    residual = norm(normalized(trivial) - trivial, 1)
     vectors = inverse * torch.cat([trivial, found.vectors], dim=-1)
     return Eigenpairs(
         values=torch.cat([torch.zeros_like(residual), (1 - found.values).clamp_min(0)], dim=-1),
@@ -121,21 +122,11 @@ def with_fixed_signs(vectors: Tensor, linked: Tensor) -> Tensor:
     return torch.where(flip[:, None, :], -vectors, vectors)
 
 
-def _dense(
-    normalized: Callable[[Tensor], Tensor], trivial: Tensor, linked: Tensor, num_pairs: int
-) -> Ritz:
+def _dense(normalized: Matmul, trivial: Tensor, linked: Tensor, num_pairs: int) -> Ritz:
     """The largest pairs beside the trivial one by a dense solver, image by image."""
-    size = trivial.shape[1]
-    identity = torch.eye(size, dtype=trivial.dtype, device=trivial.device)
+    identity = torch.eye(trivial.shape[1], dtype=trivial.dtype, device=trivial.device)
     matrix = normalized(identity.expand(len(trivial), -1, -1))
     # The trivial pair and the isolated nodes go below every eigenvalue (which are >= -1).
     matrix = matrix - 3 * (trivial @ trivial.mT) - torch.diag_embed(5.0 * ~linked)
-    values, vectors = torch.linalg.eigh((matrix + matrix.mT) / 2)
-    values, vectors = values.flip(-1)[:, :num_pairs], vectors.flip(-1)[..., :num_pairs]
-    residuals = (normalized(vectors) - vectors * values[:, None, :]).norm(dim=1)
-    return Ritz(values, vectors, residuals, 1)
-
-
-def _nothing(trivial: Tensor) -> Ritz:
-    empty = trivial[..., :0]
-    return Ritz(empty[:, 0], empty, empty[:, 0], 0)
+    values, vectors = descending_pairs((matrix + matrix.mT) / 2)
+    return Ritz.measured(normalized, values[:, :num_pairs], vectors[..., :num_pairs], 0)

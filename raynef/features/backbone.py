@@ -17,39 +17,50 @@ from raynef.core.errors import UserError
 from raynef.features.student import create_student
 from raynef.features.taps import (
     NoGridError,
-    Recorder,
     as_tokens,
     check_plan,
-    key_projection,
     last_features,
     plan_of,
+    recording,
+    taps_of,
 )
 from raynef.features.weights import load_weights, resolve_weights
 
 NUM_TAPS = 3  # block 0, block n/2, last
 
 
-class Backbone(nn.Module):
-    """A frozen model with its taps.
+class FrozenModel(nn.Module):
+    """A timm model that does not learn, in evaluation mode.
 
     Attributes:
         name: timm's name.
+        mean, std: of the model's own input normalization, on pixels in [0, 1].
+    """
+
+    def __init__(self, model: Any, name: str) -> None:
+        super().__init__()
+        self.model, self.name = model.eval().requires_grad_(False), name
+        config = model.pretrained_cfg
+        self.mean = tuple(float(value) for value in config["mean"])
+        self.std = tuple(float(value) for value in config["std"])
+
+
+class Backbone(FrozenModel):
+    """A frozen model with its taps.
+
+    Attributes:
         dim: D, features of a patch.
         patch_size: P, pixels of a patch's side; of a pyramid the stride of its last stage.
-        mean, std: of the model's own input normalization, on pixels in [0, 1].
 
     Raises:
         UserError: a model without a patch grid for images of any size, or without keys.
     """
 
     def __init__(self, model: Any, *, name: str, tap: Literal["norm", "keys"]) -> None:
-        super().__init__()
-        self.model = model.eval().requires_grad_(False)
-        self.name, self.tap = name, tap
+        super().__init__(model, name)
+        self.tap = tap
         try:
             self.plan = plan_of(model)
-            if tap == "keys":
-                key_projection(self.plan.blocks[-1])
             check_plan(
                 self.forward,
                 self.plan,
@@ -57,12 +68,13 @@ class Backbone(nn.Module):
                 device=next(model.parameters()).device,
             )
         except NoGridError as error:
-            raise _no_grid(name, error) from error
+            raise UserError(
+                f"backbone {name!r} yields no patch grid: {error}. ViTs do, for example "
+                "vit_small_patch16_384, vit_small_patch16_224.dino or deit_tiny_patch16_224, and "
+                "so do xcit_small_12_p16_224, resnet50 and convnext_tiny"
+            ) from error
         self.dim, self.patch_size = self.plan.dim, self.plan.patch_size
         self.num_prefix_tokens = self.plan.num_prefix_tokens
-        config = model.pretrained_cfg
-        self.mean = tuple(float(value) for value in config["mean"])
-        self.std = tuple(float(value) for value in config["std"])
 
     @torch.inference_mode()
     def forward(self, images: Tensor) -> Tensor:
@@ -73,13 +85,12 @@ class Backbone(nn.Module):
                 f"images must be multiples of the patch size {plan.patch_size}, "
                 f"got {height}x{width}"
             )
-        with Recorder(plan, keys=self.tap == "keys") as recorder:
+        with recording(taps_of(plan, keys=self.tap == "keys")) as seen:
             output = self.model.forward_features(images)
-        seen, grid = recorder.seen, (height // plan.patch_size, width // plan.patch_size)
-        last = last_features(output, seen, plan)
+        grid = (height // plan.patch_size, width // plan.patch_size)
         first, middle, last = (
             as_tokens(part, plan, batch=len(images), grid=grid)
-            for part in (seen["first"], seen["middle"], last)
+            for part in (seen["first"], seen["middle"], last_features(output, seen, plan))
         )
         if self.tap == "keys":
             try:
@@ -95,11 +106,16 @@ def load_backbone(config: BackboneConfig) -> Backbone:
     Raises:
         UserError: an unknown name, a model without a patch grid, or weights that do not fit.
     """
+    return Backbone(load_model(config), name=config.name, tap=config.tap)
+
+
+def load_model(config: BackboneConfig) -> Any:
+    """The recipe's timm model with its weights, on the CPU. Errors as of ``load_backbone``."""
     path = resolve_weights(config)
     model = create_model(config.name, from_hub=path is None)
     if path is not None:
         load_weights(model, path, name=config.name)
-    return Backbone(model, name=config.name, tap=config.tap)
+    return model
 
 
 def create_model(name: str, *, from_hub: bool = False) -> Any:
@@ -123,11 +139,3 @@ def create_model(name: str, *, from_hub: bool = False) -> Any:
                 "network give a local file: --backbone.weights FILE.safetensors"
             ) from error
         raise UserError(f"backbone {name!r} cannot be made: {error}") from error
-
-
-def _no_grid(name: str, error: NoGridError) -> UserError:
-    return UserError(
-        f"backbone {name!r} yields no patch grid: {error}. ViTs do, for example "
-        "vit_small_patch16_384, vit_small_patch16_224.dino or deit_tiny_patch16_224, and so do "
-        "xcit_small_12_p16_224, resnet50 and convnext_tiny"
-    )

@@ -10,18 +10,24 @@ Everything follows from the model's own ``feature_info``. Two plans are known:
   padded; a last stage of two blocks gives its second block twice.
 """
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.hooks import RemovableHandle
 
 from raynef.core.errors import UserError
 
 _MISFITS = (AssertionError, RuntimeError, ValueError, IndexError, TypeError)
 """What timm's models raise on images of a size that they do not take."""
+
+Tap = Callable[[Callable[[Any], None]], RemovableHandle]
+"""What hands a value of the next forward pass to a callback, until it is removed."""
 
 
 class NoGridError(Exception):
@@ -51,11 +57,7 @@ class Plan:
 
 
 def plan_of(model: Any, stage: int | None = None) -> Plan:
-    """The plan of a timm model.
-
-    Args:
-        model: timm's.
-        stage: of a pyramid, the one whose blocks are meant; by default the last.
+    """The plan of a timm model; of a pyramid, over the blocks of one stage, by default the last.
 
     Raises:
         NoGridError: it describes none, or no such stage.
@@ -77,35 +79,24 @@ def plan_of(model: Any, stage: int | None = None) -> Plan:
     blocks = modules if isotropic else list(getattr(modules[-1], "blocks", modules[-1].children()))
     if len({type(block) for block in blocks}) != 1:  # the parts of a norm, or nothing at all
         raise NoGridError("its last feature map comes from no sequence of blocks")
+    # Where fc_norm stands in for the final norm, the mean was normed; here each patch is. Without
+    # it the few huge channels of a residual stream would decide every cosine.
+    norm, fc_norm = getattr(model, "norm", None), getattr(model, "fc_norm", None)
+    instead = not isinstance(fc_norm, nn.Identity) and isinstance(norm, nn.Identity)
     return Plan(
         blocks=tuple(blocks),
         stage=None if isotropic else modules[-1],
         dim=sizes[-1][0],
         patch_size=sizes[-1][1],
         num_prefix_tokens=int(getattr(model, "num_prefix_tokens", 0)),
-        final_norm=_norm_after_pooling(model),
+        final_norm=fc_norm if instead else None,
     )
 
 
-def _norm_after_pooling(model: Any) -> nn.Module | None:
-    """fc_norm where it stands in for the final norm: the mean was normed, here each patch is.
-
-    Without it the few huge channels of a residual stream would decide every cosine.
-    """
-    norm, fc_norm = getattr(model, "norm", None), getattr(model, "fc_norm", None)
-    if fc_norm is None or isinstance(fc_norm, nn.Identity):
-        return None
-    return fc_norm if isinstance(norm, nn.Identity) else None
-
-
 def as_tokens(output: Any, plan: Plan, *, batch: int, grid: tuple[int, int]) -> Tensor:
-    """Patches [B, h·w, D], row-major, of what a module returned.
+    """Patches [B, h·w, D], row-major, of what a module returned, on a grid (h, w).
 
-    Args:
-        output: tokens [B, prefix + h·w, D] or [B, h·w, D], or a map [B, D, h, w] or [B, h, w, D].
-        plan: of the model.
-        batch: B.
-        grid: (h, w).
+    ``output``: tokens [B, prefix + h·w, D] or [B, h·w, D], or a map [B, D, h, w] or [B, h, w, D].
 
     Raises:
         NoGridError: any other shape.
@@ -129,93 +120,73 @@ def as_tokens(output: Any, plan: Plan, *, batch: int, grid: tuple[int, int]) -> 
     )
 
 
-def key_projection(block: nn.Module) -> tuple[nn.Module, Callable[[Tensor], Tensor]]:
-    """The attention of a block, and what turns its input into keys, heads side by side.
+def output_of(module: nn.Module) -> Tap:
+    """What a module returns."""
+    return lambda keep: module.register_forward_hook(lambda _m, _i, output: keep(output))
 
-    [B, tokens, D] -> [B, tokens, D]; the keys of the projection itself, before any norm or rotary
-    embedding of theirs, as Deep Spectral Methods take them (arXiv:2205.07839).
 
-    Raises:
-        UserError: the block has no such projection.
+def projected(attention: Any, part: Literal["query", "key", "value"]) -> Tap | None:
+    """Queries, keys or values of an attention, [B, tokens, D]; None where it has none.
+
+    Heads side by side; those of the projection itself, before any norm or rotary embedding, as Deep
+    Spectral Methods take them (arXiv:2205.07839).
     """
-    attention: Any = getattr(block, "attn", None)
-    project = projection(attention, "key")
-    if project is None:
-        raise UserError(
-            "backbone.tap keys: the last block of this backbone has no qkv or k_proj layer; "
-            "use backbone.tap norm"
-        )
-    return attention, project
-
-
-def projection(
-    attention: Any, part: Literal["query", "key", "value"]
-) -> Callable[[Tensor], Tensor] | None:
-    """Tokens to queries, keys or values, [B, tokens, D] -> [B, tokens, D]; None where it has none.
-
-    Heads side by side; those of the projection itself, before any norm or rotary embedding.
-    """
-    qkv, alone = getattr(attention, "qkv", None), getattr(attention, f"{part[0]}_proj", None)
-    if isinstance(alone, nn.Linear):
-        return alone
-    if not isinstance(qkv, nn.Linear):
-        return None
+    qkv: Any = getattr(attention, "qkv", None)
+    alone = getattr(attention, f"{part[0]}_proj", None)
     third = ("query", "key", "value").index(part)
+    if not isinstance(alone, nn.Linear) and not isinstance(qkv, nn.Linear):
+        return None
 
     def project(tokens: Tensor) -> Tensor:
+        if isinstance(alone, nn.Linear):
+            return alone(tokens)
         # Beit and EVA hold the biases apart, and never call their qkv layer itself.
         bias = getattr(attention, f"{part[0]}_bias", None)
         if qkv.bias is not None:
             bias = qkv.bias.chunk(3)[third]
         return functional.linear(tokens, qkv.weight.chunk(3)[third], bias)
 
-    return project
+    return lambda keep: attention.register_forward_pre_hook(
+        lambda _m, inputs: keep(project(inputs[0]))
+    )
 
 
-class Recorder:
-    """Context that keeps what modules return, and the keys of the last block, of one forward pass.
+def taps_of(plan: Plan, *, keys: bool) -> dict[str, Tap]:
+    """Blocks 0 and n/2 as first and middle, a pyramid's stage, and the last block's keys.
 
-    Attributes:
-        seen: outputs by name: first, middle, stage (of a pyramid), keys (if asked for).
+    Raises:
+        UserError: the last block has no keys.
+    """
+    blocks = plan.blocks
+    taps = {"first": output_of(blocks[0]), "middle": output_of(blocks[len(blocks) // 2])}
+    if plan.stage is not None:
+        taps["stage"] = output_of(plan.stage)
+    if keys:
+        of_keys = projected(getattr(blocks[-1], "attn", None), "key")
+        if of_keys is None:
+            raise UserError(
+                "backbone.tap keys: the last block of this backbone has no qkv or k_proj layer; "
+                "use backbone.tap norm"
+            )
+        taps["keys"] = of_keys
+    return taps
+
+
+@contextlib.contextmanager
+def recording(taps: dict[str, Tap]) -> Iterator[dict[str, Any]]:
+    """What taps hand over in one forward pass within the block, by name.
 
     Raises NoGridError at its end where the model went another way than through these modules.
     """
-
-    def __init__(self, plan: Plan, *, keys: bool) -> None:
-        self.plan, self.keys = plan, keys
-        self.seen: dict[str, Any] = {}
-        self._names: list[str] = []
-        self._handles: list[Any] = []
-
-    def __enter__(self) -> "Recorder":
-        blocks = self.plan.blocks
-        self._keep("first", blocks[0])
-        self._keep("middle", blocks[len(blocks) // 2])
-        if self.plan.stage is not None:
-            self._keep("stage", self.plan.stage)
-        if self.keys:
-            self._names.append("keys")
-            attention, project = key_projection(blocks[-1])
-
-            def keep_keys(_module: nn.Module, inputs: tuple[Any, ...]) -> None:
-                self.seen["keys"] = project(inputs[0])
-
-            self._handles.append(attention.register_forward_pre_hook(keep_keys))
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        for handle in self._handles:
+    seen: dict[str, Any] = {}
+    handles = [tap(partial(seen.__setitem__, name)) for name, tap in taps.items()]
+    try:
+        yield seen
+    finally:
+        for handle in handles:
             handle.remove()
-        if kind is None and not set(self._names) <= set(self.seen):  # CoaT calls parts of blocks
-            raise NoGridError("its features do not pass through the blocks that it describes")
-
-    def _keep(self, name: str, module: nn.Module) -> None:
-        self._names.append(name)
-
-        def keep(_module: nn.Module, _inputs: Any, output: Any) -> None:
-            self.seen[name] = output
-
-        self._handles.append(module.register_forward_hook(keep))
+    if not taps.keys() <= seen.keys():  # CoaT calls parts of blocks
+        raise NoGridError("its features do not pass through the blocks that it describes")
 
 
 def last_features(output: Any, seen: dict[str, Any], plan: Plan) -> Any:
@@ -223,17 +194,13 @@ def last_features(output: Any, seen: dict[str, Any], plan: Plan) -> Any:
 
     A head convolution (EfficientNet) widens the map after the last stage; the taps share one D.
     """
-    if plan.stage is not None and not _has_width(output, plan.dim):
+    sizes = tuple(output.shape) if isinstance(output, Tensor) else ()
+    widths = (sizes[1], sizes[-1]) if len(sizes) == 4 else sizes[-1:]
+    if plan.stage is not None and plan.dim not in widths:
         return seen["stage"]
     if plan.final_norm is not None and isinstance(output, Tensor):
         return plan.final_norm(output)
     return output
-
-
-def _has_width(output: Any, dim: int) -> bool:
-    if not isinstance(output, Tensor):
-        return False
-    return dim in ((output.shape[1], output.shape[-1]) if output.ndim == 4 else output.shape[-1:])
 
 
 def check_plan(
@@ -245,11 +212,7 @@ def check_plan(
 ) -> None:
     """Run a small image that is not square through a backbone: what can fail, fails here.
 
-    Args:
-        run: images [B, 3, H, W] -> taps.
-        plan: of the backbone.
-        native: (height, width) of images that the model takes, whatever it is.
-        device: of the backbone.
+    ``run``: images [B, 3, H, W] -> taps; ``native``: a (height, width) that the model surely takes.
 
     Raises:
         NoGridError: images of a fixed size only, or something else than patches.

@@ -23,11 +23,8 @@ v2, MoCo v3."""
 
 def bundled_file() -> Path:
     """The weights of the bundled backbone, half precision."""
-    return (
-        Path(str(resources.files("raynef.features")))
-        / "bundled"
-        / f"{BUNDLED_BACKBONE}.safetensors"
-    )
+    folder = Path(str(resources.files("raynef.features"))) / "bundled"
+    return folder / f"{BUNDLED_BACKBONE}.safetensors"
 
 
 def resolve_weights(config: Backbone) -> Path | None:
@@ -89,11 +86,6 @@ def load_weights(model: nn.Module, path: Path, *, name: str = "the backbone") ->
 
     Names and shapes of the original releases (DINO, DINOv2, DINOv3, OpenAI's CLIP, DeiT, XCiT,
     ConvNeXt) are mapped by timm's own filter for the model's family.
-
-    Args:
-        model: timm's.
-        path: of the file.
-        name: of the model, for the error.
 
     Raises:
         UserError: tensors that are missing, surplus or of another shape: the first of each kind.

@@ -19,7 +19,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from raynef.core.affinity import Affinity
-from raynef.core.kernel import csr
+from raynef.core.kernel import from_scipy
+from raynef.core.typed import split
 from raynef.graph.colors import COLOR_NEIGHBORS, color_affinity
 from raynef.graph.knn import unit_rows
 
@@ -44,8 +45,7 @@ def image_affinity(
         features: [h', w', D], of the backbone's own grid; None for the color graph alone.
         image: at the grid where both meet, [h, w, 3] in [0, 1].
         color_weight: λ; infinite for the color graph alone.
-        neighbors: of the color graph.
-        space: of its colors.
+        neighbors, space: of the color graph.
         form: how W_feat is held; ``auto`` takes what is cheaper.
 
     Returns:
@@ -60,25 +60,21 @@ def image_affinity(
         raise ValueError("an affinity needs features, or a color_weight above 0")
     height, width, _ = image.shape
     size = height * width
-    alone = features is None or math.isinf(color_weight)
     colors = scipy.sparse.csr_array((size, size), dtype=np.float64)
-    if alone or color_weight > 0:
+    if features is None or color_weight > 0:
+        alone = features is None or math.isinf(color_weight)
         weight = 1.0 if alone else color_weight
         colors = color_affinity(image, neighbors=neighbors, space=space) * weight
-    if alone or features is None:
+    if features is None or math.isinf(color_weight):
         device = None if features is None else features.device
-        return Affinity(factor=None, dense=None, sparse=to_torch(colors, device))
+        return Affinity(factor=None, dense=None, sparse=from_scipy(colors, device))
     factor = upsampled(features, (height, width)).double()
     rest = None if form == "dense" else _negatives(factor, most=_most(factor, form))
     if rest is None:
-        return Affinity(
-            factor=None,
-            dense=_thresholded(factor.float())[None],
-            sparse=to_torch(colors, factor.device),
-        )
-    return Affinity(
-        factor=factor[None], dense=None, sparse=to_torch((colors + rest).tocsr(), factor.device)
-    )
+        dense = (factor.float() @ factor.float().T).clamp_(min=0)[None]
+        return Affinity(factor=None, dense=dense, sparse=from_scipy(colors, factor.device))
+    sparse = from_scipy((colors + rest).tocsr(), factor.device)
+    return Affinity(factor=factor[None], dense=None, sparse=sparse)
 
 
 def upsampled(features: Tensor, grid: tuple[int, int]) -> Tensor:
@@ -100,42 +96,25 @@ def _most(factor: Tensor, form: str) -> float:
 
 def _negatives(factor: Tensor, *, most: float) -> scipy.sparse.csr_array | None:
     """max(0, -F Fᵀ) in row blocks; None where more than ``most`` entries are above 0."""
-    size, rounded = len(factor), factor.float()
-    block = max(1, _BLOCK_ELEMENTS // size)
-    rows, columns, count = [], [], 0
     if most < 0:
         return None
+    size, rounded = len(factor), factor.float()
+    block = max(1, _BLOCK_ELEMENTS // size)
+    pairs: list[Tensor] = []
+    count = 0
     for start in range(0, size, block):
-        below = (rounded[start : start + block] @ rounded.T) < 0
-        own, other = below.nonzero(as_tuple=True)
-        rows.append(own + start)
-        columns.append(other)
-        count += len(own)
+        found = ((rounded[start : start + block] @ rounded.T) < 0).nonzero()
+        pairs.append(found + found.new_tensor([start, 0]))
+        count += len(found)
         if count > most:
             return None
-    own, other = torch.cat(rows), torch.cat(columns)
+    own, other = torch.cat(pairs).T
     # Exact products of these pairs alone; float32 decided which they are.
-    values = torch.cat(
-        [
-            -(factor[a] * factor[b]).sum(dim=1)
-            for a, b in zip(own.split(1 << 16), other.split(1 << 16), strict=True)
-        ]
-        or [factor.new_empty(0)]
-    )
-    pairs = (own.cpu().numpy(), other.cpu().numpy())
-    rest = scipy.sparse.csr_array((values.clamp_min(0).cpu().numpy(), pairs), shape=(size, size))
+    products = [
+        -(factor[a] * factor[b]).sum(dim=1)
+        for a, b in zip(split(own, 1 << 16), split(other, 1 << 16), strict=True)
+    ]
+    values = torch.cat(products).clamp_min(0).cpu().numpy()
+    entries = (values, (own.cpu().numpy(), other.cpu().numpy()))
+    rest = scipy.sparse.csr_array(entries, shape=(size, size))
     return ((rest + rest.T) / 2).tocsr()
-
-
-def _thresholded(factor: Tensor) -> Tensor:
-    """max(0, F Fᵀ), float32 [n, n]."""
-    return (factor @ factor.T).clamp_(min=0)
-
-
-def to_torch(matrix: scipy.sparse.csr_array, device: torch.device | None) -> Tensor:
-    """SciPy CSR as torch's, of the same precision."""
-    matrix.sort_indices()
-    parts = (matrix.indptr, matrix.indices, matrix.data)
-    crow, columns, values = (torch.from_numpy(part).to(device) for part in parts)
-    size = len(crow) - 1
-    return csr(crow, columns, values, (size, size))

@@ -26,7 +26,6 @@ def color_affinity(
     Args:
         image: [h, w, 3] in [0, 1].
         neighbors: pairs (k, w); k is capped at h·w - 1.
-        space: of the colors.
         workers: threads of the search; one where tasks share the cores.
 
     Returns:
@@ -34,34 +33,34 @@ def color_affinity(
     """
     height, width, _ = image.shape
     size = height * width
-    colors = _hsv(image) if space == "hsv" else image
-    colors = colors.reshape(size, -1).astype(np.float64)
-    rows, columns = np.divmod(np.arange(size), width)
+    colors = (_hsv(image) if space == "hsv" else image).reshape(size, -1).astype(np.float64)
+    rows, columns = np.indices((height, width)).reshape(2, -1)
     place = np.stack([columns / max(1, width - 1), rows / max(1, height - 1)], axis=1)
     total = scipy.sparse.csr_array((size, size), dtype=np.float64)
     for k, weight in neighbors:
         points = np.concatenate([colors, weight * place], axis=1)
-        own, found, distance = _nearest(points, min(k, size - 1), workers)
+        edges, distance = _nearest(points, min(k, size - 1), workers)
         weights = np.maximum(0, 1 - distance)
-        total = total + scipy.sparse.csr_array((weights, (own, found)), shape=(size, size))
+        total = total + scipy.sparse.csr_array((weights, edges), shape=(size, size))
     symmetric = ((total + total.T) / 2).tocsr()
     symmetric.eliminate_zeros()
     return symmetric
 
 
-def _nearest(points: np.ndarray, k: int, workers: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Directed edges to the k nearest others: rows, columns, distances, k for each point."""
+def _nearest(
+    points: np.ndarray, k: int, workers: int
+) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
+    """Directed edges to the k nearest others: (rows, columns) and distances, k for each point."""
     size = len(points)
     if k < 1:
-        return np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0)
+        none = np.empty(0, np.int32)
+        return (none, none), np.empty(0)
     distance, found = KDTree(points).query(points, k=k + 1, workers=workers)
     # Where many points coincide, a point may not be among its own nearest: then the last goes.
-    distance, found = np.asarray(distance), np.asarray(found)
     drop = found == np.arange(size)[:, None]
     drop[~drop.any(axis=1), -1] = True
-    keep = ~drop
     rows = np.arange(size, dtype=np.int32)  # a sum of graphs keeps the widest indices
-    return np.repeat(rows, k), found[keep].astype(np.int32), distance[keep]
+    return (np.repeat(rows, k), found[~drop].astype(np.int32)), distance[~drop]
 
 
 def _hsv(image: np.ndarray) -> np.ndarray:

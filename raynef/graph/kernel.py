@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from raynef.core.collectives import Collectives, SingleProcess
 from raynef.core.kernel import Kernel, csr, transposed
@@ -65,13 +66,21 @@ def build_kernel(
     feature_values = 0.5 * similarity * own_scale[:, None] * scale[columns]
 
     pixel_rows, pixel_columns = pixel_edges(thumbnails, pixel_neighbors, valid)
-    pixel_degrees = torch.bincount(pixel_rows, minlength=local.shape[0]).to(local.dtype)
-    pixel_scale = _inverse_root(pixel_degrees)
+    per_row = torch.bincount(pixel_rows, minlength=local.shape[0])
+    pixel_scale = _inverse_root(per_row.to(local.dtype))
     pixel_values = 0.5 * alpha * pixel_scale[pixel_rows] * pixel_scale[pixel_columns]
 
-    half = _merge_rows(
-        columns, feature_values, pixel_rows, pixel_columns + first, pixel_values, sum(counts)
-    )
+    # A row holds its k feature edges, then its pixel edges, which are sorted by row: pixel edge e
+    # stands behind (row + 1)·k feature edges.
+    num_rows, k = columns.shape
+    crow = functional.pad((per_row + k).cumsum(0), (1, 0))
+    feature_at = crow[:-1, None] + torch.arange(k, device=crow.device)
+    pixel_at = torch.arange(len(pixel_rows), device=crow.device) + (pixel_rows + 1) * k
+    merged_columns = crow.new_empty(num_rows * k + len(pixel_rows))
+    merged_values = local.new_empty(merged_columns.shape)
+    merged_columns[feature_at], merged_values[feature_at] = columns, feature_values
+    merged_columns[pixel_at], merged_values[pixel_at] = pixel_columns + first, pixel_values
+    half = csr(crow, merged_columns, merged_values, (num_rows, sum(counts)))
     return Kernel(half=half, half_t=transposed(half), counts=counts, rank=collectives.rank)
 
 
@@ -97,33 +106,6 @@ def _degrees(
 def _inverse_root(degrees: Tensor) -> Tensor:
     """D^-½, with 0 for an isolated patch."""
     return torch.where(degrees > 0, degrees.clamp_min(1e-30).rsqrt(), 0)
-
-
-def _merge_rows(
-    columns: Tensor,
-    values: Tensor,
-    pixel_rows: Tensor,
-    pixel_columns: Tensor,
-    pixel_values: Tensor,
-    num_patches: int,
-) -> Tensor:
-    """One CSR matrix whose row holds its k feature edges, then its pixel edges."""
-    num_rows, k = columns.shape
-    device = columns.device
-    per_row = torch.bincount(pixel_rows, minlength=num_rows)
-    crow = torch.zeros(num_rows + 1, dtype=torch.int64, device=device)
-    torch.cumsum(per_row + k, dim=0, out=crow[1:])
-    size = num_rows * k + pixel_rows.shape[0]
-    merged_columns = torch.empty(size, dtype=torch.int64, device=device)
-    merged_values = torch.empty(size, dtype=values.dtype, device=device)
-
-    feature_at = crow[:-1, None] + torch.arange(k, device=device)
-    merged_columns[feature_at], merged_values[feature_at] = columns, values
-    # Pixel edges are sorted by row: edge e stands behind (row + 1)·k feature edges.
-    pixel_at = torch.arange(pixel_rows.shape[0], device=device) + (pixel_rows + 1) * k
-    merged_columns[pixel_at] = pixel_columns
-    merged_values[pixel_at] = pixel_values.to(values.dtype)
-    return csr(crow, merged_columns, merged_values, (num_rows, num_patches))
 
 
 def _check(

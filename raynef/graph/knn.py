@@ -3,14 +3,16 @@
 import torch
 from torch import Tensor
 
+from raynef.core.typed import norm
+
 _BLOCK_ELEMENTS = 1 << 23  # similarities held at once: 32 MB of float32
 _GROUP = 8  # columns whose maximum decides whether they are looked at
 
 
 def unit_rows(features: Tensor) -> Tensor:
     """Rows scaled to unit L2 norm; a zero row stays zero. [N, D] -> [N, D]."""
-    norms = features.norm(dim=1, keepdim=True)
-    return torch.where(norms > 0, features / norms.where(norms > 0, torch.ones_like(norms)), 0)
+    norms = norm(features, 1, keepdim=True)
+    return torch.where(norms > 0, features / torch.where(norms > 0, norms, 1), 0)
 
 
 def nearest_neighbors(

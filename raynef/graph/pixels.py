@@ -1,9 +1,11 @@
 """The pixel graph of Eq. 3: within each image, patches of like color and place."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
+
+from raynef.core.typed import unique
 
 _BLOCK_ELEMENTS = 1 << 22  # distances held at once
 
@@ -36,16 +38,15 @@ def pixel_edges(
         Rows and columns of the edges, two int64 vectors sorted by row, then column; indices count
         the valid patches of ``thumbnails``.
     """
-    device = thumbnails.device
     place = coordinates(thumbnails.shape[1], thumbnails.shape[2], thumbnails)
-    none = torch.empty(0, dtype=torch.int64, device=device)
+    none = torch.empty(0, dtype=torch.int64, device=thumbnails.device)
     rows, columns, first = [none], [none], 0
     for image, keep in zip(thumbnails, valid, strict=True):
         color, where = image[keep], place[keep]
         size = color.shape[0]
         edges = torch.cat([none, *_nearest_codes(color, where, pixel_neighbors)])
         one_way = (edges // max(1, size), edges % max(1, size))
-        both = torch.unique(torch.cat((edges, one_way[1] * size + one_way[0])))
+        both = unique(torch.cat((edges, one_way[1] * size + one_way[0])))
         rows.append(both // max(1, size) + first)
         columns.append(both % max(1, size) + first)
         first += size
@@ -54,14 +55,13 @@ def pixel_edges(
 
 def _nearest_codes(
     color: Tensor, where: Tensor, pixel_neighbors: Sequence[tuple[int, float]]
-) -> list[Tensor]:
+) -> Iterator[Tensor]:
     """Directed nearest edges of m patches, as codes row·m + column, for each (k, w).
 
     Squared distances are those of the colors plus w² times those of the places.
     """
     size = color.shape[0]
     block = max(1, _BLOCK_ELEMENTS // max(1, size))
-    codes = []
     for start in range(0, size if size > 1 else 0, block):
         own = torch.arange(start, min(start + block, size), device=color.device)
         of_color, of_place = _squared_distances(color, own), _squared_distances(where, own)
@@ -69,8 +69,7 @@ def _nearest_codes(
         for k, weight in pixel_neighbors:
             distance = torch.add(of_color, of_place, alpha=weight**2)
             top = torch.topk(distance, min(k, size - 1), dim=1, largest=False, sorted=False)
-            codes.append((own[:, None] * size + top.indices).flatten())
-    return codes
+            yield (own[:, None] * size + top.indices).flatten()
 
 
 def _squared_distances(points: Tensor, own: Tensor) -> Tensor:

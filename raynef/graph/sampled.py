@@ -19,7 +19,7 @@ import scipy.sparse
 from torch import Tensor
 
 from raynef.core.affinity import Affinity
-from raynef.graph.affinity import to_torch
+from raynef.core.kernel import from_scipy
 from raynef.graph.colors import COLOR_NEIGHBORS, color_affinity
 from raynef.graph.knn import unit_rows
 
@@ -57,10 +57,8 @@ def sampled_affinity(
         image: [H, W, 3] in [0, 1]; N = H·W.
         color_weight: λ.
         fraction: of W_feat's entries.
-        neighbors: of the color graph.
-        space: of its colors.
+        neighbors, space, workers: as of ``color_affinity``.
         seed: of the draw; the same whatever the machine's threads.
-        workers: threads that look for neighbors of color.
 
     Returns:
         W, held in ``sparse`` alone, float32, on the CPU.
@@ -92,23 +90,24 @@ def sampled_affinity(
     cosines = _Cosines.of(features, (height, width))
     row = max(features.shape[0] * features.shape[1], fraction * size)
     rows_at_once = max(1, int(_BLOCK_ELEMENTS / row))
-    half = scipy.sparse.vstack(
-        [
-            _half_rows(cosines, start, counts, columns) + colors[start : start + len(counts)]
-            for start, counts, columns in _drawn_pairs(size, fraction, seed, rows_at_once)
-        ],
-        format="csr",
-    )
-    return Affinity(factor=None, dense=None, sparse=to_torch((half + half.T).tocsr(), None))
+    parts: list[scipy.sparse.csr_array] = []
+    for start, counts, columns in _drawn_pairs(size, fraction, seed, rows_at_once):
+        values = np.maximum(cosines.at(start, counts, columns), 0)
+        # Of a half whose sum with its transpose is W, the diagonal is counted twice.
+        values[np.repeat(np.arange(start, start + len(counts)), counts) == columns] /= 2
+        crow = np.concatenate([[0], counts.cumsum()]).astype(np.int32)
+        drawn = scipy.sparse.csr_array((values, columns, crow), shape=(len(counts), size))
+        parts.append(drawn + colors[start : start + len(counts)])
+    half = scipy.sparse.vstack(parts, format="csr")
+    return Affinity(factor=None, dense=None, sparse=from_scipy((half + half.T).tocsr()))
 
 
 def _drawn_pairs(
     size: int, fraction: float, seed: int, rows_at_once: int
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Pairs u <= v, each kept with probability ``fraction``, in order.
+    """Pairs u <= v, each kept with probability ``fraction``, in order, whatever the rows at once.
 
-    Gaps between the kept ones are geometric, so that only those are drawn. They come from one
-    stream: the pairs do not depend on how many rows are made at once.
+    Gaps between the kept ones are geometric, so that only those are drawn, from one stream.
 
     Yields:
         The first u, how many v for it and each of the following u, and the v, int32.
@@ -130,18 +129,6 @@ def _drawn_pairs(
         shift = bounds[:-1] - np.arange(start, start + len(counts))
         yield start, counts, (kept[: ends[-1]] - np.repeat(shift, counts)).astype(np.int32)
         kept = kept[ends[-1] :]
-
-
-def _half_rows(
-    cosines: "_Cosines", start: int, counts: np.ndarray, columns: np.ndarray
-) -> scipy.sparse.csr_array:
-    """Rows of the half W whose sum with its transpose is max(0, F Fᵀ) at the drawn pairs."""
-    values = np.maximum(cosines.at(start, counts, columns), 0)
-    values[np.repeat(np.arange(start, start + len(counts)), counts) == columns] /= 2
-    crow = np.concatenate([[0], counts.cumsum()]).astype(np.int32)
-    return scipy.sparse.csr_array(
-        (values, columns, crow), shape=(len(counts), len(cosines.corners))
-    )
 
 
 @dataclass(frozen=True)

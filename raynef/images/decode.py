@@ -3,7 +3,7 @@
 import contextlib
 import io
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,6 +15,9 @@ from raynef.core.errors import BadImageError, UserError
 from raynef.core.notes import note
 from raynef.io.storage import read_bytes
 
+LabelCodes = tuple[int, ...] | Literal["mask"] | None
+"""Class (or IGNORE) of each value of a label file; None where the values are the classes; "mask" of
+a picture for ``read_mask``, whose foreground is class 1."""
 IMAGE_SUFFIXES = frozenset(
     {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp"}
 )
@@ -88,11 +91,8 @@ def _is_rgb_of_16_bits(encoded: bytes) -> bool:
 def _decoded(encoded: bytes, *, rawmode: str | None = None) -> Iterator[Image.Image]:
     """The image in the bytes of one file, loaded.
 
-    Raises BadImageError, also for what fails within the block.
-
-    Args:
-        encoded: the file.
-        rawmode: of a PNG, in place of the one that Pillow takes the file's values by.
+    Raises BadImageError, also for what fails within the block. ``rawmode`` is of a PNG, in place of
+    the one that Pillow takes the file's values by.
     """
     if not encoded:
         raise BadImageError("empty file")
@@ -147,8 +147,7 @@ class Stored:
 def stored_in(encoded: bytes) -> Stored:
     """How the image in the bytes of one file is stored; its pixels stay undecoded where they may.
 
-    Raises:
-        BadImageError: as ``read_image``, for what is no image.
+    Raises BadImageError, as ``read_image``, for what is no image.
     """
     try:
         with warnings.catch_warnings():
@@ -238,15 +237,8 @@ def _finite(values: np.ndarray) -> np.ndarray:
     return np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0)
 
 
-def read_label(
-    path: str | Path, codes: Sequence[int] | Literal["mask"] | None = None
-) -> np.ndarray:
+def read_label(path: str | Path, codes: LabelCodes = None) -> np.ndarray:
     """Decode one label file (8-bit gray or palette PNG, or 16-bit) to class indices, int32 [H, W].
-
-    Args:
-        path: its location.
-        codes: class (or IGNORE) of each value in the file; None where the values are the classes;
-            "mask" where the file is one for ``read_mask``, whose foreground is class 1.
 
     Raises:
         UserError: a missing or unreadable file, one with colors in place of indices, or a value

@@ -1,6 +1,7 @@
 """A whole image as a backbone takes it: bounded, and cut to whole patches at right and bottom."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,17 +24,18 @@ class Frame:
     cut: tuple[int, int]
 
 
+class Fitted(NamedTuple):
+    """A fitted image, uint8 [H', W', 3], and how it was fitted."""
+
+    pixels: np.ndarray
+    frame: Frame
+
+
 def frame_of(size: tuple[int, int], *, stride: int, max_side: int) -> Frame:
-    """How an image of a size is fitted: resized where its longest side is above ``max_side`` or
-    its short side below ``stride``, then cut to whole patches.
+    """How an image of ``size`` = (H, W) is fitted: resized where its longest side is above
+    ``max_side`` or its short side below ``stride``, then cut to whole patches of ``stride`` pixels.
 
-    Args:
-        size: (H, W).
-        stride: what both sides must be multiples of, in pixels.
-        max_side: longest side, in pixels; no less than ``stride``.
-
-    Raises:
-        BadImageError: an image so narrow that its short side would not hold a patch.
+    Raises BadImageError: an image so narrow that its short side would not hold a patch.
     """
     height, width = size
     scale = min(1.0, max_side / max(height, width))
@@ -47,10 +49,10 @@ def frame_of(size: tuple[int, int], *, stride: int, max_side: int) -> Frame:
     return Frame(size, resized, (resized[0] // stride * stride, resized[1] // stride * stride))
 
 
-def fit(image: np.ndarray, *, stride: int, max_side: int) -> tuple[np.ndarray, Frame]:
-    """An image, uint8 [H, W, 3], after resizing and cutting, and how it was; see ``frame_of``."""
+def fit(image: np.ndarray, *, stride: int, max_side: int) -> Fitted:
+    """An image, uint8 [H, W, 3], after resizing and cutting: see ``frame_of``."""
     frame = frame_of(image.shape[:2], stride=stride, max_side=max_side)
-    return resize(image, frame.resized)[: frame.cut[0], : frame.cut[1]], frame
+    return Fitted(resize(image, frame.resized)[: frame.cut[0], : frame.cut[1]], frame)
 
 
 def to_whole_image(index: np.ndarray, frame: Frame) -> np.ndarray:

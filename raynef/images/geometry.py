@@ -16,13 +16,8 @@ def short_side_size(
     """(H, W) of [H, W, …] with the short side at ``short_side`` and the aspect kept.
 
     A strip stays smaller: its long side is at most ``_LONGEST`` times ``short_side``, or one pixel
-    line of 5,000 would become a gigabyte.
-
-    Args:
-        shape: of what is resized.
-        short_side: in pixels.
-        truncated: the long side is cut to an integer, as in ReCo's protocol (500x375 to 426x320);
-            rounded without (427x320), as in the sliding one and in training.
+    line of 5,000 would become a gigabyte. The long side is rounded, or ``truncated`` to an integer
+    as in ReCo's protocol (500x375 to 426x320; rounded 427x320).
     """
     height, width = shape[0], shape[1]
     short, long = min(height, width), max(height, width)
@@ -33,20 +28,20 @@ def short_side_size(
     return (short_side, scaled) if height <= width else (scaled, short_side)
 
 
-def resize(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Bilinear, antialiased resize of uint8 [H, W, 3] to ``size`` = (H, W)."""
+def resize(
+    pixels: np.ndarray,
+    size: tuple[int, int],
+    how: Image.Resampling = Image.Resampling.BILINEAR,
+) -> np.ndarray:
+    """Antialiased resize of uint8 [H, W, 3] to ``size`` = (H, W)."""
     if pixels.shape[:2] == size:
         return pixels
-    image = Image.fromarray(pixels).resize((size[1], size[0]), Image.Resampling.BILINEAR)
-    return np.asarray(image)
+    return np.asarray(Image.fromarray(pixels).resize((size[1], size[0]), how))
 
 
 def resize_bicubic(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Bicubic, antialiased resize of uint8 [H, W, 3], as CLIP's and DINOv2's own preprocessing."""
-    if pixels.shape[:2] == size:
-        return pixels
-    image = Image.fromarray(pixels).resize((size[1], size[0]), Image.Resampling.BICUBIC)
-    return np.asarray(image)
+    """Bicubic resize, as CLIP's and DINOv2's own preprocessing; see ``resize``."""
+    return resize(pixels, size, Image.Resampling.BICUBIC)
 
 
 def resized_part(
@@ -61,10 +56,7 @@ def resized_part(
 
 def resize_label(label: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Nearest resize of int32 [H, W] to ``size`` = (H, W)."""
-    if label.shape == size:
-        return label
-    image = Image.fromarray(label).resize((size[1], size[0]), Image.Resampling.NEAREST)
-    return np.asarray(image)
+    return resize(label, size, Image.Resampling.NEAREST)
 
 
 def center_crop(pixels: np.ndarray, side: int) -> np.ndarray:
@@ -87,24 +79,24 @@ def for_scoring(
 ) -> tuple[np.ndarray, np.ndarray]:
     """An image as the backbone sees it, and its label at the size at which it is scored.
 
-    Args:
-        image: uint8 [H, W, 3].
-        label: int [H, W].
-        short_side: to which the image is resized, bilinearly.
-        crop: side of the central part of both, the label resized by nearest neighbors (ReCo's
-            protocol); None: all of the image, and the label as it is.
-        name: of the image, for the error.
+    The image, uint8 [H, W, 3], is resized bilinearly. With ``crop`` the central part of both
+    counts, the label [H, W] resized by nearest neighbors (ReCo's protocol); without, all of the
+    image and the label as it is.
 
-    Raises:
-        UserError: a label of another size than its image, naming both.
+    Raises UserError where the label is of another size than its image ``name``.
     """
-    if label.shape != image.shape[:2]:
-        raise UserError(
-            f"the label of {name} is {label.shape[1]}x{label.shape[0]} pixels, "
-            f"but its image is {image.shape[1]}x{image.shape[0]}"
-        )
+    require_size("label", name, label, image)
     size = short_side_size(label.shape, short_side, truncated=crop is not None)
     small = resize(image, size)
     if crop is None:
         return small, label
     return center_crop(small, crop), center_crop(resize_label(label, size), crop)
+
+
+def require_size(what: str, name: str, drawn: np.ndarray, image: np.ndarray) -> None:
+    """Raise UserError where what was drawn for an image, [H, W], has another size than it."""
+    if drawn.shape != image.shape[:2]:
+        raise UserError(
+            f"the {what} of {name} is {drawn.shape[1]}x{drawn.shape[0]} pixels, "
+            f"but its image is {image.shape[1]}x{image.shape[0]}"
+        )

@@ -6,13 +6,13 @@ which fits only one of the two where the image lies on its side. One that fits b
 is mirrored, upside down or square) is refused by name: nothing in it tells.
 """
 
-from typing import Any
+import contextlib
 
 import numpy as np
 from PIL import Image
 
 from raynef.core.errors import BadImageError, UserError
-from raynef.images.datasets.imageset import ImageFile
+from raynef.images.datasets.imageset import ImageFile, LabelCodes
 from raynef.images.decode import Stored, read_encoded, read_label, stored_in, turned
 
 _MIRRORS_X, _MIRRORS_Y = (2, 3, 6, 7), (3, 4, 7, 8)
@@ -22,16 +22,11 @@ class AmbiguousLabelError(UserError):
     """A label or annotation that fits its image both as stored and as shown."""
 
 
-def read_truth(file: ImageFile, codes: Any, *, stored: Stored | None = None) -> np.ndarray:
+def read_truth(file: ImageFile, codes: LabelCodes, *, stored: Stored | None = None) -> np.ndarray:
     """The label of an image as the image is shown, int32 [H, W]; see ``read_label`` for ``codes``.
 
-    Args:
-        file: with a label.
-        codes: of its data set.
-        stored: how the image is stored; None: its file says.
-
-    Raises:
-        UserError: as ``read_label``, and AmbiguousLabelError.
+    ``stored`` says how the image is stored; if None, its file does. Raises UserError as
+    ``read_label``, and AmbiguousLabelError.
     """
     label = read_label(file.label or "", codes)
     stored = stored or stored_as(file)
@@ -46,14 +41,8 @@ def turn_boxes(
 ) -> np.ndarray:
     """Boxes of an image as the image is shown, float64 [m, 4].
 
-    Args:
-        file: that they belong to.
-        boxes: as they were drawn.
-        size: (H, W) of what they were drawn on, where the annotation says it.
-        stored: as of ``read_truth``.
-
-    Raises:
-        AmbiguousLabelError: nothing tells on which pixels they were drawn.
+    ``size`` is (H, W) of what they were drawn on, where the annotation says it; ``stored`` as of
+    ``read_truth``. Raises AmbiguousLabelError where nothing tells on which pixels they were drawn.
     """
     if not len(boxes):
         return boxes
@@ -78,8 +67,7 @@ def drawn_as_stored(
 
     One of neither size stays as it is; whoever compares it with the image names both sizes.
 
-    Raises:
-        AmbiguousLabelError: by "auto", where ``size`` = (H, W) fits both, or is None.
+    Raises AmbiguousLabelError by "auto", where ``size`` = (H, W) fits both, or is None.
     """
     rule = file.label_orientation
     if not stored.turns or rule == "upright":
@@ -106,9 +94,7 @@ def upright_size(stored: Stored) -> tuple[int, int]:
 
 def stored_as(file: ImageFile) -> Stored:
     """How an image is stored. One that cannot be read is never shown, and does not turn."""
-    if file.label_orientation == "upright":  # whatever it is, nothing turns
-        return Stored(1, (0, 0))
-    try:
-        return stored_in(read_encoded(file.path))
-    except BadImageError:
-        return Stored(1, (0, 0))
+    if file.label_orientation != "upright":  # whatever it is, nothing turns
+        with contextlib.suppress(BadImageError):
+            return stored_in(read_encoded(file.path))
+    return Stored(1, (0, 0))

@@ -54,8 +54,7 @@ def read_checkpoint(path: Path) -> State:
     """The state in a file, on the CPU. Raises DamagedCheckpointError."""
     try:
         with path.open("rb") as file:
-            header = _HEADER.fullmatch(file.readline(200))
-            payload = file.read()
+            header, payload = _HEADER.fullmatch(file.readline(200)), file.read()
     except OSError as error:
         raise DamagedCheckpointError(f"{path}: {error.strerror or error}") from error
     if header is None:

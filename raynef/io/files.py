@@ -40,7 +40,13 @@ def naming_a_full_disk(path: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        reason = _full_disk(error, path)
+        reason = full_disk_reason(error)
+        # torch.save says "failed writing file", or that a position is unexpected, and no more.
+        of_torch = any(name in str(error) for name in ("PytorchStreamWriter", "inline_container"))
+        if reason is None and isinstance(error, RuntimeError) and of_torch:
+            with contextlib.suppress(OSError):
+                if shutil.disk_usage(path.parent).free < 1 << 20:
+                    reason = os.strerror(errno.ENOSPC)
         if reason is None or isinstance(error, DiskFullError):
             raise
         raise DiskFullError(disk_full_message(str(path), reason)) from error
@@ -61,17 +67,6 @@ def full_disk_reason(error: BaseException) -> str | None:
         return os.strerror(error.errno)
     reasons = [os.strerror(number) for number in _FULL]
     return next((reason for reason in reasons if reason in str(error)), None)
-
-
-def _full_disk(error: Exception, path: Path) -> str | None:
-    found = full_disk_reason(error)
-    # torch.save says "failed writing file", or that a position is unexpected, and no more.
-    of_torch = any(name in str(error) for name in ("PytorchStreamWriter", "inline_container"))
-    if found is None and isinstance(error, RuntimeError) and of_torch:
-        with contextlib.suppress(OSError):
-            if shutil.disk_usage(path.parent).free < 1 << 20:
-                return os.strerror(errno.ENOSPC)
-    return found
 
 
 def write_text(path: Path, text: str) -> None:

@@ -24,27 +24,17 @@ _FOLDERS: ContextVar[tuple[Path, ...]] = ContextVar("state_folders", default=())
 
 @dataclass(frozen=True)
 class State:
-    """Where a job stands, or stood.
+    """Where a job stands, or stood."""
 
-    Attributes:
-        stage: its name, such as features or train; empty where a job ended before it had one.
-        done, total, unit: items.
-        rate: items a second, None where unknown.
-        eta_s: seconds still to go.
-        time: of this word, in seconds since 1970.
-        ended: finished, stopped or failed; None while it works, or was killed.
-        facts: what else it says: numbers and texts.
-    """
-
-    stage: str = ""
-    done: int = 0
+    stage: str = ""  # its name, such as features or train; empty where it ended before it had one
+    done: int = 0  # items
     total: int = 0
     unit: str = ""
-    rate: float | None = None
-    eta_s: float | None = None
-    time: float = field(default_factory=time.time)
-    ended: str | None = None
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    rate: float | None = None  # items a second, None where unknown
+    eta_s: float | None = None  # seconds still to go
+    time: float = field(default_factory=time.time)  # of this word, in seconds since 1970
+    ended: str | None = None  # finished, stopped or failed; None while it works, or was killed
+    facts: Mapping[str, Any] = field(default_factory=dict)  # what else it says: numbers and texts
 
     @property
     def age_s(self) -> float:

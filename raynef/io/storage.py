@@ -92,12 +92,9 @@ def read_bytes(location: str | Path, *, most: int | None = None) -> bytes:
     location = str(location)
     if not is_address(location):
         with Path(location).open("rb") as file:
-            status = os.fstat(file.fileno())
-            if most is None:
-                return file.read()
-            if status.st_size > most:
+            if most is not None and os.fstat(file.fileno()).st_size > most:
                 raise _too_big(location, most)
-            return _bounded(file, most, location)
+            return file.read() if most is None else _bounded(file, most, location)
     system, path = _open(location)
     for pause in (*_PAUSES_S, None):
         try:

@@ -4,7 +4,7 @@ Both yield, for each global batch of an epoch, the part that this worker holds.
 """
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,14 +26,7 @@ from raynef.stores.features import FeatureStore
 
 @dataclass(frozen=True)
 class Slice:
-    """A worker's part of one global batch.
-
-    Attributes:
-        epoch: which it belongs to.
-        view: of the images.
-        images: indices in the data set, this worker's.
-        features: of them.
-    """
+    """A worker's part of one global batch: features of its ``images`` (indices) in a view."""
 
     epoch: int
     view: int
@@ -84,26 +77,20 @@ class StoredViews:
 def _one_ahead(jobs: Iterator[Callable[[], Slice]]) -> Iterator[Slice]:
     """Run jobs in a thread, one ahead of who consumes them."""
     with ThreadPoolExecutor(max_workers=1) as pool:
-        waiting = None
+        waiting: list[Future[Slice]] = []
         for job in jobs:
-            coming = pool.submit(job)
-            if waiting is not None:
-                yield waiting.result()
-            waiting = coming
-        if waiting is not None:
-            yield waiting.result()
+            waiting.append(pool.submit(job))
+            if len(waiting) > 1:
+                yield waiting.pop(0).result()
+        yield from (last.result() for last in waiting)
 
 
 @dataclass(frozen=True)
 class StreamedViews:
-    """Slices straight from feature actors, new views each epoch, nothing stored.
+    """Slices straight from feature actors, new views each epoch of the ``usable`` images.
 
     Each worker runs its own Ray Data pipeline over its own slices, in order, so that the
     composition of global batches is that of stored mode. A unit is a slice.
-
-    Attributes:
-        images: the data set.
-        usable: indices of those that can be read.
     """
 
     images: ImageSet

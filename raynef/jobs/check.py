@@ -15,19 +15,7 @@ from raynef.core.errors import UserError, require
 from raynef.images.datasets.imageset import ImageSet
 from raynef.images.datasets.registry import open_split
 from raynef.io.storage import without_secrets
-from raynef.jobs.look import (
-    BAD_BOXES,
-    BAD_IMAGE,
-    BAD_LABEL,
-    EITHER_WAY,
-    LISTED,
-    NO_CLASS,
-    NO_LABEL,
-    NO_OBJECT,
-    OTHER_SIZE,
-    Found,
-    look,
-)
+from raynef.jobs.look import BAD_IMAGE, LABEL_FAULTS, LISTED, NO_OBJECT, Found, look
 from raynef.jobs.work import most_skipped
 
 logger = logging.getLogger("raynef")
@@ -35,12 +23,7 @@ logger = logging.getLogger("raynef")
 NOT_OPEN = "split that cannot be opened"
 ABSENT = "class that never occurs"
 IN_BOTH = "image in both train and val"
-_LABEL_FAULTS = (NO_LABEL, BAD_LABEL, OTHER_SIZE, EITHER_WAY, NO_CLASS, BAD_BOXES)
-_TURNED = {
-    "images": "turned by EXIF",
-    "stored": "  labels to turn",
-    "upright": "  labels as shown",
-}
+_TURNED = {"images": "turned by EXIF", "stored": "  labels to turn", "upright": "  labels as shown"}
 
 
 @dataclass(frozen=True)
@@ -60,12 +43,10 @@ def check_data(data: Data, *, address: str | None = None) -> dict[str, Any]:
     Nothing stops at the first problem: all are counted, the first twenty of a kind named.
 
     Returns:
-        ``splits``: by role (train, val), or by its own name where one split has both roles,
-        images, labels, sizes as [width, height], how many images EXIF turns and how the labels of
-        these lie, pixel shares of the classes among labeled
-        pixels, the share of ignored pixels, and boxes, also per annotated image; ``problems``:
-        kind, split, count, the first, and whether they stop training or evaluation; ``ok``:
-        whether none does.
+        ``splits``: by role (train, val), or by its own name where one split has both roles; sizes
+        are [width, height], ``turned`` how many images EXIF turns and how their labels lie,
+        ``classes`` shares of the labeled pixels. ``problems``: first those that stop training or
+        evaluation. ``ok``: whether none does.
 
     Raises:
         UserError: no such data set, or neither of its splits can be opened.
@@ -170,7 +151,7 @@ def _problems(
     for role, part in found.items():
         bad = part.counts[BAD_IMAGE]
         many = bad > most_skipped(data, part.num_images) or bad == part.num_images
-        stops = {BAD_IMAGE: many, **dict.fromkeys(_LABEL_FAULTS, True), NO_OBJECT: False}
+        stops = {BAD_IMAGE: many, **dict.fromkeys(LABEL_FAULTS, True), NO_OBJECT: False}
         problems += [
             Problem(kind, role, part.counts[kind], stop, part.first[kind])
             for kind, stop in stops.items()

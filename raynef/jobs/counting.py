@@ -25,13 +25,9 @@ MAX_CLASSES = IGNORE  # label files hold 0 … 254
 
 @dataclass(frozen=True)
 class Counts:
-    """What a split's pixels say.
+    """Pixels of cluster against class, [1, K, C] (after the CRF too: [2, K, C]), of so many images.
 
-    Attributes:
-        tables: pixels of cluster against class, [1, K, C]; after the CRF too, [2, K, C].
-        num_images: that were counted.
-        skipped: files that could not be read, with the reason.
-        images_per_second: once the first were done.
+    The rate leaves out the start-up.
     """
 
     tables: np.ndarray
@@ -59,7 +55,7 @@ def count(
         num_clusters: K.
         temperature: of the softmax that the CRF starts from.
         job: its name, for the line of progress.
-        kept: folder where the backbone's outputs are kept, for others who score these images.
+        kept: folder of a ``TapCache``, for others who score these images.
 
     Raises:
         UserError: a label of another size than its image or with a value that is no class, or more

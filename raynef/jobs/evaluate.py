@@ -100,7 +100,7 @@ def evaluate(
             "matching": matching_in_words(config, images.split, supervised=segmenter.supervised),
             "data": {"name": recipe.data.name, "root": images.root, "split": images.split},
             "trained_on": {"name": own.data.name, "root": own.data.root},
-            "zero_shot": not _same_place(recipe.data, own.data),
+            "zero_shot": _place(recipe.data) != _place(own.data),
             "supervised": segmenter.supervised,
             "labels_leaked": segmenter.labels_leaked,
             "skipped": scored.skipped,
@@ -111,7 +111,7 @@ def evaluate(
             result["named_by"] = {"num_images": naming.num_images, "skipped": naming.skipped}
         if not segmenter.supervised:
             mapping = Mapping(tuple(int(c) for c in plain.classes), names)
-            if segmenter.mapping is None or _same_data(recipe.data, own.data):
+            if segmenter.mapping is None or _is_same(recipe.data, own.data):
                 save_mapping(run.path, mapping)
                 logger.info("the segmenter names its clusters by the labels of %s", images.root)
             else:
@@ -126,20 +126,20 @@ def evaluate(
 
 def evaluation_file(run: RunFolder, own: Data, data: Data) -> Path:
     """Where scores are kept: evaluate.json for the run's own data, another name for other data."""
-    if _same_data(data, own):
+    if _is_same(data, own):
         return run.evaluate_file
-    root = absolute(data.root or "")
+    root = _place(data)
     code = fingerprint([data.name, root, data.val_split])[:6]
     return run.path / f"evaluate-{data.name}-{name_of(root)}-{code}.json"
 
 
-def _same_data(data: Data, other: Data) -> bool:
-    """The same images with the same classes."""
-    return data.name == other.name and _same_place(data, other)
+def _is_same(data: Data, other: Data) -> bool:
+    """Whether both are the same images with the same classes."""
+    return (data.name, _place(data)) == (other.name, _place(other))
 
 
-def _same_place(data: Data, other: Data) -> bool:
-    return absolute(data.root or "") == absolute(other.root or "")
+def _place(data: Data) -> str:
+    return absolute(data.root or "")
 
 
 def labeled_part(images: ImageSet) -> ImageSet:
@@ -169,12 +169,8 @@ def _require_its_classes(segmenter: Segmenter, images: ImageSet) -> None:
 def _tell(result: dict[str, Any]) -> None:
     for scores, after in ((result, ""), (result.get("crf"), " after the CRF")):
         if scores is not None:
-            logger.info(
-                "mIoU %.1f %%, accuracy %.1f %%%s on %d images",
-                100 * scores["miou"],
-                100 * scores["accuracy"],
-                after,
-                result["num_images"],
-            )
+            shares = (100 * scores["miou"], 100 * scores["accuracy"])
+            words = "mIoU %.1f %%, accuracy %.1f %%%s on %d images"
+            logger.info(words, *shares, after, result["num_images"])
     if result["labels_leaked"]:
         logger.warning("labels leaked: this run saw the labels while it trained")

@@ -79,11 +79,7 @@ def finish_shard(found: ViewFeatures[ShardUnit]) -> ShardMade:
     unit, shard = found.unit, None
     if found.features is not None:
         shard = write_shard(
-            unit.folder,
-            file=unit.file,
-            view=unit.view,
-            images=found.kept,
-            features=found.features,
+            unit.folder, file=unit.file, view=unit.view, images=found.kept, features=found.features
         )
     return ShardMade(shard, found.skipped, len(unit.images))
 

@@ -26,13 +26,7 @@ _BATCH = 32  # images of a unit
 
 @dataclass(frozen=True)
 class PatchLabels:
-    """Class shares of the patches of training views.
-
-    Attributes:
-        images: with labels.
-        data: how views are made.
-        grid: h = w of a view.
-    """
+    """Class shares of the patches of training views, which are ``grid``² patches large."""
 
     images: ImageSet
     data: Data
@@ -66,10 +60,7 @@ class PatchLabels:
     def check(self, images: Sequence[int]) -> None:
         """Open the label of each image once, so that a bad one is said before hours are spent.
 
-        Needs a running Ray.
-
-        Raises:
-            UserError: how many labels cannot be used, and the first of them.
+        Needs a running Ray. Raises UserError: how many cannot be used, and the first of them.
         """
         units = [ImageUnit(part) for part in chunks(images, _BATCH)]
         results = stream(units, prepare=partial(find_mistakes, labels=self), in_order=True)

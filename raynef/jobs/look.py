@@ -5,7 +5,6 @@ not grow with the number of images.
 """
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -34,6 +33,7 @@ EITHER_WAY = "label or boxes of an image turned by EXIF that may lie either way"
 NO_CLASS = "label with values that are no class"
 BAD_BOXES = "unreadable annotation"
 NO_OBJECT = "image without an object"
+LABEL_FAULTS = (NO_LABEL, BAD_LABEL, OTHER_SIZE, EITHER_WAY, NO_CLASS, BAD_BOXES)
 
 
 @dataclass
@@ -41,16 +41,12 @@ class Found:
     """What some images of a split hold; two of them add up.
 
     Attributes:
-        num_images: looked at.
-        num_labels: label files among them that could be read.
         num_annotated: images whose boxes could be read, be it none.
-        num_boxes: in those.
         sizes: {(width, height): images}, as they are shown.
         turned: {"images": those that EXIF turns, "stored": labels drawn on their stored pixels,
             which turn with them, "upright": labels drawn on them as shown}.
         pixels: {class, or IGNORE: pixels}; None counts the pixels that are of no class.
-        counts: {kind of problem: how many}.
-        first: {kind of problem: the first of them, by name}.
+        counts, first: {kind of problem: how many}, and the first of them, by name.
     """
 
     num_images: int = 0
@@ -63,15 +59,11 @@ class Found:
     counts: Counter[str] = field(default_factory=Counter)
     first: dict[str, list[str]] = field(default_factory=dict)
 
-    def problem(self, kind: str, words: str) -> None:
-        """One more of a kind."""
-        self.problems(kind, 1, [words])
-
-    def problems(self, kind: str, count: int, first: Iterable[str]) -> None:
+    def problem(self, kind: str, *first: str, count: int = 1) -> None:
         """More of a kind, of which the first are named."""
         self.counts[kind] += count
         listed = self.first.setdefault(kind, [])
-        listed += list(first)[: LISTED - len(listed)]
+        listed += first[: LISTED - len(listed)]
 
     def add(self, other: "Found") -> None:
         """Count another part of the same split."""
@@ -83,7 +75,7 @@ class Found:
         self.turned.update(other.turned)
         self.pixels.update(other.pixels)
         for kind, count in other.counts.items():
-            self.problems(kind, count, other.first[kind])
+            self.problem(kind, *other.first[kind], count=count)
 
 
 def look(images: ImageSet, *, job: str) -> Found:
@@ -151,11 +143,7 @@ def _read_label(
 
 
 def _look_at_label(
-    file: ImageFile,
-    label: np.ndarray,
-    size: tuple[int, int] | None,
-    stored: Stored,
-    found: Found,
+    file: ImageFile, label: np.ndarray, size: tuple[int, int] | None, stored: Stored, found: Found
 ) -> None:
     """Count a label, and how it lies on its image of ``size`` = (width, height)."""
     found.num_labels += 1
@@ -192,10 +180,10 @@ def _count_pixels(
 def pixels_of_classes(
     label: np.ndarray, codes: tuple[int, ...] | None, num_classes: int
 ) -> Counter[int | None]:
-    """Pixels of each class, of IGNORE, and of no class (None).
+    """Pixels of each class, of IGNORE, and of no class (None) in a label file, int32 [H, W].
 
     Args:
-        label: values of the file, int32 [H, W].
+        label: its values.
         codes: of the data set, as in ``ImageSet``.
         num_classes: C, or 0 where the data set names none: then all below IGNORE are classes.
     """

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from raynef.cluster.events import Fatal, Resumed, Stepped
 from raynef.cluster.worker import Worker
 from raynef.config.objective import share_of_bound
 from raynef.config.recipe import Recipe
@@ -27,10 +28,7 @@ class Training:
     """What every worker of a training is given.
 
     Attributes:
-        recipe: what to train.
-        source: of the features.
         in_dim: T·D, features that ψ sees of a patch.
-        batch_size: images of a global batch.
         num_steps: of the whole training.
         lengths: epochs that the run was given so far, one after the other.
         start: file of the weights that ψ starts from; None: from its seed.
@@ -50,9 +48,7 @@ class Training:
 def train_loop(config: dict[str, Any], worker: Worker) -> None:
     """This worker's slices of each global batch; a checkpoint after each epoch, and between.
 
-    Args:
-        config: a ``Training`` under that name.
-        worker: where it runs.
+    ``config`` holds a ``Training`` under that name.
     """
     training: Training = config["training"]
     recipe, labels = training.recipe, training.labels
@@ -80,7 +76,7 @@ def train_loop(config: dict[str, Any], worker: Worker) -> None:
     elif training.start is not None:
         trainer.start_from(read_state(training.start))
     state["lengths"] = _lengths(state, training.lengths, recipe.train.epochs)
-    worker.tell({"resumed": len(state["history"])})
+    worker.tell(Resumed(len(state["history"])))
 
     steps_per_epoch = training.num_steps // recipe.train.epochs
     before, mark = state["seconds"], time.monotonic()
@@ -97,15 +93,13 @@ def train_loop(config: dict[str, Any], worker: Worker) -> None:
             return
         try:
             shares = labels and labels.read(slice_.images, view=slice_.view)
-            metrics = trainer.step(
-                slice_.features, slice_.images, epoch=slice_.epoch, labels=shares
-            )
+            record = trainer.step(slice_.features, slice_.images, epoch=slice_.epoch, labels=shares)
         except NonFiniteLossError as error:  # the same on every rank; a retry would end the same
-            worker.tell({"fatal": str(error)})
+            worker.tell(Fatal(str(error)))
             return
-        split = watch.lap()
+        metrics, split = record.as_dict(), watch.lap()
         state["split"] = {part: state["split"].get(part, 0.0) + split[part] for part in split}
-        worker.tell({"step": metrics, "split": split, "images": training.batch_size})
+        worker.tell(Stepped(metrics, split))
         state["history"].append(metrics)
         state["images_done"] += training.batch_size
         step = len(state["history"])
@@ -118,11 +112,7 @@ def train_loop(config: dict[str, Any], worker: Worker) -> None:
 def _lengths(state: State, epochs_so_far: list[int], epochs: int) -> list[dict[str, int]]:
     """The lengths that a training had, in epochs, each with the step from which it had it.
 
-    Args:
-        state: that is gone on with.
-        epochs_so_far: that the run was given, in order; of a checkpoint that says nothing, the
-            first.
-        epochs: now.
+    Of a checkpoint that says nothing, the first of ``epochs_so_far``, which the run was given.
     """
     lengths = state.get("lengths") or [{"epochs": epochs_so_far[0], "from_step": 0}]
     if not state["history"]:

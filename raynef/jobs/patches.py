@@ -53,12 +53,9 @@ class Source:
 
 @dataclass(frozen=True)
 class Sample:
-    """Patches drawn uniformly from all training views.
+    """Patches drawn uniformly from the ``num_patches`` valid ones of all training views.
 
-    Attributes:
-        rows: features, float32 [M, D].
-        shares: of the classes in each patch, float32 [M, C]; None without labels.
-        num_patches: valid patches of all views, of which the rows were drawn.
+    Features ``rows`` are float32 [M, D]; with labels ``shares`` of the classes, float32 [M, C].
     """
 
     rows: np.ndarray
@@ -107,17 +104,10 @@ def sample_patches(
     Each patch has a uniform number from (seed, view, image); it is taken where that is below
     ``max_points`` over all patches, padding counted. So a few per cent fewer are drawn where crops
     are padded, and memory has a bound that needs no pass over the store before.
-
-    Args:
-        source: see there.
-        max_points: bound of the rows, and so of the memory.
-        seed: of the draws.
-        labels: whose shares come with the rows.
-        job: name, for the line of progress.
     """
     cells = source.store.read(source.store.images()[:1], view=0).valid.numel()
     num_cells = cells * len(source.store.images()) * source.store.num_views
-    work = Sampling(seed, share=min(1.0, max_points / num_cells))
+    work = partial(draw, seed=seed, share=min(1.0, max_points / num_cells))
     parts = list(_results(source, work, job, labels))
     kept = lowest(np.concatenate([part.numbers for part in parts]), max_points)
     shares = [part.shares for part in parts if part.shares is not None]
@@ -132,7 +122,7 @@ def count_members(source: Source, centroids: np.ndarray, *, job: str) -> Members
     """Sums and counts of every training patch at its nearest center [K, D]."""
     shape = centroids.shape
     total = Members(np.zeros(shape), np.zeros(shape[0], dtype=np.int64), 0.0)
-    for part in _results(source, Counting(centroids), job):
+    for part in _results(source, partial(sum_up, centroids=centroids), job):
         total.add(part.members)
     return total
 
@@ -211,36 +201,25 @@ def work_on(patches: Patches, head: LinearHead, work: Work[R]) -> R:
     return work(head.features(taps, valid.to(device)).cpu(), valid, patches)
 
 
-@dataclass(frozen=True)
-class Sampling:
-    """Keep the patches whose number from (seed, view, image) is below ``share``."""
-
-    seed: int
-    share: float
-
-    def __call__(self, rows: Tensor, valid: Tensor, patches: Patches) -> Drawn:
-        unit, shares = patches.unit, patches.shares
-        numbers = np.stack(
-            [
-                generator("patches", self.seed, unit.view, image).random(valid.shape[1])
-                for image in unit.images
-            ]
-        )
-        chosen = valid & torch.from_numpy(numbers < self.share)
-        return Drawn(
-            num_images=len(unit.images),
-            num_patches=int(valid.sum()),
-            rows=rows[chosen].half().numpy(),
-            numbers=numbers[chosen.numpy()],
-            shares=None if shares is None else shares[chosen].numpy(),
-        )
+def draw(rows: Tensor, valid: Tensor, patches: Patches, *, seed: int, share: float) -> Drawn:
+    """The patches whose number from (seed, view, image) is below ``share``."""
+    unit, shares = patches.unit, patches.shares
+    numbers = np.stack(
+        [
+            generator("patches", seed, unit.view, image).random(valid.shape[1])
+            for image in unit.images
+        ]
+    )
+    chosen = valid & torch.from_numpy(numbers < share)
+    return Drawn(
+        num_images=len(unit.images),
+        num_patches=int(valid.sum()),
+        rows=rows[chosen].half().numpy(),
+        numbers=numbers[chosen.numpy()],
+        shares=None if shares is None else shares[chosen].numpy(),
+    )
 
 
-@dataclass(frozen=True)
-class Counting:
-    """Sum all patches up at the nearest of the centers [K, D]."""
-
-    centroids: np.ndarray
-
-    def __call__(self, rows: Tensor, valid: Tensor, patches: Patches) -> Summed:
-        return Summed(len(patches.unit.images), members(rows[valid].numpy(), self.centroids))
+def sum_up(rows: Tensor, valid: Tensor, patches: Patches, *, centroids: np.ndarray) -> Summed:
+    """Sums of all patches at the nearest of the centers [K, D]."""
+    return Summed(len(patches.unit.images), members(rows[valid].numpy(), centroids))

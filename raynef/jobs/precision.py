@@ -13,7 +13,7 @@ from typing import Any, get_args
 from raynef.cluster.session import feature_actors
 from raynef.core.errors import UserError
 from raynef.features.precision import Precision
-from raynef.stores.journal import begun_key
+from raynef.stores.progress import begun_key
 
 _NAME = "feature_precision"
 

@@ -17,15 +17,8 @@ from raynef.images.datasets.folder import open_folder
 from raynef.images.datasets.imageset import ImageFile
 from raynef.io.files import within, write_json
 from raynef.io.holds import holds
-from raynef.io.storage import (
-    absolute,
-    is_file,
-    is_folder,
-    local_path,
-    name_of,
-    without_secrets,
-)
-from raynef.jobs.work import ImageUnit, describe_skipped, image_units, readable, watched
+from raynef.io.storage import absolute, is_file, is_folder, local_path, name_of, without_secrets
+from raynef.jobs.work import Carried, ImageUnit, describe_skipped, image_units, read_images, watched
 from raynef.models.segmenter import Segmentation, Segmenter, segmenter_folder
 from raynef.report.palette import overlay, palette
 from raynef.stores.label_files import UNLABELED, legend, write_labels, write_png
@@ -35,6 +28,8 @@ logger = logging.getLogger("raynef")
 
 MANIFEST = "manifest.json"
 _BATCH = 4  # images of a unit; they may be large
+Segmented = tuple[np.ndarray, Segmentation]
+"""An image and its maps."""
 
 
 def predict(
@@ -70,10 +65,14 @@ def _predict(
     out = Path(out).absolute()
     files = image_files(absolute(source))
     (out / MANIFEST).unlink(missing_ok=True)  # of an earlier prediction: it says that this is done
-    write_json(out / "legend.json", _legend(segmenter))
-    if segmenter.mapping is not None:
-        names = segmenter.mapping.class_names
-        write_json(out / "classes.json", {str(i): name for i, name in enumerate(names)})
+    mapping, num_clusters = segmenter.mapping, segmenter.num_clusters
+    if mapping is None:
+        write_json(out / "legend.json", legend(num_clusters))
+    else:
+        named = legend(num_clusters, mapping.classes, mapping.class_names)
+        write_json(out / "legend.json", named)
+        classes = {str(i): name for i, name in enumerate(mapping.class_names)}
+        write_json(out / "classes.json", classes)
     names = output_names(files)
     units = [
         replace(unit, outputs=tuple(names[index] for index in unit.images))
@@ -88,7 +87,7 @@ def _predict(
             actor=PredictActor,
             actor_kwargs={"segmenter": str(folder.absolute())},
             actors=feature_actors(),
-            finish=partial(write_maps, out=out),
+            finish=partial(write_maps, out=out, num_clusters=num_clusters),
         )
         for part in watched(results, "predict", len(files)):
             sizes.update(part.sizes)
@@ -97,26 +96,33 @@ def _predict(
         raise UserError(f"not one image could be read: {describe_skipped(skipped)}")
     if skipped:
         logger.warning("%s", describe_skipped(skipped))
-    kinds = ("clusters", "overlays", "classes")[: 2 if segmenter.mapping is None else 3]
+    kinds = ("clusters", "overlays", "classes")[: 3 if mapping else 2]
+    entries = [
+        {
+            "name": file.name,
+            "source": without_secrets(file.path),
+            "width": sizes[name][0],
+            "height": sizes[name][1],
+            **{kind: f"{kind}/{name}" for kind in kinds},  # relative to the folder
+        }
+        for file, name in zip(files, names, strict=True)
+        if name in sizes
+    ]
     write_json(
         out / MANIFEST,
         {
             "run": str(Path(run).absolute()),
             "commit": git_commit(),
-            "num_clusters": segmenter.num_clusters,
-            "images": [
-                _entry(file, name, kinds, *sizes[name])
-                for file, name in zip(files, names, strict=True)
-                if name in sizes
-            ],
+            "num_clusters": num_clusters,
+            "images": entries,
             "skipped": skipped,
         },
     )
     return {
         "out": str(out),
         "num_images": len(files) - len(skipped),
-        "num_clusters": segmenter.num_clusters,
-        "class_names": list(segmenter.mapping.class_names) if segmenter.mapping else None,
+        "num_clusters": num_clusters,
+        "class_names": list(mapping.class_names) if mapping else None,
         "skipped": skipped,
     }
 
@@ -138,26 +144,6 @@ def require_apart(source: str, out: str | Path) -> None:
         f"--out {out} {lies} the folder of images {without_secrets(source)}, whose images the "
         "results would become; give a folder beside it"
     )
-
-
-def _legend(segmenter: Segmenter) -> dict[str, Any]:
-    mapping = segmenter.mapping
-    if mapping is None:
-        return legend(segmenter.num_clusters)
-    return legend(segmenter.num_clusters, mapping.classes, mapping.class_names)
-
-
-def _entry(
-    file: ImageFile, name: str, kinds: tuple[str, ...], width: int, height: int
-) -> dict[str, Any]:
-    """An image in the manifest; its results' names are relative to the folder."""
-    return {
-        "name": file.name,
-        "source": without_secrets(file.path),
-        "width": width,
-        "height": height,
-        **{kind: f"{kind}/{name}" for kind in kinds},
-    }
 
 
 def image_files(source: str) -> tuple[ImageFile, ...]:
@@ -188,23 +174,6 @@ def output_names(files: tuple[ImageFile, ...]) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Read:
-    """The images of a unit that could be read, by the name of their results."""
-
-    images: dict[str, np.ndarray]
-    skipped: dict[str, str]
-
-
-@dataclass(frozen=True)
-class Segmented:
-    """A unit's images, and what a segmenter of so many clusters made of each."""
-
-    read: Read
-    segmentations: list[Segmentation]
-    num_clusters: int
-
-
-@dataclass(frozen=True)
 class Written:
     """(width, height) of a unit's images, by the name of their results."""
 
@@ -216,34 +185,28 @@ class Written:
         return len(self.sizes) + len(self.skipped)
 
 
-def read_images(unit: ImageUnit) -> Read:
-    """Task: decode the images of a unit."""
-    skipped: dict[str, str] = {}
-    found = readable(unit.files, skipped)
-    return Read({unit.outputs[position]: image for position, _, image in found}, skipped)
-
-
 class PredictActor:
-    """Actor: a segmenter; adds the maps of a unit's images."""
+    """Actor: a segmenter; each image with its maps."""
 
     def __init__(self, segmenter: str, device: str) -> None:
         self.segmenter = Segmenter.load(segmenter, device=device)
 
-    def __call__(self, read: Read) -> Segmented:
-        maps = [self.segmenter(image) for image in read.images.values()]
-        return Segmented(read, maps, self.segmenter.num_clusters)
+    def __call__(self, read: Carried[ImageUnit, np.ndarray]) -> Carried[ImageUnit, Segmented]:
+        maps = {index: (image, self.segmenter(image)) for index, image in read.values.items()}
+        return Carried(read.unit, maps, read.skipped)
 
 
-def write_maps(found: Segmented, *, out: Path) -> Written:
+def write_maps(found: Carried[ImageUnit, Segmented], *, out: Path, num_clusters: int) -> Written:
     """Task: write the PNGs of a unit."""
-    wide = found.num_clusters >= 256
-    colors = palette(found.num_clusters)
+    colors = palette(num_clusters)
+    names = dict(zip(found.unit.images, found.unit.outputs, strict=True))
     sizes = {}
-    for (name, image), maps in zip(found.read.images.items(), found.segmentations, strict=True):
-        write_labels(out / "clusters" / name, maps.clusters, wide=wide)
+    for index, (image, maps) in found.values.items():
+        name = names[index]
+        write_labels(out / "clusters" / name, maps.clusters, wide=num_clusters >= 256)
         write_png(out / "overlays" / name, overlay(image, maps.clusters, colors))
         if maps.classes is not None:
             classes = np.where(maps.classes < 0, UNLABELED, maps.classes)
             write_labels(out / "classes" / name, classes, wide=False, unlabeled=UNLABELED)
         sizes[name] = (image.shape[1], image.shape[0])
-    return Written(sizes, found.read.skipped)
+    return Written(sizes, found.skipped)

@@ -21,12 +21,8 @@ def finish(
 ) -> dict[str, Any]:
     """Save a run's segmenter, then its result, which means that it is done; the result.
 
-    Args:
-        run: held and bound.
-        recipe: of it.
-        head: what was made.
-        result: with ``labels_leaked`` and, where it was trained on labels, ``supervised``.
-        mapping: of a head whose outputs are classes.
+    It has ``labels_leaked`` and, where it was trained on labels, ``supervised``; then ``mapping``
+    names the head's outputs.
     """
     Segmenter(
         load_backbone(recipe.backbone),

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +10,15 @@ import numpy as np
 import torch
 
 from raynef.config.recipe import Evaluate
-from raynef.core.errors import BadImageError, UserError
+from raynef.core.errors import UserError
 from raynef.images.datasets.imageset import ImageFile, LabelCodes
 from raynef.images.datasets.registry import open_split
-from raynef.images.decode import read_image
 from raynef.images.geometry import center_crop, resize, resize_label, short_side_size
 from raynef.images.oriented import AmbiguousLabelError, read_truth
 from raynef.io.files import read_json, write_text
 from raynef.io.holds import holds
 from raynef.io.storage import is_file
+from raynef.jobs.work import readable
 from raynef.models.segmenter import Segmenter
 from raynef.report.page import render
 from raynef.report.records import ClusterCard, Evaluation, GalleryItem, Report, SkippedFile
@@ -88,14 +89,13 @@ def _summary(
 ) -> dict[str, Any]:
     summary: dict[str, Any] = {}
     if evaluation is not None:
-        summary |= {"miou": evaluation["miou"], "accuracy": evaluation["accuracy"]}
+        summary = {name: evaluation[name] for name in ("miou", "accuracy")}
         if evaluation.get("crf"):
             summary["crf_miou"] = evaluation["crf"]["miou"]
     summary |= {"num_images": finished["num_images"], "num_clusters": segmenter.num_clusters}
     # A baseline has a part of these.
-    return summary | {
-        key: finished[key] for key in ("epochs", "images_per_second") if key in finished
-    }
+    parts = {name: finished.get(name) for name in ("epochs", "images_per_second")}
+    return summary | {name: value for name, value in parts.items() if value is not None}
 
 
 def spread(items: Any, count: int) -> list:
@@ -111,17 +111,12 @@ def read_images(
 ) -> list[tuple[str, np.ndarray, np.ndarray | None]]:
     """(name, image, label or None) as the backbone sees it; unreadable files are left out."""
     read = []
-    for file in files:
-        try:
-            image = read_image(file.path)
-        except BadImageError:
-            continue
+    for _, file, image in readable(files, {}):
         reco = config.protocol == "reco"
         size = short_side_size(image.shape, config.short_side, truncated=reco)
         crop = config.crop if reco else max(size)
-        label = None
-        if file.label and is_file(file.label):
-            label = _label(file, codes, size, crop)
+        labeled = file.label and is_file(file.label)
+        label = _label(file, codes, size, crop) if labeled else None
         read.append((file.name, center_crop(resize(image, size), crop), label))
     return read
 
@@ -156,13 +151,12 @@ def _cards(
     images = [part for image in images for part in segmenter.windows(image.shape[:2]).cut(image)]
     sure: list[np.ndarray] = []  # per patch: probability of its cluster
     held: list[np.ndarray] = []  # … and the cluster
-    where: list[tuple[int, int, int]] = []  # … and image, row and column
+    where: list[tuple[int, ...]] = []  # … and image, row and column
     for index, image in enumerate(images):
         best = torch.softmax(segmenter.patch_logits(image[None])[0], dim=-1).max(dim=-1)
         sure.append(best.values.flatten().cpu().numpy())
         held.append(best.indices.flatten().cpu().numpy())
-        height, width = best.indices.shape
-        where += [(index, row, column) for row in range(height) for column in range(width)]
+        where += [(index, *place) for place in np.ndindex(*best.indices.shape)]
     if not held:
         return []
     clusters, certainty = np.concatenate(held), np.concatenate(sure)
@@ -189,20 +183,19 @@ def _cards(
 
 def _cut_outs(
     members: np.ndarray,
-    where: list[tuple[int, int, int]],
+    where: list[tuple[int, ...]],
     images: list[np.ndarray],
     segmenter: Segmenter,
 ) -> tuple[np.ndarray, ...]:
-    taken: dict[int, int] = {}
+    taken: Counter[int] = Counter()
     cut: list[np.ndarray] = []
-    for member in members:
-        index, row, column = where[member]
+    for index, row, column in (where[member] for member in members):
         image = images[index]
         down, across = segmenter.cell(image.shape[:2])
         side = round(_CUT_OUT * max(down, across))
-        if taken.get(index, 0) >= 2 or min(image.shape[:2]) < side:
+        if taken[index] >= 2 or min(image.shape[:2]) < side:
             continue
-        taken[index] = taken.get(index, 0) + 1
+        taken[index] += 1
         top = int(np.clip((row + 0.5) * down - side / 2, 0, image.shape[0] - side))
         left = int(np.clip((column + 0.5) * across - side / 2, 0, image.shape[1] - side))
         cut.append(image[top : top + side, left : left + side])

@@ -9,19 +9,14 @@ from raynef.assign.matching import UNMATCHED, Criterion, match, score
 from raynef.config.recipe import Evaluate
 from raynef.images.datasets.imageset import ImageSet
 
-_MATCHES = {
-    "iou": "majority by IoU",
-    "count": "majority by pixels",
-    "hungarian": "Hungarian",
-}
+_MATCHES = {"iou": "majority by IoU", "count": "majority by pixels", "hungarian": "Hungarian"}
 
 
 @dataclass(frozen=True)
 class Named:
-    """Clusters with their classes, and how well they do.
+    """Clusters with their classes [K] (UNMATCHED where there is none), and how well they do.
 
     Attributes:
-        classes: of the clusters, [K]; UNMATCHED where there is none.
         scores: miou, accuracy and per_class_iou, as plain values.
         clusters: class and purity (share of its scored pixels in its class) of each that has one.
     """
@@ -39,11 +34,10 @@ def name_and_score(
     *,
     criterion: Criterion = "count",
 ) -> Named:
-    """Name the clusters by one table and score them on another, or on the same.
+    """Name the clusters by one table [K, C] and score them on another, or on the same.
 
     Args:
-        naming: pixels of cluster against class, [K, C].
-        table: likewise.
+        naming, table: pixels of cluster against class.
         names: of the classes, C long.
         method: of ``match``; None where cluster k is class k.
         criterion: of ``match``.

@@ -36,9 +36,7 @@ def over_seeds(
     """Run a job (training or a baseline) once for each seed, on one store of features.
 
     The same command goes on where it was interrupted; more seeds may be asked for later.
-
-    Raises:
-        UserError: ``out`` is a run of one seed, or what the job raises.
+    Raises UserError where ``out`` is a run of one seed, and what the job raises.
     """
     out = Path(out).absolute()
     if (out / "run.json").exists():
@@ -67,11 +65,7 @@ def over_runs(
 ) -> dict[str, Any]:
     """Run a job on a run, or on each run of several seeds, whose results again lie side by side.
 
-    Args:
-        job: called with a run and the folder of its result.
-        path: a run, or a folder of several seeds.
-        out: folder of the result.
-        address: of a Ray cluster.
+    It is called with a run, the folder of its result and, for one run, ``address``.
     """
     path, out = Path(path).absolute(), Path(out).absolute()
     runs = runs_of(path)

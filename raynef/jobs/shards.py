@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,10 +17,11 @@ from raynef.images.datasets.imageset import ImageSet
 from raynef.io.holds import GLANCE_S, LOCK
 from raynef.io.state import state_in
 from raynef.io.storage import without_secrets
-from raynef.jobs.work import ImageUnit, check_skipped, chunks, describe_skipped
-from raynef.stores.journal import StoreProgress, reopen
+from raynef.jobs.work import ImageUnit, check_skipped, describe_skipped, image_units
+from raynef.stores.journal import MANIFEST
 from raynef.stores.keys import require_same_key
-from raynef.stores.shards import MANIFEST, ShardStore, read_manifest
+from raynef.stores.progress import StoreProgress, reopen
+from raynef.stores.shards import ShardStore, read_manifest
 from raynef.stores.verify import Shard, find_faults
 
 logger = logging.getLogger("raynef")
@@ -51,7 +53,6 @@ class ShardWork:
     Attributes:
         what: they hold, for the line of progress.
         data: says how many files may be bad.
-        images: the data set.
         units: one for each shard, the same whenever the same recipe asks.
         run: makes the shards of some units.
     """
@@ -67,20 +68,16 @@ def shard_units(
     images: ImageSet, folder: Path, per_shard: int, *, num_views: int = 1
 ) -> list[ShardUnit]:
     """A unit, and so a shard, for every few images of every view."""
-    parts = [
-        (view, list(part))
-        for view in range(num_views)
-        for part in chunks(range(len(images.files)), per_shard)
-    ]
+    parts = product(range(num_views), image_units(images.files, per_shard))
     return [
         ShardUnit(
-            part,
-            tuple(images.files[index] for index in part),
+            unit.images,
+            unit.files,
             view,
             folder=folder.absolute(),
             file=f"shard-{number:06d}.parquet",
         )
-        for number, (view, part) in enumerate(parts)
+        for number, (view, unit) in enumerate(parts)
     ]
 
 

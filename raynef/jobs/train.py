@@ -182,11 +182,7 @@ def _train(
 
 
 def _finish(
-    recipe: Recipe,
-    run: RunFolder,
-    images: ImageSet,
-    state: dict[str, Any],
-    skipped: dict[str, str],
+    recipe: Recipe, run: RunFolder, images: ImageSet, state: dict[str, Any], skipped: dict[str, str]
 ) -> dict[str, Any]:
     """Save the segmenter, the steps and the result.
 

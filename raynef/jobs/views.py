@@ -1,8 +1,7 @@
 """Training views: read, decoded and augmented by tasks, turned into features by actors."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic
 
 import numpy as np
 import torch
@@ -15,33 +14,12 @@ from raynef.features.extract import Features, extract_features
 from raynef.features.precision import Precision
 from raynef.images.augment import View, augment
 from raynef.images.geometry import resize_bicubic
-from raynef.jobs.work import ImageUnit, readable
-
-U = TypeVar("U", bound=ImageUnit)
-
-
-@dataclass(frozen=True)
-class Views(Generic[U]):
-    """The views of a unit.
-
-    Attributes:
-        unit: of the images.
-        kept: indices of those that could be read, n of them.
-        pixels: uint8 [n, side, side, 3].
-        extents: (height, width) of each image within its view, int64 [n, 2].
-        skipped: {name: reason} of the others.
-    """
-
-    unit: U
-    kept: list[int]
-    pixels: np.ndarray
-    extents: np.ndarray
-    skipped: dict[str, str]
+from raynef.jobs.work import Carried, U, chunks, readable
 
 
 @dataclass(frozen=True)
 class ViewFeatures(Generic[U]):
-    """What actors make of ``Views``: features on the CPU, in half precision; None of no image."""
+    """Features of the images of a unit that are ``kept``; None where not one could be read."""
 
     unit: U
     kept: list[int]
@@ -49,24 +27,15 @@ class ViewFeatures(Generic[U]):
     skipped: dict[str, str]
 
 
-def make_views(unit: U, *, data: Data, side: int) -> Views[U]:
+def make_views(unit: U, *, data: Data, side: int) -> Carried[U, View]:
     """Task: read, decode and augment the images of a unit; a bad file becomes a named reason."""
-    views: list[View] = []
-    kept: list[int] = []
+    views: dict[int, View] = {}
     skipped: dict[str, str] = {}
     for position, _, image in readable(unit.files, skipped):
         index = unit.images[position]
         view = augment(image, data, seed=data.view_seed, view=unit.view, index=index)
-        views.append(resized_view(view, side))
-        kept.append(index)
-    pixels = np.zeros((0, side, side, 3), np.uint8)
-    return Views(
-        unit,
-        kept,
-        np.stack([view.pixels for view in views]) if views else pixels,
-        np.array([view.extent for view in views], dtype=np.int64).reshape(-1, 2),
-        skipped,
-    )
+        views[index] = resized_view(view, side)
+    return Carried(unit, views, skipped)
 
 
 def resized_view(view: View, side: int) -> View:
@@ -83,13 +52,7 @@ def resized_view(view: View, side: int) -> View:
 
 
 class FeatureActor:
-    """Actor: one frozen backbone.
-
-    Args:
-        config: of the backbone.
-        device: to compute on.
-        precision: to compute in; that of the device if None.
-    """
+    """Actor: one frozen backbone; it computes in the precision of its device if that is None."""
 
     def __init__(
         self, config: BackboneConfig, device: str, precision: Precision | None = None
@@ -98,27 +61,24 @@ class FeatureActor:
         self.batch_size = config.batch_size
         self.precision: Precision | None = precision
 
-    def __call__(self, views: Views[U]) -> ViewFeatures[U]:
+    def __call__(self, read: Carried[U, View]) -> ViewFeatures[U]:
         parts = [
             extract_features(
                 self.backbone,
-                views.pixels[start : start + self.batch_size],
-                views.extents[start : start + self.batch_size],
+                np.stack([view.pixels for view in part]),
+                np.array([view.extent for view in part]),
                 precision=self.precision,
             )
-            for start in range(0, len(views.pixels), self.batch_size)
+            for part in chunks(list(read.values.values()), self.batch_size)
         ]
-        return ViewFeatures(
-            views.unit, views.kept, _on_cpu(parts) if parts else None, views.skipped
-        )
-
-
-def _on_cpu(parts: Sequence[Features]) -> Features:
-    return Features(
-        taps=torch.cat([part.taps.half().cpu() for part in parts]),
-        thumbnails=torch.cat([part.thumbnails.half().cpu() for part in parts]),
-        valid=torch.cat([part.valid.cpu() for part in parts]),
-    )
+        features = None
+        if parts:  # on the CPU, in half precision
+            features = Features(
+                taps=torch.cat([part.taps.half().cpu() for part in parts]),
+                thumbnails=torch.cat([part.thumbnails.half().cpu() for part in parts]),
+                valid=torch.cat([part.valid.cpu() for part in parts]),
+            )
+        return ViewFeatures(read.unit, list(read.values), features, read.skipped)
 
 
 def view_side(recipe: Recipe) -> int:

@@ -37,8 +37,7 @@ def start_from(
         backbone: of the recipe; None for a run that has begun.
         source: a finished run, or a segmenter; None without ``--init-from``.
 
-    Raises:
-        UserError: the run started from another, or ψ of ``source`` has another shape.
+    Raises UserError: the run started from another, or ψ of ``source`` has another shape.
     """
     if run.record_file.is_file():
         found = run.record().started_from

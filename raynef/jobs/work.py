@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -14,6 +14,10 @@ from raynef.images.datasets.imageset import ImageFile
 from raynef.images.decode import read_image
 
 _LISTED = 20  # bad files that an error lists by name
+
+
+T = TypeVar("T")
+U = TypeVar("U", bound="ImageUnit")
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,21 @@ class ImageUnit:
     outputs: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Carried(Generic[U, T]):
+    """A unit between two steps of a stream.
+
+    Attributes:
+        unit: its images.
+        values: what was made of each image so far, by its index.
+        skipped: {name: reason} of the images that are of no use.
+    """
+
+    unit: U
+    values: dict[int, T]
+    skipped: dict[str, str] = field(default_factory=dict)
+
+
 class Counted(Protocol):
     """The result of a unit."""
 
@@ -48,7 +67,6 @@ class Examined:
     skipped: dict[str, str]
 
 
-T = TypeVar("T")
 R = TypeVar("R", bound=Counted)
 
 
@@ -70,12 +88,7 @@ def watched(
 ) -> Iterator[R]:
     """Results of units as they come, with a line of progress.
 
-    Args:
-        results: of ``stream``.
-        job: its name.
-        total: ``num_images`` of all results.
-        what: they are, for the line.
-        closes: say the time at the end.
+    ``total`` is ``num_images`` of all results; ``closes`` says the time at the end.
     """
     progress = Progress(job, total, what)
     for result in results:
@@ -99,6 +112,13 @@ def readable(
             skipped[file.name] = str(error)
         else:
             yield position, file, image
+
+
+def read_images(unit: U) -> Carried[U, np.ndarray]:
+    """Task: decode the images of a unit; a bad one becomes a named reason."""
+    skipped: dict[str, str] = {}
+    found = {unit.images[position]: image for position, _, image in readable(unit.files, skipped)}
+    return Carried(unit, found, skipped)
 
 
 def most_skipped(data: Data, num_images: int) -> int:

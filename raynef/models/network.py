@@ -9,9 +9,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from raynef.core.draws import seed_of
+from raynef.core.draws import torch_seeded
 from raynef.core.errors import UserError
-from raynef.features.taps import NoGridError, Recorder, as_tokens, last_features, plan_of
+from raynef.features.taps import (
+    NoGridError,
+    as_tokens,
+    last_features,
+    plan_of,
+    recording,
+    taps_of,
+)
 
 _GROUPS = 32
 
@@ -41,8 +48,7 @@ class SegmentationNetwork(nn.Module):
             raise UserError(f"the backbone yields no patch grid: {error}") from error
         self.model = model
         freeze(model, frozen)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed_of("selftrain", seed))
+        with torch_seeded("selftrain", seed):
             self.head = deeplab_head(self.plan.dim, num_labels)
         config = model.pretrained_cfg
         self.register_buffer("mean", torch.tensor(config["mean"])[:, None, None], persistent=False)
@@ -56,12 +62,12 @@ class SegmentationNetwork(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """RGB in [0, 1], [B, 3, H, W] -> logits at the size of the images, [B, L, H, W]."""
         size = images.shape[-2:]
-        with Recorder(self.plan, keys=False) as recorder:
+        with recording(taps_of(self.plan, keys=False)) as seen:
             output = self.model.forward_features((images - self.mean) / self.std)
         grid = (size[0] // self.stride, size[1] // self.stride)
-        last = last_features(output, recorder.seen, self.plan)
+        last = last_features(output, seen, self.plan)
         tokens = as_tokens(last, self.plan, batch=len(images), grid=grid)
-        maps = tokens.transpose(1, 2).unflatten(2, grid)
+        maps = tokens.transpose(1, 2).reshape(len(images), -1, *grid)
         return functional.interpolate(
             self.head(maps), size=size, mode="bilinear", align_corners=False
         )
@@ -70,7 +76,7 @@ class SegmentationNetwork(nn.Module):
         """Training mode, but for the backbone's batch norms: small batches would spoil them."""
         super().train(mode)
         for module in self.model.modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.SyncBatchNorm):
                 module.eval()
         return self
 
@@ -80,7 +86,9 @@ def deeplab_head(in_dim: int, num_labels: int) -> nn.Module:
 
     A batch norm and a mask would depend on which worker holds which crops.
     """
-    from torchvision.models.segmentation.deeplabv3 import DeepLabHead
+    from torchvision.models.segmentation.deeplabv3 import (  # pyright: ignore[reportMissingTypeStubs]
+        DeepLabHead,
+    )
 
     return _of_each_image_alone(DeepLabHead(in_dim, num_labels))
 

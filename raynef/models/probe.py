@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from raynef.config.recipe import Probe
-from raynef.core.draws import generator, seed_of
+from raynef.core.draws import generator, torch_seeded
+from raynef.core.typed import split
 from raynef.eigen.gumbel import cosine_schedule
 
 
@@ -23,17 +24,16 @@ def fit_probe(rows: np.ndarray, shares: np.ndarray, config: Probe, *, seed: int)
         seed: of the initial weights and of the order.
     """
     labeled = shares.sum(axis=1) > 0
-    features, targets = torch.from_numpy(rows[labeled]), torch.from_numpy(shares[labeled])
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed_of("probe", seed))
+    features, targets = torch.as_tensor(rows[labeled]), torch.as_tensor(shares[labeled])
+    with torch_seeded("probe", seed):
         linear = nn.Linear(rows.shape[1], shares.shape[1])
     # Features come in any scale: train on standardised ones, and fold the scale in afterwards.
     mean, std = features.mean(dim=0), features.std(dim=0, correction=0).clamp_min(1e-6)
     optimizer = torch.optim.Adam(linear.parameters(), lr=config.lr)
     batches = -(-len(features) // config.batch_size)
     for epoch in range(config.epochs):
-        order = torch.from_numpy(generator("probe", seed, epoch).permutation(len(features)))
-        for index, batch in enumerate(order.split(config.batch_size)):
+        order = torch.as_tensor(generator("probe", seed, epoch).permutation(len(features)))
+        for index, batch in enumerate(split(order, config.batch_size)):
             step = epoch * batches + index
             for group in optimizer.param_groups:
                 group["lr"] = cosine_schedule(
@@ -42,8 +42,8 @@ def fit_probe(rows: np.ndarray, shares: np.ndarray, config: Probe, *, seed: int)
             log_p = linear((features[batch] - mean) / std).log_softmax(dim=1)
             loss = -(targets[batch] * log_p).sum() / targets[batch].sum()
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
+            torch.autograd.backward(loss)
+            optimizer.step()  # pyright: ignore[reportUnknownMemberType]
     with torch.no_grad():
         linear.weight.div_(std)
         linear.bias.sub_(linear.weight @ mean)

@@ -1,45 +1,33 @@
 """The product of a run: an image goes in, its segments come out."""
 
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import safetensors.torch
 import torch
 from PIL import Image
 from torch import Tensor
 
 from raynef.config.recipe import Backbone as BackboneConfig
-from raynef.core.errors import UserError
 from raynef.eigen.psi import Psi
 from raynef.features.backbone import NUM_TAPS, Backbone, load_backbone
 from raynef.features.extract import extract_features
-from raynef.features.weights import load_exactly, read_state, resolve_weights, weights_identity
+from raynef.features.weights import load_exactly, read_state, weights_identity
 from raynef.images.decode import read_image, to_rgb, upright
 from raynef.images.geometry import pad_to, resize, resize_bicubic, short_side_size
-from raynef.io.files import read_json, write_atomic, write_json
-from raynef.models.heads import LinearHead, trunk_of
+from raynef.models.heads import LinearHead
+from raynef.models.saved import (
+    WEIGHTS,
+    Mapping,
+    SavedSegmenter,
+    read_saved,
+    save_mapping,
+    segmenter_folder,
+)
 from raynef.segment.upsample import upsample_argmax
 from raynef.segment.windows import Windows, sliding_windows, whole_image
 
-_FORMAT = 2
-_READ = (1, 2)  # format 1 had ``zoom``, which said the same as backbone.input_size over data.crop
-_CONFIG, _WEIGHTS, _BACKBONE = "config.json", "model.safetensors", "backbone.safetensors"
-
-
-@dataclass(frozen=True)
-class Mapping:
-    """Clusters named by classes, fitted on labels by ``raynef evaluate``.
-
-    Attributes:
-        classes: class of each cluster, K long; -1 for a cluster without one.
-        class_names: C long.
-    """
-
-    classes: tuple[int, ...]
-    class_names: tuple[str, ...]
+__all__ = ["Mapping", "Segmentation", "Segmenter", "save_mapping", "segmenter_folder"]
 
 
 @dataclass(frozen=True)
@@ -167,8 +155,7 @@ class Segmenter:
         windows = self.windows((height, width))
         logits = self.patch_logits(np.concatenate([windows.cut(image) for image in pixels]))
         grid = (logits.shape[1], logits.shape[2])
-        of_images = logits.unflatten(0, (len(pixels), -1))
-        logits = torch.stack([windows.join(image) for image in of_images])
+        logits = torch.stack([windows.join(image) for image in logits.chunk(len(pixels))])
         cell = self.cell(windows.window)
         rows, columns = windows.matrices(grid, size or (height, width), cell=cell)
         return upsample_argmax(logits, rows, columns).cpu().numpy().astype(np.uint16)
@@ -192,29 +179,21 @@ class Segmenter:
 
     def save(self, folder: str | Path) -> Path:
         """Write config.json and model.safetensors; backbone weights from a local file go along."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        _save_tensors(self.head.state_dict(), folder / _WEIGHTS)
-        source = resolve_weights(self.backbone_config)
-        config = dataclasses.asdict(self.backbone_config)
-        if source is not None and config["weights"] not in (None, "bundled"):
-            _save_tensors(read_state(source), folder / _BACKBONE)
-            config["weights"] = _BACKBONE
-        write_json(
-            folder / _CONFIG,
-            {
-                "format": _FORMAT,
-                "backbone": config,
-                "backbone_weights": weights_identity(self.backbone_config),
-                "num_eigenfunctions": self.num_clusters,
-                **_head_config(self.head),
-                "short_side": self.short_side,
-                "supervised": self.supervised,
-                "labels_leaked": self.labels_leaked,
-                "mapping": dataclasses.asdict(self.mapping) if self.mapping else None,
-            },
+        head = self.head
+        trunk = head.trunk if isinstance(head, LinearHead) else head
+        saved = SavedSegmenter(
+            backbone=self.backbone_config,
+            num_clusters=self.num_clusters,
+            linear=isinstance(head, LinearHead),
+            num_blocks=0 if trunk is None else len(trunk.blocks),
+            cosine=isinstance(head, LinearHead) and head.cosine,
+            short_side=self.short_side,
+            mapping=self.mapping,
+            supervised=self.supervised,
+            labels_leaked=self.labels_leaked,
         )
-        return folder
+        saved.write(Path(folder), head)
+        return Path(folder)
 
     @classmethod
     def load(cls, path: str | Path, *, device: torch.device | str = "cpu") -> "Segmenter":
@@ -224,97 +203,20 @@ class Segmenter:
             UserError: where there is no segmenter, or it is damaged.
         """
         folder = segmenter_folder(path)
-        config = _read_config(folder)
-        try:
-            backbone_config = BackboneConfig(**config["backbone"])
-            num_clusters, num_blocks = int(config["num_eigenfunctions"]), int(config["num_blocks"])
-            short_side, mapping = int(config["short_side"]), config["mapping"]
-            kind, cosine = config.get("head", "psi"), bool(config.get("cosine", False))
-            if kind not in ("psi", "linear"):
-                raise ValueError(f"head {kind!r}")
-            if config.get("zoom", 1.0) != 1.0 and backbone_config.input_size is None:
-                raise ValueError(f"zoom {config['zoom']!r} without backbone.input_size")
-            supervised = bool(config.get("supervised", False))
-            labels_leaked = bool(config.get("labels_leaked", False))
-            if mapping is not None:
-                mapping = Mapping(tuple(mapping["classes"]), tuple(mapping["class_names"]))
-                if len(mapping.classes) != num_clusters:
-                    raise ValueError(f"{len(mapping.classes)} clusters mapped of {num_clusters}")
-        except (KeyError, TypeError, ValueError) as error:
-            raise UserError(f"{folder / _CONFIG} is damaged: {error!r}") from error
-        if backbone_config.weights == _BACKBONE:
-            backbone_config = dataclasses.replace(
-                backbone_config, weights=str((folder / _BACKBONE).absolute())
-            )
-        elif weights_identity(backbone_config) != config["backbone_weights"]:
-            raise UserError(
-                f"{folder} was trained on other weights of {backbone_config.name} than this raynef "
-                "has; train it again, or use the raynef that made it"
-            )
-        backbone = load_backbone(backbone_config)
-        in_dim = NUM_TAPS * backbone.dim
-        if kind == "psi":
-            head = _plain_psi(in_dim, num_clusters, num_blocks)
-        elif num_blocks:
-            trunk = trunk_of(_plain_psi(in_dim, num_clusters, num_blocks))
-            head = LinearHead(in_dim, num_clusters, trunk=trunk, cosine=cosine)
-        else:
-            head = LinearHead(backbone.dim, num_clusters, cosine=cosine)
-        weights = folder / _WEIGHTS
+        saved = read_saved(folder)
+        backbone = load_backbone(saved.backbone)
+        head = saved.empty_head(backbone.dim, NUM_TAPS)
+        weights = folder / WEIGHTS
         load_exactly(head, read_state(weights), f"{weights} does not fit its config.json")
         return cls(
             backbone,
             head,
-            backbone_config=backbone_config,
-            short_side=short_side,
-            mapping=mapping,
-            supervised=supervised,
-            labels_leaked=labels_leaked,
+            backbone_config=saved.backbone,
+            short_side=saved.short_side,
+            mapping=saved.mapping,
+            supervised=saved.supervised,
+            labels_leaked=saved.labels_leaked,
         ).to(device)
-
-
-def segmenter_folder(path: str | Path) -> Path:
-    """The folder with config.json, given a run or that folder itself. Raises UserError."""
-    path = Path(path)
-    for folder in (path / "segmenter", path):
-        if (folder / _CONFIG).is_file() and (folder / _WEIGHTS).is_file():
-            return folder
-    raise UserError(f"{path} holds no segmenter; raynef train --out {path} makes one")
-
-
-def _head_config(head: Psi | LinearHead) -> dict[str, Any]:
-    """What tells how to make the head again, in config.json."""
-    if isinstance(head, Psi):
-        return {"head": "psi", "num_blocks": len(head.blocks)}
-    num_blocks = len(head.trunk.blocks) if head.trunk is not None else 0
-    return {"head": "linear", "num_blocks": num_blocks, "cosine": head.cosine}
-
-
-def _plain_psi(in_dim: int, num_clusters: int, num_blocks: int) -> Psi:
-    return Psi(in_dim, num_clusters, num_blocks=num_blocks, orthogonal_head=False)
-
-
-def _save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_atomic(path, lambda temporary: safetensors.torch.save_file(state, temporary))
-
-
-def save_mapping(path: str | Path, mapping: Mapping) -> None:
-    """Set the mapping of a saved segmenter."""
-    folder = segmenter_folder(path)
-    write_json(folder / _CONFIG, {**_read_config(folder), "mapping": dataclasses.asdict(mapping)})
-
-
-def _read_config(folder: Path) -> dict:
-    try:
-        config = read_json(folder / _CONFIG)
-        version = config["format"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{folder / _CONFIG} is damaged: {error}") from error
-    if version not in _READ:
-        known = " and ".join(map(str, _READ))
-        raise UserError(f"{folder} has format {version}, this raynef reads formats {known}")
-    return config
 
 
 def _pixels(image: Image.Image | np.ndarray | str | Path) -> np.ndarray:

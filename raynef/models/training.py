@@ -4,6 +4,7 @@ No Ray here: a job feeds ``Trainer.step`` with slices and collectives; a test fe
 """
 
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -13,14 +14,48 @@ from torch.nn.utils import parametrize
 
 from raynef.config.recipe import Recipe
 from raynef.core.collectives import Collectives, SingleProcess
-from raynef.core.draws import generator, seed_of
+from raynef.core.draws import generator, torch_seeded
 from raynef.core.errors import NonFiniteLossError
 from raynef.core.stopwatch import Stopwatch, Timed
+from raynef.core.typed import split
 from raynef.eigen.gumbel import cosine_schedule, gumbel_noise, gumbel_softmax
 from raynef.eigen.objective import effective_beta, eigenfunction_objective
 from raynef.eigen.psi import Psi
 from raynef.features.extract import Features
 from raynef.graph import build_kernel
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepRecord:
+    """What a step did, over the global batch; without one valid patch in it, only that.
+
+    Attributes:
+        step, epoch: counted from 0.
+        loss, trace, penalty: as of ``ObjectiveTerms``.
+        columns_below_1: clusters with ‖ψ_j‖ < 1, which the L2 batch norm leaves as they are.
+        tau, lr: temperature and learning rate.
+        patches: N.
+        clusters_in_use: those that hold a patch.
+        entropy: mean of softmax(logits), in nats.
+        cross_entropy: with ``train.leak_labels`` alone.
+    """
+
+    step: int
+    epoch: int
+    loss: float = 0.0
+    trace: float = 0.0
+    penalty: float = 0.0
+    columns_below_1: int = 0
+    tau: float
+    lr: float
+    patches: int = 0
+    clusters_in_use: int = 0
+    entropy: float = 0.0
+    cross_entropy: float | None = None
+
+    def as_dict(self) -> dict[str, float]:
+        """A line of steps.jsonl."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 def global_batches(
@@ -74,7 +109,8 @@ class Trainer:
         self.half = uses_bfloat16(recipe.train.precision, self.device)
         self.psi = build_psi(recipe, in_dim).to(self.device)
         self.leak = Labeleak(recipe, in_dim, num_classes).to(self.device) if num_classes else None
-        self.optimizer = torch.optim.Adam(self._parameters(), lr=recipe.train.lr)
+        parameters = self._parameters()
+        self.optimizer: torch.optim.Optimizer = torch.optim.Adam(parameters, lr=recipe.train.lr)
         self.step_index = 0
 
     def step(
@@ -84,7 +120,7 @@ class Trainer:
         *,
         epoch: int,
         labels: Tensor | None = None,
-    ) -> dict[str, float]:
+    ) -> StepRecord:
         """One step on the global batch of which this worker holds ``images``.
 
         Args:
@@ -93,9 +129,6 @@ class Trainer:
             epoch: likewise.
             labels: shares of the classes in each patch, [B, h·w, C]; with ``train.leak_labels``
                 alone.
-
-        Returns:
-            The terms of L over the global batch and the health of the clusters, as plain numbers.
 
         Raises:
             NonFiniteLossError: with step and rank, before any weight is touched.
@@ -106,19 +139,20 @@ class Trainer:
         Collectives: those of kernel and loss, one sum of the gradient, one of K + 2 statistics
         (two more of a number each where labels leak).
         """
+        if labels is not None and self.leak is None:
+            raise ValueError("labels were given, but train.leak_labels is off")
         with self.watch.running("psi"):
-            return self._step(features, images, epoch, labels)
+            record = self._step(features, images, epoch, labels)
+        self.step_index += 1
+        return record
 
     def _step(
         self, features: Features, images: Sequence[int], epoch: int, labels: Tensor | None
-    ) -> dict[str, float]:
-        recipe, train = self.recipe, self.recipe.train
-        if labels is not None and self.leak is None:
-            raise ValueError("labels were given, but train.leak_labels is off")
-        tau = cosine_schedule(
-            self.step_index, self.num_steps, start=recipe.eigen.tau_start, end=recipe.eigen.tau_end
-        )
-        lr = cosine_schedule(self.step_index, self.num_steps, start=train.lr, end=train.lr_end)
+    ) -> StepRecord:
+        graph, eigen, train = self.recipe.graph, self.recipe.eigen, self.recipe.train
+        progress = (self.step_index, self.num_steps)
+        tau = cosine_schedule(*progress, start=eigen.tau_start, end=eigen.tau_end)
+        lr = cosine_schedule(*progress, start=train.lr, end=train.lr_end)
         taps = features.taps.to(self.device).float()
         valid = features.valid.to(self.device)
         rows = valid.flatten(1)
@@ -126,38 +160,37 @@ class Trainer:
             kernel = build_kernel(
                 taps[:, -1][rows],
                 features.thumbnails.to(self.device).float(),
-                num_neighbors=recipe.graph.num_neighbors,
-                pixel_neighbors=recipe.graph.pixel_neighbors,
-                alpha=recipe.graph.alpha,
+                num_neighbors=graph.num_neighbors,
+                pixel_neighbors=graph.pixel_neighbors,
+                alpha=graph.alpha,
                 valid=valid,
                 collectives=self.collectives,
             )
         if not kernel.num_patches:  # the same on every worker
-            return self._without_patches(epoch, tau=tau, lr=lr)
+            leaked = None if self.leak is None else 0.0
+            return StepRecord(
+                step=self.step_index, epoch=epoch, tau=tau, lr=lr, cross_entropy=leaked
+            )
 
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
             hidden = self.psi.features(taps, rows)
-            logits = self.psi.head(hidden)
-        probabilities = gumbel_softmax(
-            logits,
-            self._noise(images, logits, epoch),
-            tau,
-            hard=recipe.eigen.gumbel == "hard",
-        )[rows]
+            logits: Tensor = self.psi.head(hidden)
+        noise = self._noise(images, logits, epoch)
+        probabilities = gumbel_softmax(logits, noise, tau, hard=eigen.gumbel == "hard")[rows]
         terms = eigenfunction_objective(
             probabilities,
             kernel,
-            beta_eff=effective_beta(recipe.eigen.beta, recipe.eigen.num_eigenfunctions),
-            stop_gradient=recipe.eigen.stop_gradient,
+            beta_eff=effective_beta(eigen.beta, eigen.num_eigenfunctions),
+            stop_gradient=eigen.stop_gradient,
             collectives=self.collectives,
         )
-        loss, whole, leaked = terms.loss, terms.loss.detach(), {}
+        loss, whole, leaked = terms.loss, terms.loss.detach(), None
         if self.leak is not None:
             supervised = self.leak(hidden[rows], labels, rows, self.collectives)
-            loss = supervised + 0.01 / recipe.eigen.num_eigenfunctions * loss
+            loss = supervised + 0.01 / eigen.num_eigenfunctions * loss
             total = self.collectives.all_reduce_sum(supervised.detach()[None])[0]
             whole = whole + total  # not finite where either is not, on every worker
-            leaked = {"cross_entropy": total.item()}
+            leaked = total.item()
         if not torch.isfinite(whole):
             raise NonFiniteLossError(
                 f"the loss is {whole.item()} at step {self.step_index} (epoch {epoch}) on "
@@ -165,43 +198,26 @@ class Trainer:
                 "train.lr usually helps"
             )
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         self._sum_gradients()
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         self.optimizer.step()
-
-        metrics = {
-            "step": self.step_index,
-            "epoch": epoch,
-            "loss": terms.loss.item(),
-            "trace": terms.trace.item(),
-            "penalty": terms.penalty.item(),
-            "columns_below_1": int((terms.column_norms < 1).sum()),
-            "tau": tau,
-            "lr": lr,
-            "patches": kernel.num_patches,
-            **self._cluster_health(logits.detach()[rows]),
-            **leaked,
-        }
-        self.step_index += 1
-        return metrics
-
-    def _without_patches(self, epoch: int, *, tau: float, lr: float) -> dict[str, float]:
-        """The metrics of a step on a global batch without a valid patch, which it skips."""
-        terms = ("loss", "trace", "penalty", "columns_below_1", "clusters_in_use", "entropy")
-        leaked = {} if self.leak is None else {"cross_entropy": 0.0}
-        metrics = {
-            "step": self.step_index,
-            "epoch": epoch,
-            "tau": tau,
-            "lr": lr,
-            "patches": 0,
-            **dict.fromkeys(terms, 0.0),
-            **leaked,
-        }
-        self.step_index += 1
-        return metrics
+        clusters_in_use, entropy = self._cluster_health(logits.detach()[rows])
+        return StepRecord(
+            step=self.step_index,
+            epoch=epoch,
+            loss=terms.loss.item(),
+            trace=terms.trace.item(),
+            penalty=terms.penalty.item(),
+            columns_below_1=int((terms.column_norms < 1).sum()),
+            tau=tau,
+            lr=lr,
+            patches=kernel.num_patches,
+            clusters_in_use=clusters_in_use,
+            entropy=entropy,
+            cross_entropy=leaked,
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next step depends on, as tensors and plain values."""
@@ -228,12 +244,14 @@ class Trainer:
         weights = dict(weights)
         head = weights.pop("head.weight") if uses_orthogonal_head(self.psi) else None
         self.psi.cpu()  # where the basis is completed by the same draws whatever the device
-        missing, unknown = self.psi.load_state_dict(weights, strict=head is None)
-        if unknown or any(not name.startswith("head.parametrizations.") for name in missing):
-            raise ValueError(f"these are not the weights of this ψ: {missing}, {unknown}")
+        keys: Any = self.psi.load_state_dict(weights, strict=head is None)
+        missing: list[str] = keys.missing_keys
+        if keys.unexpected_keys or not all(n.startswith("head.parametrizations.") for n in missing):
+            raise ValueError(
+                f"these are not the weights of this ψ: {missing}, {keys.unexpected_keys}"
+            )
         if head is not None:
-            with torch.random.fork_rng(devices=[]), torch.no_grad():
-                torch.manual_seed(seed_of("start", self.recipe.train.seed))
+            with torch_seeded("start", self.recipe.train.seed), torch.no_grad():
                 self.psi.head.weight = head
         self.psi.to(self.device)
 
@@ -241,14 +259,9 @@ class Trainer:
         return [*self.psi.parameters(), *(self.leak.parameters() if self.leak is not None else ())]
 
     def _noise(self, images: Sequence[int], logits: Tensor, epoch: int) -> Tensor:
+        size, seed = logits.shape[1:], self.recipe.train.seed
         draws = [
-            gumbel_noise(
-                logits.shape[1],
-                logits.shape[2],
-                seed=self.recipe.train.seed,
-                epoch=epoch,
-                image=int(image),
-            )
+            gumbel_noise(size[0], size[1], seed=seed, epoch=epoch, image=int(image))
             for image in images
         ]
         return torch.stack(draws).to(logits.device)
@@ -257,12 +270,11 @@ class Trainer:
         """Sum over workers (not the mean): L is of the global batch, each holds some rows of it."""
         gradients = [p.grad for p in self._parameters() if p.grad is not None]
         total = self.collectives.all_reduce_sum(torch.cat([g.flatten() for g in gradients]))
-        for gradient, part in zip(
-            gradients, total.split([g.numel() for g in gradients]), strict=True
-        ):
+        parts = split(total, [g.numel() for g in gradients])
+        for gradient, part in zip(gradients, parts, strict=True):
             gradient.copy_(part.view_as(gradient))
 
-    def _cluster_health(self, logits: Tensor) -> dict[str, float]:
+    def _cluster_health(self, logits: Tensor) -> tuple[int, float]:
         """Clusters that hold a patch of the batch; mean entropy of softmax(logits), in nats."""
         num_clusters = logits.shape[1]
         log_p = torch.log_softmax(logits.float(), dim=1)
@@ -270,10 +282,7 @@ class Trainer:
         held = torch.bincount(logits.argmax(dim=1), minlength=num_clusters).float()
         rows = torch.tensor([float(logits.shape[0])], device=logits.device)
         sums = self.collectives.all_reduce_sum(torch.cat((held, entropy[None], rows)))
-        return {
-            "clusters_in_use": int((sums[:num_clusters] > 0).sum()),
-            "entropy": float(sums[-2] / sums[-1].clamp_min(1)),
-        }
+        return int((sums[:num_clusters] > 0).sum()), float(sums[-2] / sums[-1].clamp_min(1))
 
 
 class Labeleak(nn.Module):
@@ -284,8 +293,7 @@ class Labeleak(nn.Module):
 
     def __init__(self, recipe: Recipe, in_dim: int, num_classes: int) -> None:
         super().__init__()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed_of("leak", recipe.train.seed))
+        with torch_seeded("leak", recipe.train.seed):
             self.head = nn.Linear(in_dim, num_classes)
 
     def forward(

@@ -21,41 +21,23 @@ _SIMILARITY_BYTES = 32 << 20  # the block of similarities that a search holds; s
 
 @dataclass(frozen=True)
 class Shapes:
-    """The sizes that every cost follows from.
+    """The sizes that every cost follows from."""
 
-    Attributes:
-        num_images: M that train.
-        num_views: V in the store.
-        epochs: passes over the images.
-        batch_size: B, at most M.
-        num_workers: w.
-        side: of a view, in pixels.
-        patch_size: of the backbone, in pixels.
-        dim: D.
-        num_taps: T.
-        valid_share: v, see ``valid_share``.
-        num_eigenfunctions: K.
-        num_neighbors: k of the feature graph, before it is capped.
-        pixel_neighbors: Σk of the pixel graph.
-        num_blocks: of ψ.
-        images_per_shard: of the store, and of a unit of extraction.
-    """
-
-    num_images: int
-    num_views: int
-    epochs: int
-    batch_size: int
-    num_workers: int
-    side: int
-    patch_size: int
-    dim: int
-    num_taps: int
-    valid_share: float
-    num_eigenfunctions: int
-    num_neighbors: int
-    pixel_neighbors: int
-    num_blocks: int
-    images_per_shard: int
+    num_images: int  # M that train
+    num_views: int  # V in the store
+    epochs: int  # passes over the images
+    batch_size: int  # B, at most M
+    num_workers: int  # w
+    side: int  # of a view, in pixels
+    patch_size: int  # of the backbone, in pixels
+    dim: int  # D
+    num_taps: int  # T
+    valid_share: float  # v, see ``valid_share``
+    num_eigenfunctions: int  # K
+    num_neighbors: int  # k of the feature graph, before it is capped
+    pixel_neighbors: int  # Σk of the pixel graph
+    num_blocks: int  # of ψ
+    images_per_shard: int  # of the store, and of a unit of extraction
 
     @property
     def grid(self) -> int:
@@ -94,34 +76,21 @@ class Shapes:
 
 
 def shapes_of(
-    recipe: Recipe,
-    *,
-    num_images: int,
-    num_workers: int,
-    side: int,
-    patch_size: int,
-    dim: int,
-    num_taps: int,
-    valid: float,
-    images_per_shard: int,
+    recipe: Recipe, *, num_images: int, num_workers: int, valid: float, **sizes: int
 ) -> Shapes:
-    """The sizes of a recipe on so many images; see ``Shapes``."""
+    """The sizes of a recipe on so many images; the rest of ``Shapes`` as ``sizes``."""
     return Shapes(
         num_images=num_images,
         num_views=recipe.data.num_views,
         epochs=recipe.train.epochs,
         batch_size=min(recipe.train.batch_size, num_images),
         num_workers=num_workers,
-        side=side,
-        patch_size=patch_size,
-        dim=dim,
-        num_taps=num_taps,
         valid_share=valid,
         num_eigenfunctions=recipe.eigen.num_eigenfunctions,
         num_neighbors=recipe.graph.num_neighbors,
         pixel_neighbors=sum(k for k, _ in recipe.graph.pixel_neighbors),
         num_blocks=recipe.eigen.num_blocks,
-        images_per_shard=images_per_shard,
+        **sizes,
     )
 
 
@@ -177,17 +146,11 @@ def psi_parameters(shapes: Shapes) -> int:
 
 @dataclass(frozen=True)
 class Exchange:
-    """One collective of a training step.
+    """One collective of a training step."""
 
-    Attributes:
-        what: is exchanged.
-        kind: gather (everyone's rows), reduce (a sum, on everyone) or scatter (own rows of a sum).
-        payload: bytes of the whole: what a gather returns, what a sum is of.
-    """
-
-    what: str
-    kind: str
-    payload: int
+    what: str  # is exchanged
+    kind: str  # gather (everyone's rows), reduce (a sum, on everyone) or scatter (own rows of it)
+    payload: int  # bytes of the whole: what a gather returns, what a sum is of
 
     def sent(self, num_workers: int) -> float:
         """Bytes that one of w workers sends, and receives: by a ring X·(w-1)/w for a gather or a

@@ -1,6 +1,7 @@
 """How long a recipe takes, from sizes and rates: arithmetic, without running anything."""
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,21 +62,19 @@ class Rates:
 
 @dataclass(frozen=True)
 class Layout:
-    """What the work is spread over.
+    """What the work is spread over."""
 
-    Attributes:
-        devices: that hold a backbone each: GPUs, or one machine without.
-        cores: that decode, of all machines.
-        apart: decoding and the backbone run beside one another (cores and GPUs). On cores alone
-            they share them, and their times add up.
-        oversubscription: workers for each core that they could have: where there are more of them
-            than cores, each takes so many times as long.
-    """
-
-    devices: int
-    cores: int
+    devices: int  # that hold a backbone each: GPUs, or one machine without
+    cores: int  # that decode, of all machines
     apart: bool
+    """Decoding and the backbone run beside one another (cores and GPUs); on cores alone they share
+    them, and their times add up."""
     oversubscription: float = 1.0
+    """Workers for each core: where there are more of them, each takes so many times as long."""
+
+    def seconds(self, pieces: Mapping[str, float]) -> float:
+        """Of pieces of work that decode and use the backbone."""
+        return max(pieces.values()) if self.apart else sum(pieces.values())
 
 
 def step_pieces(shapes: Shapes, rates: Rates, layout: Layout) -> dict[str, float]:
@@ -124,17 +123,11 @@ def feature_pieces(
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of a run.
+    """One stage of a run."""
 
-    Attributes:
-        seconds: of wall time.
-        limit: the piece that takes the most.
-        pieces: seconds of each piece, as if it ran alone.
-    """
-
-    seconds: float
-    limit: str
-    pieces: dict[str, float]
+    seconds: float  # of wall time
+    limit: str  # the piece that takes the most
+    pieces: dict[str, float]  # seconds of each, as if it ran alone
 
 
 def _stage(pieces: dict[str, float], seconds: float, count: float) -> Stage:
@@ -145,8 +138,7 @@ def _stage(pieces: dict[str, float], seconds: float, count: float) -> Stage:
 def features_stage(shapes: Shapes, rates: Rates, layout: Layout) -> Stage:
     """Extraction of M·V views into the store: the slowest piece with GPUs, the sum without."""
     pieces = feature_pieces(shapes, rates, layout, stored=True)
-    seconds = max(pieces.values()) if layout.apart else sum(pieces.values())
-    return _stage(pieces, seconds, shapes.num_images * shapes.num_views)
+    return _stage(pieces, layout.seconds(pieces), shapes.num_images * shapes.num_views)
 
 
 def training_stage(shapes: Shapes, rates: Rates, layout: Layout, *, streamed: bool) -> Stage:
@@ -181,8 +173,7 @@ def evaluation_stage(num_val: int, rates: Rates, layout: Layout) -> Stage:
         "decode": 1 / (rates.decode_images_per_second * layout.cores),
         "scoring": 1 / (rates.score_images_per_second * layout.devices),
     }
-    seconds = max(pieces.values()) if layout.apart else sum(pieces.values())
-    return _stage(pieces, seconds, num_val)
+    return _stage(pieces, layout.seconds(pieces), num_val)
 
 
 def moved(shapes: Shapes, *, streamed: bool) -> dict[str, Any]:

@@ -35,7 +35,7 @@ from raynef.ops.pace import GB
 from raynef.segment.upsample import upsample_argmax
 from raynef.segment.windows import sliding_windows
 from raynef.stores.features import FeatureStore, write_shard
-from raynef.stores.journal import StoreProgress
+from raynef.stores.progress import StoreProgress
 
 _PATIENCE_S = 2.0  # about what one measurement may take
 _PATCHES = 8192  # of the larger training step that is timed
@@ -188,16 +188,9 @@ def step_rates(
 
 def _step_seconds(recipe: Recipe, shapes: Shapes, device: torch.device, images: int) -> float:
     """Of one step of ``Trainer`` on random features of so many images."""
-    generator = torch.Generator().manual_seed(0)
-    grid, num_taps, dim = shapes.grid, shapes.num_taps, shapes.dim
-    valid = torch.ones((images, grid * grid), dtype=torch.bool)
-    valid[:, max(1, round(grid * grid * shapes.valid_share)) :] = False
-    features = Features(
-        taps=torch.randn((images, num_taps, grid * grid, dim), generator=generator).half(),
-        thumbnails=torch.rand((images, grid, grid, 3), generator=generator).half(),
-        valid=valid.unflatten(1, (grid, grid)),
-    )
-    trainer = Trainer(recipe, in_dim=num_taps * dim, num_steps=1000, device=device)
+    features = _features(shapes, images, valid_share=shapes.valid_share)
+    in_dim = shapes.num_taps * shapes.dim
+    trainer = Trainer(recipe, in_dim=in_dim, num_steps=1000, device=device)
 
     def step() -> int:
         trainer.step(features, range(images), epoch=0)
@@ -205,6 +198,19 @@ def _step_seconds(recipe: Recipe, shapes: Shapes, device: torch.device, images: 
         return 1
 
     return _seconds_each(step)
+
+
+def _features(shapes: Shapes, images: int, *, valid_share: float = 1.0) -> Features:
+    """Random ones of so many images; of each the last patches are padding."""
+    draws, patches, grid = torch.Generator().manual_seed(0), shapes.patches_per_view, shapes.grid
+    valid = torch.ones((images, patches), dtype=torch.bool)
+    valid[:, max(1, round(patches * valid_share)) :] = False
+    size = (images, shapes.num_taps, patches, shapes.dim)
+    return Features(
+        taps=torch.randn(size, generator=draws).half(),
+        thumbnails=torch.rand((images, grid, grid, 3), generator=draws).half(),
+        valid=valid.unflatten(1, (grid, grid)),
+    )
 
 
 def store_rates(shapes: Shapes, folder: str | Path | None) -> tuple[float, float]:
@@ -216,15 +222,10 @@ def store_rates(shapes: Shapes, folder: str | Path | None) -> tuple[float, float
         shapes: of a row.
         folder: on the disk that is meant; the system's own temporary one if None.
     """
-    images, grid = shapes.images_per_shard, shapes.grid
-    features = Features(
-        taps=torch.randn((images, shapes.num_taps, grid * grid, shapes.dim)).half(),
-        thumbnails=torch.rand((images, grid, grid, 3)).half(),
-        valid=torch.ones((images, grid, grid), dtype=torch.bool),
-    )
+    features = _features(shapes, shapes.images_per_shard)
     with tempfile.TemporaryDirectory(prefix="raynef-plan-", dir=folder) as name:
         place = Path(name)
-        order = list(range(images))
+        order = list(range(shapes.images_per_shard))
         shard = None
 
         def write() -> int:

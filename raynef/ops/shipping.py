@@ -23,17 +23,11 @@ _STOP_WAIT_S = 30  # of a stopped job for its last checkpoint; Ray's own is 3
 
 @dataclass(frozen=True)
 class Parcel:
-    """A command as it runs on the cluster, and the files that it names.
+    """A command as it runs on the cluster, and the files that it names."""
 
-    Attributes:
-        command: arguments of raynef; files are named as they lie in the job's working directory.
-        files: where each of those lies here, by its name there; empty with a ``folder``.
-        folder: that is the job's working directory, or None.
-    """
-
-    command: tuple[str, ...]
-    files: dict[str, Path]
-    folder: Path | None
+    command: tuple[str, ...]  # of raynef; files as they lie in the job's working directory
+    files: dict[str, Path]  # where each of those lies here, by its name there; none with a folder
+    folder: Path | None  # that is the job's working directory
 
 
 def pack(command: Sequence[str], working_dir: Path | None = None) -> Parcel:

@@ -1,6 +1,6 @@
 """Where a folder stands, in words: one line for each part of it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from raynef.core.amounts import clock, in_bytes
@@ -14,6 +14,13 @@ _METHODS = {
     "probe": "raynef baseline probe",
     "probe-psi": "raynef baseline probe-psi",
 }
+_SCORES = {
+    "miou": "mIoU",
+    "miou_majority": "mIoU by majority",
+    "accuracy": "accuracy",
+    "corloc": "CorLoc",
+    "corloc_lost": "CorLoc of LOST",
+}
 _STATES = {
     "working": "at work",
     "finished": "finished",
@@ -24,8 +31,11 @@ _STATES = {
 
 def in_words(facts: Facts) -> list[str]:
     """The lines of ``raynef status``, of what ``raynef.ops.status.status`` returned."""
-    lines = [f"{facts['path']}: {_KINDS[facts['kind']](facts)}, {_STATES[facts['state']]}"]
-    lines += [f"  {name:<10}{words}" for name, words in _PARTS[facts["kind"]](facts)]
+    title, parts = _KINDS[facts["kind"]]
+    lines = [f"{facts['path']}: {title(facts)}, {_STATES[facts['state']]}"]
+    lines += [f"  {name:<10}{words}" for name, words in parts(facts)]
+    if facts.get("now") is not None:
+        lines.append(f"  {'now':<10}{_stage(facts['now'])}")
     log = facts.get("log")
     if log is not None:
         lines.append(f"  {'log.txt':<10}{ago(log['age_s'])}: {log['last']}")
@@ -53,7 +63,6 @@ def _run(facts: Facts) -> Iterator[tuple[str, str]]:
     yield "evaluate", _scored(facts["scores"])
     if facts["skipped"]:
         yield "skipped", f"{facts['skipped']} file(s), listed in train.json"
-    yield from _now(facts)
 
 
 def _training(training: Facts, *, finished: bool) -> str:
@@ -80,21 +89,8 @@ def _shards(store: Facts) -> str:
 def _scored(scores: Facts | None) -> str:
     if scores is None:
         return "not yet"
-    named = {
-        "miou": "mIoU",
-        "miou_majority": "mIoU by majority",
-        "accuracy": "accuracy",
-        "corloc": "CorLoc",
-        "corloc_lost": "CorLoc of LOST",
-    }
-    shown = [f"{named[name]} {100 * value:.1f} %" for name, value in scores.items()]
+    shown = [f"{_SCORES[name]} {100 * value:.1f} %" for name, value in scores.items()]
     return ", ".join(shown) or "done"
-
-
-def _now(facts: Facts) -> Iterator[tuple[str, str]]:
-    now = facts.get("now")
-    if now is not None:
-        yield "now", _stage(now)
 
 
 def _stage(now: Facts) -> str:
@@ -108,7 +104,6 @@ def _stage(now: Facts) -> str:
 
 def _store(facts: Facts) -> Iterator[tuple[str, str]]:
     yield "shards", _shards(facts)
-    yield from _now(facts)
 
 
 def _seeds(facts: Facts) -> Iterator[tuple[str, str]]:
@@ -129,7 +124,6 @@ def _sweep(facts: Facts) -> Iterator[tuple[str, str]]:
         yield "working", name + (f": {_stage(now)}" if now else "")
     for name, error in facts["failed"].items():
         yield "failed", f"{name}: {error.strip().splitlines()[-1] if error.strip() else error}"
-    yield from _now(facts)
 
 
 def _spectral(facts: Facts) -> Iterator[tuple[str, str]]:
@@ -138,31 +132,21 @@ def _spectral(facts: Facts) -> Iterator[tuple[str, str]]:
     for job, scores in facts["jobs"].items():
         if scores is not None:
             yield job, _scored(scores)
-    yield from _now(facts)
 
 
 def _comparison(facts: Facts) -> Iterator[tuple[str, str]]:
     yield "scores", "{} of {}".format(*facts["scores_done"])
     for column, (done, total) in facts["columns"].items():
         yield column, f"{done} of {total}"
-    yield from _now(facts)
 
 
-_PARTS = {
-    "run": _run,
-    "store": _store,
-    "seeds": _seeds,
-    "sweep": _sweep,
-    "spectral": _spectral,
-    "comparison": _comparison,
-    "beginning": lambda facts: iter(()),
+_KINDS: dict[str, tuple[Callable[[Facts], str], Callable[[Facts], Iterator[tuple[str, str]]]]] = {
+    "run": (lambda facts: f"a run of {_METHODS.get(facts['method'], facts['method'])}", _run),
+    "store": (lambda facts: "a feature store", _store),
+    "seeds": (lambda facts: f"{len(facts['runs'])} seeds of one recipe", _seeds),
+    "sweep": (lambda facts: f"a sweep ({facts['title']})", _sweep),
+    "spectral": (lambda facts: "eigenpairs of raynef spectral", _spectral),
+    "comparison": (lambda facts: "a comparison", _comparison),
+    "beginning": (lambda facts: "a job that has only begun", lambda facts: iter(())),
 }
-_KINDS = {
-    "run": lambda facts: f"a run of {_METHODS.get(facts['method'], facts['method'])}",
-    "store": lambda facts: "a feature store",
-    "seeds": lambda facts: f"{len(facts['runs'])} seeds of one recipe",
-    "sweep": lambda facts: f"a sweep ({facts['title']})",
-    "spectral": lambda facts: "eigenpairs of raynef spectral",
-    "comparison": lambda facts: "a comparison",
-    "beginning": lambda facts: "a job that has only begun",
-}
+"""What each is, and the lines of its parts."""

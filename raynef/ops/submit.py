@@ -1,6 +1,7 @@
 """Hand a command to a Ray cluster as a job: follow its log, bring back its result and status."""
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -28,17 +29,11 @@ _PAUSE_S = 2.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended.
+    """How a job ended."""
 
-    Attributes:
-        job_id: Ray's name of it.
-        status: exit status: the job's own, or 1 where it has none (stopped, lost, left running).
-        line: the JSON line that it wrote, or None.
-    """
-
-    job_id: str
-    status: int
-    line: str | None
+    job_id: str  # Ray's name of it
+    status: int  # its own exit status, or 1 where it has none (stopped, lost, left running)
+    line: str | None  # the JSON line that it wrote, if any
 
 
 class Log:
@@ -76,12 +71,9 @@ class Log:
 
 
 def _is_object(line: str) -> bool:
-    if not line.startswith("{"):
-        return False
-    try:
-        return isinstance(json.loads(line), dict)
-    except ValueError:
-        return False
+    with contextlib.suppress(ValueError):
+        return line.startswith("{") and isinstance(json.loads(line), dict)
+    return False
 
 
 def submit(
@@ -109,7 +101,8 @@ def submit(
         UserError: no head there, or one that is not safe to talk to; see ``tokens.check_head``.
         OSError: the head would not take the job, or was lost while it ran.
     """
-    address = (address or _address_of_environment()).rstrip("/")
+    given = (os.environ.get(name) for name in ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"))
+    address = (address or next(filter(None, given), DEFAULT_ADDRESS)).rstrip("/")
     client = _connect(connect, address)
     job_id = f"raynef-{secrets.token_hex(6)}"
     with tempfile.TemporaryDirectory(prefix="raynef-submit-") as folder:
@@ -135,11 +128,6 @@ def submit(
             client.stop_job(job_id)
     log.close()
     return Outcome(job_id, _exit_status(info), log.result)
-
-
-def _address_of_environment() -> str:
-    environ = os.environ
-    return environ.get("RAY_API_SERVER_ADDRESS") or environ.get("RAY_ADDRESS") or DEFAULT_ADDRESS
 
 
 def _connect(connect: Callable[..., Any] | None, address: str) -> Any:

@@ -17,6 +17,13 @@ def foreground(vector: np.ndarray) -> np.ndarray:
     return mask if mask.any() else np.ones_like(mask)
 
 
+def fiedler_foreground(vectors: np.ndarray) -> np.ndarray:
+    """The foreground of the first of [h, w, k] vectors that is not constant; all of one node."""
+    if vectors.shape[-1] < 2:
+        return np.ones(vectors.shape[:2], dtype=bool)
+    return foreground(vectors[..., 1])
+
+
 def largest_component(mask: np.ndarray) -> np.ndarray:
     """The largest connected part (with diagonals) of a mask [h, w]; of equal ones the first."""
     labels = np.zeros(mask.shape, dtype=np.int32)

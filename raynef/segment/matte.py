@@ -18,8 +18,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.cluster.vq import kmeans2, vq
+from scipy.cluster.vq import vq
 from torch import Tensor
+
+from raynef.assign.kmeans import tightest_clusters
+from raynef.core.typed import eigh, inverse, norm, solve
 
 _RANK = 1e-4  # of the vectors' length: directions in which they differ by less are dropped
 _SAMPLE = 20_000  # pixels that K-means looks at
@@ -76,10 +79,10 @@ def soft_layers(
         raise ValueError("soft layers need finite eigenvectors, got NaN or infinity")
     sparsity = sparsity or Sparsity()
     rows = _orthogonal(vectors.detach().double().cpu())
-    rows = rows / rows.norm(dim=1, keepdim=True)
+    rows = rows / norm(rows, 1, keepdim=True)
     labels = _clusters(rows.numpy(), num_layers, num_starts=num_starts, seed=seed)
     basis = _orthogonal(rows)
-    indicators = torch.nn.functional.one_hot(torch.from_numpy(labels).long(), num_layers)
+    indicators = torch.nn.functional.one_hot(torch.as_tensor(labels), num_layers)
     alpha = basis @ (basis.T @ indicators.double() / len(basis))  # the nearest combination
     for _ in range(sparsity.num_steps):
         alpha = basis @ sparser(basis, alpha, sparsity)
@@ -91,12 +94,8 @@ def soft_layers(
 
 def cost(alpha: Tensor, sparsity: Sparsity) -> float:
     """How far layers [N, m] are from 0 and 1."""
-    return float(
-        sum(
-            (x.square() + sparsity.smallest**2).pow(sparsity.power / 2).sum()
-            for x in (alpha, 1 - alpha)
-        )
-    )
+    both = torch.stack([alpha, 1 - alpha])
+    return float((both.square() + sparsity.smallest**2).pow(sparsity.power / 2).sum())
 
 
 def sparser(basis: Tensor, alpha: Tensor, sparsity: Sparsity) -> Tensor:
@@ -119,11 +118,11 @@ def sparser(basis: Tensor, alpha: Tensor, sparsity: Sparsity) -> Tensor:
     )
     matrices = torch.stack([basis.T @ (weight[:, None] * basis) for weight in (zero + one).T])
     sides = (basis.T @ one).T[..., None]  # [m, d, 1]
-    inverses = torch.linalg.inv(matrices)
+    inverses = inverse(matrices)
     free = inverses @ sides
     whole = torch.zeros_like(free[0])
     whole[0] = 1
-    multiplier = torch.linalg.solve(inverses.sum(dim=0), whole - free.sum(dim=0))
+    multiplier = solve(inverses.sum(dim=0), whole - free.sum(dim=0))
     return (free + inverses @ multiplier)[..., 0].T
 
 
@@ -151,11 +150,11 @@ def rgba_layer(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
 def _orthogonal(vectors: Tensor) -> Tensor:
     """Orthogonal columns of mean square 1 that span the vectors, and first the constant 1."""
     size = len(vectors)
-    lengths = vectors.norm(dim=0)
+    lengths = norm(vectors, 0)
     varying = vectors - vectors.mean(dim=0)
-    rest = varying.norm(dim=0)
+    rest = norm(varying, 0)
     varying = (varying / rest)[:, rest > _RANK * lengths]
-    values, directions = torch.linalg.eigh(varying.T @ varying)
+    values, directions = eigh(varying.T @ varying)
     kept = values > _RANK**2
     columns = varying @ (directions[:, kept] * (size / values[kept]).sqrt())
     return torch.cat([torch.ones((size, 1), dtype=vectors.dtype), columns.flip(-1)], dim=1)
@@ -166,17 +165,17 @@ def _clusters(points: np.ndarray, num_clusters: int, *, num_starts: int, seed: i
 
     Where no more points than clusters differ, each is one.
     """
-    size = len(points)
     generator = np.random.default_rng(seed)
-    sample = points[generator.permutation(size)[:_SAMPLE]]
+    sample = points[generator.permutation(len(points))[:_SAMPLE]]
     distinct = np.unique(sample.round(_DIGITS), axis=0)
     if len(distinct) <= num_clusters:
         return vq(points, distinct)[0].astype(np.int64)
-    best, least = np.zeros(size, np.int64), np.inf
-    for _ in range(num_starts):
-        centers, _ = kmeans2(sample, num_clusters, iter=_ROUNDS, minit="++", rng=generator)
-        labels, distances = vq(points, centers)
-        spread = float(np.square(distances).sum())
-        if spread < least:
-            best, least = labels, spread
-    return best.astype(np.int64)
+    labels = tightest_clusters(
+        sample,
+        num_clusters,
+        iterations=_ROUNDS,
+        starts=num_starts,
+        draws=generator,
+        everyone=points,
+    )
+    return labels.astype(np.int64)

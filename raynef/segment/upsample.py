@@ -98,7 +98,9 @@ def _argmax(logits: Tensor, down: _Blocks, across: _Blocks) -> Tensor:
     can_win = high >= low.amax(dim=-1, keepdim=True)  # [blocks, K]
     counts, order = can_win.sum(dim=-1).sort()
     clusters = torch.empty((len(order), *size), dtype=torch.int64, device=logits.device)
-    for start, end, count in _groups(counts.tolist(), num_clusters, size[0] * size[1]):
+    for start, end, count in _groups(
+        counts.cpu().numpy().tolist(), num_clusters, size[0] * size[1]
+    ):
         block = order[start:end]
         # Blocks with fewer than ``count`` are filled up with clusters that cannot win.
         rivals = can_win[block].byte().topk(count, dim=-1).indices
@@ -108,10 +110,10 @@ def _argmax(logits: Tensor, down: _Blocks, across: _Blocks) -> Tensor:
             across.patches[j][:, None, :, None],
             rivals[:, None, None, :],
         ]  # [b, s, t, count]
-        mixed = torch.bmm(down.weights[i], corners.flatten(2)).unflatten(2, corners.shape[2:])
+        mixed = torch.bmm(down.weights[i], corners.flatten(2)).view(-1, size[0], *corners.shape[2:])
         pixels = across.weights[j][:, None] @ mixed  # [b, p, q, count]
         best = pixels.argmax(dim=-1).flatten(1)
-        clusters[block] = rivals.gather(1, best).unflatten(1, size)
+        clusters[block] = rivals.gather(1, best).view(-1, *size)
     result = torch.empty(
         (int(down.pixels.max()) + 1, int(across.pixels.max()) + 1),
         dtype=torch.int64,
@@ -125,7 +127,7 @@ def _argmax(logits: Tensor, down: _Blocks, across: _Blocks) -> Tensor:
 
 def _groups(counts: list[int], num_clusters: int, area: int) -> list[tuple[int, int, int]]:
     """Split ascending counts into (start, end, count): blocks of about as many rivals each."""
-    groups = []
+    groups: list[tuple[int, int, int]] = []
     start = 0
     while start < len(counts):
         # Up to half as many again as the first: little is interpolated in vain, in few groups.

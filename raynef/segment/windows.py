@@ -37,7 +37,7 @@ class Windows:
 
     def join(self, logits: Tensor) -> Tensor:
         """Logits of the windows [n, h, w, K], side by side as they lie: [Σh, Σw, K]."""
-        grid = logits.unflatten(0, (len(self.tops), len(self.lefts)))
+        grid = logits.view(len(self.tops), len(self.lefts), *logits.shape[1:])
         return grid.transpose(1, 2).flatten(2, 3).flatten(0, 1)
 
     def matrices(

@@ -1,7 +1,7 @@
 """The feature store: half-precision tensors of training views, in shards.
 
 STORE/manifest.json, STORE/shard-000000.parquet …     see ``shards``
-STORE/progress.jsonl, STORE/shards.jsonl              see ``journal``
+STORE/progress.jsonl, STORE/shards.jsonl              see ``progress``
 STORE/verified.json                                   see ``verify``
 """
 

@@ -19,13 +19,13 @@ from raynef.images.datasets.registry import open_split
 from raynef.io.files import write_text
 from raynef.io.storage import without_secrets
 from raynef.stores.features import Listing, listing
+from raynef.stores.journal import MANIFEST
 from raynef.stores.keys import differences
 from raynef.stores.run import RunFolder, StartedFrom, bind
-from raynef.stores.shards import MANIFEST, read_manifest
+from raynef.stores.shards import read_manifest
 
 logger = logging.getLogger("raynef")
 
-_FILE = "images.jsonl"
 _NAMED = 3  # of each kind, by name
 
 
@@ -33,10 +33,7 @@ _NAMED = 3  # of each kind, by name
 class Change:
     """How the images of a split differ from those that a run is made of; names in order.
 
-    Attributes:
-        added, removed: images that are new, and that are gone.
-        changed: images whose files have another size.
-        otherwise: in words, where only that is known, or where the order alone differs.
+    ``changed`` have another size; ``otherwise`` in words, where only that or the order is known.
     """
 
     added: tuple[str, ...] = ()
@@ -64,9 +61,9 @@ def input_change(run: RunFolder, recipe: Recipe, images: ImageSet) -> Change | N
     """How the images differ from those that a run is made of; None where they do not, or where
     nothing of its own tells."""
     now = listing(images)
-    if not _file(run).is_file():
+    if not run.images.is_file():
         return _by_store(Path(recipe.train.store or run.store), now)
-    then = _read(_file(run))
+    then = _read(run.images)
     if then == now:
         return None
     before, after = dict(then), dict(now)
@@ -105,9 +102,9 @@ def begin(
 ) -> None:
     """Bind a run that is held to its recipe (see ``bind``), and write down its images, once."""
     bind(run, recipe, kind=kind, started_from=started_from)
-    if not _file(run).is_file():
+    if not run.images.is_file():
         lines = (json.dumps(item, ensure_ascii=False) + "\n" for item in listing(images))
-        write_text(_file(run), "".join(lines))
+        write_text(run.images, "".join(lines))
 
 
 def found_again(run: RunFolder, recipe: Recipe, finished: dict[str, Any]) -> dict[str, Any]:
@@ -130,10 +127,6 @@ def found_again(run: RunFolder, recipe: Recipe, finished: dict[str, Any]) -> dic
         run.path,
     )
     return {**finished, "input_changed": change.plain()}
-
-
-def _file(run: RunFolder) -> Path:
-    return run.path / _FILE
 
 
 def _read(path: Path) -> Listing:

@@ -40,9 +40,8 @@ class TapCache:
         self.folder: Path | None = None
         self.room = 0
         if folder is not None:
-            config = segmenter.backbone_config
+            config, precision = segmenter.backbone_config, usual_precision(segmenter.device)
             made_by = [config.name, segmenter.backbone_weights(), config.tap]
-            precision = usual_precision(segmenter.device)
             made_by += [] if precision == "float32" else [precision]
             self.folder = Path(folder) / fingerprint(made_by)
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -55,11 +54,10 @@ class TapCache:
         files = [self.folder / f"{_hash(crop)}.npy" for crop in pixels]
         found = [_read(file) for file in files]
         missing = [index for index, taps in enumerate(found) if taps is None]
-        if missing:
-            computed = self.segmenter.taps(pixels[missing]).cpu().numpy()
-            for index, taps in zip(missing, computed, strict=True):
-                found[index] = taps
-                self._keep(files[index], taps)
+        computed = self.segmenter.taps(pixels[missing]).cpu().numpy() if missing else ()
+        for index, taps in zip(missing, computed, strict=True):
+            found[index] = taps
+            self._keep(files[index], taps)
         stacked = np.stack([taps for taps in found if taps is not None])
         return torch.from_numpy(stacked).to(self.segmenter.device)
 

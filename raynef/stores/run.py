@@ -62,12 +62,7 @@ class StartedFrom:
 class RunRecord:
     """run.json, as far as it is read: see the module.
 
-    Attributes:
-        kind: ours, or a baseline.
-        recipe: as it was written.
-        environment: as ``environment`` writes it.
-        lengths: epochs that the run was given, one after the other, where it was lengthened.
-        started_from: of a run that started from another's weights.
+    ``lengths`` are the epochs that the run was given, one after the other, where it was lengthened.
     """
 
     kind: str
@@ -88,6 +83,7 @@ class RunFolder:
     evaluate_file = _Part("evaluate.json")
     steps_file = _Part("steps.jsonl")
     report_file = _Part("report.html")
+    images = _Part("images.jsonl")
     store = _Part("store")
     segmenter = _Part("segmenter")
     checkpoints = _Part("checkpoints")
@@ -181,28 +177,21 @@ def bind(
     """Fix the recipe of a run that is held, and record what it is made with, at its first start.
 
     Later, what may change is noted as it is now: see ``raynef.config.recipe.may_change``. More
-    epochs are noted beside the fewer before.
-
-    Args:
-        run: held.
-        recipe: of it.
-        kind: what it makes of the recipe.
-        started_from: of a run that starts warm: see ``warm``.
+    epochs are noted beside the fewer before. ``started_from`` is of a warm start.
     """
-    values = to_dict(recipe)
+    values: dict[str, Any] = {"recipe": to_dict(recipe)}
     if not run.record_file.is_file():
-        record = {"kind": kind, "recipe": values, "environment": environment()}
+        values = {"kind": kind, **values, "environment": environment()}
         if started_from:
-            record["started_from"] = vars(started_from)
-        write_json(run.record_file, record)
+            values["started_from"] = vars(started_from)
+        write_json(run.record_file, values)
         return
     found = run.record()
-    if found.recipe != values:
-        now, epochs = {"recipe": values}, recipe.train.epochs
+    if found.recipe != values["recipe"]:
         before = found.lengths or [run.recipe().train.epochs]
-        if epochs > before[-1]:
-            now |= {"lengths": [*before, epochs]}
-        write_json(run.record_file, {**read_json(run.record_file), **now})
+        if recipe.train.epochs > before[-1]:
+            values["lengths"] = [*before, recipe.train.epochs]
+        write_json(run.record_file, {**read_json(run.record_file), **values})
 
 
 def _require_same_recipe(run: RunFolder, recipe: Recipe, kind: str) -> None:
@@ -268,10 +257,8 @@ def git_commit() -> str | None:
         return os.environ.get(COMMIT_OF_SENDER)
 
     def git(*arguments: str) -> str:
-        done = subprocess.run(
-            ["git", "-C", str(source), *arguments], capture_output=True, text=True, check=True
-        )
-        return done.stdout.strip()
+        command = ["git", "-C", str(source), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
         return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain") else "")

@@ -19,9 +19,9 @@ import pyarrow.parquet as pq
 
 from raynef.core.errors import UserError
 from raynef.io.files import read_json, write_atomic, write_json
+from raynef.stores.journal import MANIFEST
 from raynef.stores.verify import Shard, digest_of, forget
 
-MANIFEST = "manifest.json"
 MADE_BY = "the same command (or raynef extract, for a store that runs share)"
 NOT_WRITTEN = (ValueError, KeyError, TypeError, AttributeError)
 """What parsing raises of values that are not those that were written."""
@@ -115,11 +115,8 @@ class ShardStore:
     def __init__(self, folder: str | Path, *, made_by: str = MADE_BY) -> None:
         """Open a store. Raises UserError where it is missing, unfinished or lacks a shard.
 
-        Sizes are checked here, checksums by ``ensure_shards`` and, page by page, on reading.
-
-        Args:
-            folder: of the store.
-            made_by: the command that remakes what is damaged, for errors.
+        Sizes are checked here, checksums by ``ensure_shards`` and, page by page, on reading;
+        ``made_by`` is the command that remakes what is damaged.
         """
         self.folder, self.made_by = Path(folder), made_by
         manifest = read_manifest(self.folder)

@@ -30,14 +30,7 @@ _SAID_BYTES = 1 << 30  # from which on hashing has a line of progress
 
 @dataclass(frozen=True)
 class Shard:
-    """One finished file of a store.
-
-    Attributes:
-        file: its name within the store.
-        view: of all its rows.
-        images: index in the data set of each row, in order.
-        num_bytes, sha256: of the file.
-    """
+    """One finished file of a store: its name there, the view of its rows, and the image of each."""
 
     file: str
     view: int

@@ -38,5 +38,5 @@ def test_training_with_autocast_recovers_planted_blocks():
     features, _ = planted(8)
     for step in range(60):
         metrics = trainer.step(features, range(8), epoch=step)
-    assert metrics["trace"] > 3.5
-    assert metrics["clusters_in_use"] == 4
+    assert metrics.trace > 3.5
+    assert metrics.clusters_in_use == 4

@@ -1,10 +1,13 @@
 """Images that are solved together have the pairs that each has alone."""
 
+from raynef.jobs.shards import ShardUnit
 from raynef.jobs.spectral.solve import EigenActor, solve_images
+from raynef.jobs.work import Carried
 from tests.unit.jobs.spectral.test_solve import SPECTRAL, assert_same
 
 
-def test_on_a_gpu(images):
-    found = EigenActor(SPECTRAL, "cuda")({"given": list(images)})["pairs"]
-    for one, wanted in zip(found, solve_images(images, SPECTRAL), strict=True):
+def test_on_a_gpu(images, tmp_path):
+    unit = ShardUnit(range(len(images)), folder=tmp_path, file="shard-000000.parquet")
+    found = EigenActor(SPECTRAL, "cuda")(Carried(unit, dict(enumerate(images)))).values
+    for one, wanted in zip(found.values(), solve_images(images, SPECTRAL), strict=True):
         assert_same(one, wanted)

@@ -115,7 +115,7 @@ MUTANTS = (
     ),
     Mutant(
         "segments-worst-start",
-        "raynef/assign/segments.py",
+        "raynef/assign/kmeans.py",
         "if inertia < least:",
         "if least == np.inf:",
         _SEGMENTS,
@@ -139,7 +139,7 @@ MUTANTS = (
     ),
     Mutant(
         "nearest-centroid-norm",
-        "raynef/assign/segments.py",
+        "raynef/assign/kmeans.py",
         "np.square(centroids).sum(axis=1) - 2 * points",
         "-2 * points",
         _SEGMENTS,

@@ -9,8 +9,8 @@ MUTANTS = (
     Mutant(
         "tap-of-the-middle",
         "raynef/features/taps.py",
-        'self._keep("middle", blocks[len(blocks) // 2])',
-        'self._keep("middle", blocks[len(blocks) // 3])',
+        "output_of(blocks[len(blocks) // 2])",
+        "output_of(blocks[len(blocks) // 3])",
         _TAPS,
         "ψ sees block 0, block n/2 and the last",
     ),
@@ -33,8 +33,8 @@ MUTANTS = (
     Mutant(
         "keys-are-queries",
         "raynef/features/taps.py",
-        'project = projection(attention, "key")',
-        'project = projection(attention, "query")',
+        'getattr(blocks[-1], "attn", None), "key"',
+        'getattr(blocks[-1], "attn", None), "query"',
         _TAPS,
         "DINO's affinities are of the last block's keys",
     ),

@@ -58,8 +58,8 @@ MUTANTS = (
     Mutant(
         "knn-not-cosine",
         "raynef/graph/knn.py",
-        "norms = features.norm(dim=1, keepdim=True)",
-        "norms = features.norm(dim=1, keepdim=True).mean() + 0 * features[:, :1]",
+        "norms = norm(features, 1, keepdim=True)",
+        "norms = norm(features, 1, keepdim=True).mean() + 0 * features[:, :1]",
         _KERNEL,
         "the feature graph is of cosine similarities",
     ),
@@ -82,8 +82,8 @@ MUTANTS = (
     Mutant(
         "pixels-directed",
         "raynef/graph/pixels.py",
-        "both = torch.unique(torch.cat((edges, one_way[1] * size + one_way[0])))",
-        "both = torch.unique(edges)",
+        "both = unique(torch.cat((edges, one_way[1] * size + one_way[0])))",
+        "both = unique(edges)",
         _KERNEL,
         "the pixel graph is symmetric",
     ),

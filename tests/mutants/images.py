@@ -85,8 +85,8 @@ MUTANTS = (
     Mutant(
         "resize-filter",
         "raynef/images/geometry.py",
-        "(size[1], size[0]), Image.Resampling.BILINEAR)",
-        "(size[1], size[0]), Image.Resampling.NEAREST)",
+        "how: Image.Resampling = Image.Resampling.BILINEAR",
+        "how: Image.Resampling = Image.Resampling.HAMMING",
         _GEOMETRY,
         "images are resized bilinearly, antialiased",
     ),

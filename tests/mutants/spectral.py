@@ -15,7 +15,7 @@ _CROPS = (f"{_TESTS}/test_spectral.py::test_crops_are_whole_patches",)
 MUTANTS = (
     Mutant(
         "object-not-refined",
-        f"{_FOLDER}/objects.py",
+        "raynef/segment/refine.py",
         "return dense_crf(image, np.log(certain), POTENTIALS).argmax(axis=0).astype(bool)",
         "return mask",
         _OBJECTS,
@@ -23,7 +23,7 @@ MUTANTS = (
     ),
     Mutant(
         "object-certain",
-        f"{_FOLDER}/objects.py",
+        "raynef/segment/refine.py",
         "_CERTAINTY = 0.99",
         "_CERTAINTY = 1 - 1e-5",
         _OBJECTS,
@@ -31,7 +31,7 @@ MUTANTS = (
     ),
     Mutant(
         "object-potentials",
-        f"{_FOLDER}/objects.py",
+        "raynef/segment/refine.py",
         "np.log(certain), POTENTIALS)",
         "np.log(certain))",
         _OBJECTS,
@@ -39,7 +39,7 @@ MUTANTS = (
     ),
     Mutant(
         "object-ignored-pixels",
-        f"{_FOLDER}/objects.py",
+        "raynef/assign/overlap.py",
         "known, right = truth != IGNORE,",
         "known, right = truth >= 0,",
         _OBJECTS,
@@ -47,7 +47,7 @@ MUTANTS = (
     ),
     Mutant(
         "object-foreground",
-        f"{_FOLDER}/objects.py",
+        "raynef/assign/overlap.py",
         "union = ((mask & known) | wanted).sum()",
         "union = wanted.sum()",
         _OBJECTS,
@@ -55,7 +55,7 @@ MUTANTS = (
     ),
     Mutant(
         "fiedler-is-constant",
-        f"{_FOLDER}/localize.py",
+        "raynef/segment/boxes.py",
         "return foreground(vectors[..., 1])",
         "return foreground(vectors[..., 0])",
         _BOXES,
@@ -79,7 +79,7 @@ MUTANTS = (
     ),
     Mutant(
         "background-clustered",
-        f"{_FOLDER}/points.py",
+        f"{_FOLDER}/segments.py",
         "np.arange(len(segments.features)) != segments.background",
         "np.arange(len(segments.features)) >= 0",
         _SEMANTIC,
@@ -95,7 +95,7 @@ MUTANTS = (
     ),
     Mutant(
         "semantic-matched-by-count",
-        f"{_FOLDER}/semantic.py",
+        f"{_FOLDER}/labels.py",
         '"hungarian", criterion=criterion)',
         '"hungarian")',
         _SEMANTIC,
@@ -143,7 +143,7 @@ MUTANTS = (
     ),
     Mutant(
         "selftrain-rate-constant",
-        f"{_FOLDER}/selftrain.py",
+        f"{_FOLDER}/selftrain_loop.py",
         "rate = settings.lr * (1 - step / settings.steps)",
         "rate = settings.lr",
         (f"{_TESTS}/test_selftrain.py::test_the_rate_falls_linearly_to_0",),
@@ -151,7 +151,7 @@ MUTANTS = (
     ),
     Mutant(
         "selftrain-label-elsewhere",
-        f"{_FOLDER}/selftrain.py",
+        f"{_FOLDER}/selftrain_loop.py",
         "columns = ((np.arange(left, left + side) + 0.5)",
         "columns = ((np.arange(side) + 0.5)",
         (f"{_TESTS}/test_selftrain.py::test_a_label_lies_over_its_crop",),
@@ -159,7 +159,7 @@ MUTANTS = (
     ),
     Mutant(
         "selftrain-label-not-flipped",
-        f"{_FOLDER}/selftrain.py",
+        f"{_FOLDER}/selftrain_loop.py",
         "image, label = image[:, ::-1], label[:, ::-1]",
         "image = image[:, ::-1]",
         (f"{_TESTS}/test_selftrain.py::test_a_label_lies_over_its_crop",),

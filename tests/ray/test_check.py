@@ -93,20 +93,20 @@ def test_every_problem_is_counted_and_named(healthy, caplog):
     assert not result["ok"]
     found = by_kind(result)
     assert {key: (p["count"], p["stops"]) for key, p in found.items()} == {
-        ("train", module.BAD_IMAGE): (23, True),
-        ("train", module.NO_LABEL): (1, True),
-        ("train", module.BAD_LABEL): (1, True),
-        ("train", module.OTHER_SIZE): (1, True),
-        ("train", module.NO_CLASS): (1, True),
+        ("train", look.BAD_IMAGE): (23, True),
+        ("train", look.NO_LABEL): (1, True),
+        ("train", look.BAD_LABEL): (1, True),
+        ("train", look.OTHER_SIZE): (1, True),
+        ("train", look.NO_CLASS): (1, True),
         ("val", module.ABSENT): (1, False),
         (None, module.IN_BOTH): (1, False),
     }
-    images = found["train", module.BAD_IMAGE]["first"]
+    images = found["train", look.BAD_IMAGE]["first"]
     assert images == [f"{stem}.jpg: not an image" for stem in broken[:20]]
-    assert "9x4, its image 8x4" in found["train", module.OTHER_SIZE]["first"][0]
-    assert "strange.jpg: 16 pixels hold no class" in found["train", module.NO_CLASS]["first"][0]
-    assert "bare.png is missing" in found["train", module.NO_LABEL]["first"][0]
-    assert found["train", module.BAD_LABEL]["first"][0].startswith("torn.jpg: ")
+    assert "9x4, its image 8x4" in found["train", look.OTHER_SIZE]["first"][0]
+    assert "strange.jpg: 16 pixels hold no class" in found["train", look.NO_CLASS]["first"][0]
+    assert "bare.png is missing" in found["train", look.NO_LABEL]["first"][0]
+    assert found["train", look.BAD_LABEL]["first"][0].startswith("torn.jpg: ")
     assert found["val", module.ABSENT]["first"] == ["car"]
     assert found[None, module.IN_BOTH]["first"] == ["a.jpg"]
     assert [problem["stops"] for problem in result["problems"]] == [True] * 5 + [False] * 2
@@ -120,7 +120,7 @@ def test_few_unreadable_images_are_no_reason_to_fail(healthy):
     (healthy / "images" / "a.jpg").write_bytes(b"")
     result = check_data(Data(root=str(healthy)))
     assert result["ok"]
-    assert by_kind(result)["train", module.BAD_IMAGE]["first"] == ["a.jpg: empty file"]
+    assert by_kind(result)["train", look.BAD_IMAGE]["first"] == ["a.jpg: empty file"]
     (healthy / "images" / "b.jpg").write_bytes(b"")
     assert not check_data(Data(root=str(healthy)))["ok"]  # not one is left
 
@@ -170,7 +170,7 @@ def test_label_values_of_a_benchmark_go_through_its_codes(tmp_path):
     train = result["splits"]["train"]
     assert train["ignored"] == 0.5
     assert {name for name, share in train["classes"].items() if share} == {"wood"}
-    problem = by_kind(result)["val", module.NO_CLASS]
+    problem = by_kind(result)["val", look.NO_CLASS]
     assert problem["stops"]
     assert "known are 0 to 59)" in problem["first"][0]
     assert by_kind(result)["train", module.ABSENT]["count"] == 58
@@ -226,11 +226,11 @@ def test_annotations_that_cannot_be_read_and_images_without_an_object(tmp_path):
     assert (split["num_images"], split["num_boxes"], split["boxes_per_image"]) == (4, 1, 0.5)
     found = by_kind(result)
     assert {key: (p["count"], p["stops"]) for key, p in found.items()} == {
-        ("trainval", module.BAD_BOXES): (2, True),
-        ("trainval", module.NO_OBJECT): (1, False),
+        ("trainval", look.BAD_BOXES): (2, True),
+        ("trainval", look.NO_OBJECT): (1, False),
     }
-    assert found["trainval", module.NO_OBJECT]["first"] == ["b.jpg"]
-    assert "c.xml is no XML" in found["trainval", module.BAD_BOXES]["first"][0]
+    assert found["trainval", look.NO_OBJECT]["first"] == ["b.jpg"]
+    assert "c.xml is no XML" in found["trainval", look.BAD_BOXES]["first"][0]
 
 
 @pytest.mark.usefixtures("local_ray")
@@ -255,7 +255,7 @@ def test_a_set_at_an_address_is_shown_without_its_keys(healthy, caplog):
     assert there["root"] == "s3://bucket"
     assert there["splits"] == here["splits"]
     assert [p["kind"] for p in there["problems"]] == [p["kind"] for p in here["problems"]]
-    missing = by_kind(there)["train", module.NO_LABEL]["first"]
+    missing = by_kind(there)["train", look.NO_LABEL]["first"]
     assert missing == ["b.jpg: label s3://bucket/labels/b.png is missing"]
     assert not any("s3cret" in record.getMessage() for record in caplog.records)
 

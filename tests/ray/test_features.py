@@ -17,8 +17,8 @@ from raynef.images.decode import read_image
 from raynef.jobs import extract as features_module
 from raynef.jobs.extract import ensure_store, scan
 from raynef.stores.features import FeatureStore, store_key, write_shard
-from raynef.stores.journal import StoreProgress
 from raynef.stores.keys import differences
+from raynef.stores.progress import StoreProgress
 from tests.tiny import change
 
 

@@ -1,15 +1,10 @@
 """``raynef spectral compare``."""
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from tyro.conf import Positional
-
-from raynef.cli.command import Command
+from raynef.cli.command import Command, Positional, Result
 
 
-@dataclass(frozen=True, kw_only=True)
 class CompareSpectra(Command):
     """How well a run's eigenfunctions solve their problem: beside exact eigenvectors."""
 
@@ -22,7 +17,7 @@ class CompareSpectra(Command):
     out: Path | None = None
     """JSON file for the result."""
 
-    def execute(self) -> dict[str, Any]:
+    def execute(self) -> Result:
         from raynef.jobs.spectral.bridge import compare_spectra
 
-        return compare_spectra(self.run, self.source, num_images=self.num_images, out=self.out)
+        return compare_spectra(**vars(self))

@@ -1,15 +1,10 @@
 """``raynef spectral matte``."""
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from tyro.conf import Positional
-
-from raynef.cli.command import Presets, RecipeCommand
+from raynef.cli.command import Positional, Presets, RecipeCommand, Result
 
 
-@dataclass(frozen=True, kw_only=True)
 class Matte(RecipeCommand):
     """Soft layers of one photograph at full resolution, as RGBA images."""
 
@@ -25,7 +20,7 @@ class Matte(RecipeCommand):
     seed: int = 0
     """Of the affinities that are drawn, and of K-means."""
 
-    def execute(self) -> dict[str, Any]:
+    def execute(self) -> Result:
         from raynef.jobs.spectral.matte import matte
 
         return matte(

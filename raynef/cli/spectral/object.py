@@ -1,16 +1,11 @@
 """``raynef spectral object``."""
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from tyro.conf import Positional
-
-from raynef.cli.command import Address, Command
+from raynef.cli.command import Address, Command, Positional, Result
 from raynef.cli.spectral.store import Root, logged_in
 
 
-@dataclass(frozen=True, kw_only=True)
 class Objects(Command):
     """The foreground of each image, refined by a CRF, and mean IoU where there are masks."""
 
@@ -23,10 +18,8 @@ class Objects(Command):
     root: Root = None
     address: Address = None
 
-    def execute(self) -> dict[str, Any]:
+    def execute(self) -> Result:
         from raynef.jobs.spectral.objects import segment_objects
 
         with logged_in(self.store):
-            return segment_objects(
-                self.store, out=self.out, crf=self.crf, root=self.root, address=self.address
-            )
+            return segment_objects(**vars(self))

@@ -1,17 +1,16 @@
 """``raynef spectral selftrain``."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
-from tyro.conf import Positional, arg
+from tyro.conf import arg
 
-from raynef.cli.command import Address, Command, Line
+from raynef.cli.command import Address, Command, Line, Positional, Result
 from raynef.cli.spectral.store import Method, logged_in
 from raynef.config.recipe import Backbone, SelfTrain, check
 
 
-@dataclass(frozen=True, kw_only=True)
 class Selftrain(Command):
     """A segmentation network trained on the store's own segments. The same command resumes."""
 
@@ -32,7 +31,7 @@ class Selftrain(Command):
         recipe = recipe_of(self.store)
         return line.over(replace(self, settings=recipe.selftrain, backbone=recipe.backbone))
 
-    def execute(self) -> dict[str, Any]:
+    def execute(self) -> Result:
         from raynef.jobs.spectral.eigen import recipe_of
         from raynef.jobs.spectral.selftrain import selftrain
 

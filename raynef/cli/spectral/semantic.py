@@ -1,18 +1,17 @@
 """``raynef spectral semantic``."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
-from tyro.conf import Positional, arg
+from tyro.conf import arg
 
-from raynef.cli.command import Address, Command, Line
+from raynef.cli.command import Address, Command, Line, Positional, Result
 from raynef.cli.spectral.store import Method, logged_in
 from raynef.config.recipe import Spectral as SpectralSettings
 from raynef.config.recipe import check
 
 
-@dataclass(frozen=True, kw_only=True)
 class Semantic(Command):
     """Segments with the same label in every image; mIoU where the data set has labels."""
 
@@ -34,7 +33,7 @@ class Semantic(Command):
 
         return line.over(replace(self, settings=recipe_of(self.store).spectral))
 
-    def execute(self) -> dict[str, Any]:
+    def execute(self) -> Result:
         from raynef.jobs.spectral.eigen import recipe_of
         from raynef.jobs.spectral.semantic import semantic
 

@@ -45,12 +45,8 @@ def read_boxes(
 ) -> np.ndarray:
     """The m boxes of an image in the order of its annotation, float64 [m, 4]; m may be 0.
 
-    They lie on the image as it is shown: see ``oriented``.
-
-    Args:
-        file: of a data set with boxes.
-        difficult: keep the objects that VOC marks as difficult; COCO marks none.
-        stored: how the image is stored; None: its file says.
+    They lie on the image as it is shown: see ``oriented``. Those that VOC marks as ``difficult``
+    may be left out; COCO marks none. ``stored`` says how the image is stored; if None, its file.
 
     Raises:
         UserError: no boxes, an annotation that is missing or malformed, a box without area or

@@ -4,10 +4,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from raynef.core.errors import UserError
+from raynef.images.decode import LabelCodes as LabelCodes
 from raynef.io.storage import file_sizes, without_secrets
-
-LabelCodes = tuple[int, ...] | Literal["mask"] | None
-"""What the values of a label file mean: see ``ImageSet.label_codes``."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +42,8 @@ class ImageSet:
         split: the split's name, or None for a plain tree.
         files: the images; an image's index in this tuple seeds its random draws.
         class_names: in label order, empty where the data set names none.
-        label_codes: class (or IGNORE) of each value of a label file; None where the values are the
-            classes. A value beyond the end is an error that names the file. "mask" where a label is
-            a picture of the foreground (1) on black (0).
+        label_codes: what the values of a label file mean; a value beyond the end is an error that
+            names the file.
         name: of the data set, as in ``data.name``.
     """
 
@@ -61,9 +58,8 @@ class ImageSet:
 def require_labels(images: ImageSet) -> None:
     """Raise UserError unless every image of the set has its label file."""
     named = [file.label for file in images.files if file.label]
-    there = {
-        label for label, size in zip(named, file_sizes(named), strict=True) if size is not None
-    }
+    sizes = zip(named, file_sizes(named), strict=True)
+    there = {label for label, size in sizes if size is not None}
     missing = [file for file in images.files if file.label not in there]
     if missing:
         first = missing[0]

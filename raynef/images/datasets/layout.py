@@ -190,11 +190,7 @@ def pair(
     Without one label in its folder (or without ``labels``), the images are unlabeled: labels are
     not needed to train. Some labels but not all is a broken copy, and an error.
 
-    Args:
-        images: where the images are.
-        labels: where the labels are; None where the data set has none.
-        listed: stems of the split, in the order to keep; None where the split is all that there is.
-        kind: of the labels.
+    ``listed`` are the stems of the split, in the order to keep; by default all that there are.
 
     Raises:
         UserError: no image at all, listed images that are not there, images without a label, or

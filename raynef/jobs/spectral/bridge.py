@@ -9,20 +9,19 @@ import torch
 from torch import Tensor
 
 from raynef.assign.cuts import normalized_cut
-from raynef.assign.kmeans import find_centroids
-from raynef.assign.segments import nearest_centroids
-from raynef.core.errors import BadImageError, UserError
+from raynef.assign.kmeans import find_centroids, nearest_centroids
+from raynef.core.errors import UserError
 from raynef.core.kernel import Kernel
 from raynef.eigen.agreement import Agreement, agreement
 from raynef.eigen.psi import Psi
 from raynef.features.extract import extract_features
 from raynef.graph.kernel import build_kernel
-from raynef.images.decode import read_image
 from raynef.images.geometry import center_crop, resize, short_side_size
 from raynef.io.files import write_json
 from raynef.io.storage import absolute
 from raynef.jobs.predict import image_files
 from raynef.jobs.report import spread
+from raynef.jobs.work import readable
 from raynef.models.segmenter import Segmenter
 from raynef.stores.run import RunFolder
 
@@ -31,11 +30,7 @@ _STARTS, _ITERATIONS = 5, 50
 
 
 def compare_spectra(
-    run: str | Path,
-    source: str,
-    *,
-    num_images: int = 16,
-    out: str | Path | None = None,
+    run: str | Path, source: str, *, num_images: int = 16, out: str | Path | None = None
 ) -> dict[str, Any]:
     """How well a run's ψ solves the problem that it was trained for, on the graph of some images.
 
@@ -103,13 +98,9 @@ def _read(
     source: str, num_images: int, short_side: int, crop: int
 ) -> tuple[list[np.ndarray], dict[str, str]]:
     """Central crops, uint8 [crop, crop, 3]; what cannot be read or is too small, with reasons."""
-    images, skipped = [], {}
-    for file in spread(image_files(absolute(source)), num_images):
-        try:
-            image = read_image(file.path)
-        except BadImageError as error:
-            skipped[file.name] = str(error)
-            continue
+    images: list[np.ndarray] = []
+    skipped: dict[str, str] = {}
+    for _, file, image in readable(spread(image_files(absolute(source)), num_images), skipped):
         small = center_crop(resize(image, short_side_size(image.shape, short_side)), crop)
         if small.shape[:2] == (crop, crop):
             images.append(small)
@@ -129,26 +120,22 @@ def _features(segmenter: Segmenter, images: list[np.ndarray]) -> tuple[Tensor, T
 
 
 def _in_numbers(found: Agreement) -> dict[str, Any]:
-    angles = torch.rad2deg(torch.arccos(found.cosines))
-    rank = len(found.exact)
+    exact, ritz, share = found.exact, found.ritz, found.rayleigh
+    angles, rank = torch.rad2deg(torch.arccos(found.cosines)), len(exact)
     prefixes = [m for m in _PREFIXES if m < rank] + [rank]
     return {
         "rank": rank,
-        "trace_share": float(found.ritz.sum() / found.exact.sum()),
-        "eigenvalues": {"first": float(found.exact[0]), "last": float(found.exact[-1])},
-        "ritz_values": {"first": float(found.ritz[0]), "last": float(found.ritz[-1])},
-        "rayleigh": {
-            "mean": float(found.rayleigh.mean()),
-            "least": float(found.rayleigh.min()),
-            "most": float(found.rayleigh.max()),
-        },
-        "angles": {
-            "least": float(angles.min()),
-            "median": float(angles.median()),
-            "most": float(angles.max()),
-        },
+        "trace_share": float(ritz.sum() / exact.sum()),
+        "eigenvalues": _floats(first=exact[0], last=exact[-1]),
+        "ritz_values": _floats(first=ritz[0], last=ritz[-1]),
+        "rayleigh": _floats(mean=share.mean(), least=share.min(), most=share.max()),
+        "angles": _floats(least=angles.min(), median=angles.median(), most=angles.max()),
         "captured": {str(m): float(found.captured[:m].mean()) for m in prefixes},
     }
+
+
+def _floats(**values: Tensor) -> dict[str, float]:
+    return {name: float(value) for name, value in values.items()}
 
 
 def _cuts(
@@ -161,11 +148,11 @@ def _cuts(
         "spectral": _kmeans(vectors, num_clusters),
         "kmeans": _kmeans(features, num_clusters),
     }
-    cuts = {}
-    for name, clusters in clusterings.items():
-        value, used = normalized_cut(kernel.matmul, clusters, num_clusters=num_clusters)
-        cuts[name] = {"cut": value, "clusters": used}
-    return cuts
+    cuts = {
+        name: normalized_cut(kernel.matmul, clusters, num_clusters=num_clusters)
+        for name, clusters in clusterings.items()
+    }
+    return {name: {"cut": value, "clusters": used} for name, (value, used) in cuts.items()}
 
 
 def _kmeans(rows: Tensor, num_clusters: int) -> Tensor:

@@ -7,7 +7,6 @@ STORE/eigen/            manifest and shards: one row an image
 Features and eigenpairs may lie elsewhere, shared with other stores; spectral.json says where.
 """
 
-import logging
 import os
 import time
 from collections.abc import Iterator
@@ -32,26 +31,22 @@ from raynef.core.errors import UserError
 from raynef.features.blocks import load_block_features
 from raynef.images.datasets.imageset import ImageSet
 from raynef.images.datasets.registry import open_split
-from raynef.images.fitted import Frame
 from raynef.io.files import read_json, write_json
 from raynef.io.holds import holds
 from raynef.io.log import logged
 from raynef.jobs.shards import ShardMade, ShardUnit, ShardWork, ensure_shards
 from raynef.jobs.spectral import RECORD
 from raynef.jobs.spectral.features import WholeFeatures, ensure_features, image_units
+from raynef.jobs.spectral.rows import frame_from, from_raw, write_values
 from raynef.jobs.spectral.solve import (
     EigenActor,
     ImagePairs,
-    fitted,
-    frame_from,
+    pair_columns,
     read_unit,
     solve_unit,
-    write_unit,
 )
 from raynef.stores.run import differing_fields
 from raynef.stores.shards import ShardStore
-
-logger = logging.getLogger("raynef")
 
 _FORMAT = 1
 LATER = tuple(
@@ -145,10 +140,10 @@ def ensure_eigenpairs(
             actor=EigenActor,
             actor_kwargs={"spectral": spectral},
             actors=feature_actors(),
-            finish=write_unit,
+            finish=partial(write_values, columns=pair_columns),
         )
 
-    units = units_among(images, set(features.images()), folder)
+    units = image_units(images, folder, set(features.images()))
     ensure_shards(folder, key, ShardWork("eigenpairs", recipe.data, images, units, run))
     return EigenStore(folder)
 
@@ -156,17 +151,6 @@ def ensure_eigenpairs(
 def eigen_key(features: dict[str, Any], spectral: Spectral) -> dict[str, Any]:
     """What eigenpairs depend on: the key of their features, and what is made of these."""
     return {**features, "eigen_format": _FORMAT, **in_key(spectral, "eigenpairs")}
-
-
-def units_among(images: ImageSet, there: set[int], folder: Path) -> list[ShardUnit]:
-    """The units of a data set, of those images alone that are there."""
-    units = []
-    for unit in image_units(images, folder):
-        kept = [index for index in unit.images if index in there]
-        if kept:
-            files = tuple(images.files[index] for index in kept)
-            units.append(replace(unit, images=kept, files=files))
-    return units
 
 
 class EigenStore(ShardStore):
@@ -178,11 +162,9 @@ class EigenStore(ShardStore):
     def read(self, image: int) -> ImagePairs:
         """The pairs of one image. Raises UserError naming a damaged file."""
         columns = self.row(image, ["frame", "shape", "values", "residuals", "vectors"])
-        shape = columns["shape"][0].as_py()
-        flat = np.frombuffer(columns["vectors"][0].as_buffer(), dtype=np.float32)
         return ImagePairs(
             values=np.asarray(columns["values"][0].as_py()),
-            vectors=flat.reshape(shape),
+            vectors=from_raw(columns["vectors"], np.float32, columns["shape"][0].as_py()),
             residuals=np.asarray(columns["residuals"][0].as_py()),
             frame=frame_from(columns["frame"]),
         )
@@ -215,10 +197,6 @@ class Solved:
     stride: int
     features: Path
 
-    def fitted(self, index: int) -> tuple[np.ndarray, Frame]:
-        """An image as its features were made of it, and how it was fitted."""
-        return fitted(self.images.files[index], stride=self.stride, spectral=self.recipe.spectral)
-
 
 def recipe_of(folder: str | Path) -> Recipe:
     """The recipe of a STORE. Raises UserError where there is none."""
@@ -232,14 +210,9 @@ def recipe_of(folder: str | Path) -> Recipe:
 
 
 def open_solved(folder: str | Path, *, root: str | None = None) -> Solved:
-    """A finished STORE of ``raynef spectral eigen``.
+    """A finished STORE of ``raynef spectral eigen``; ``root`` is of the data set, where it moved.
 
-    Args:
-        folder: STORE.
-        root: of the data set, where it has moved.
-
-    Raises:
-        UserError: no such store, or the data set has other files than it had.
+    Raises UserError where there is none, or the data set has other files than it had.
     """
     folder = Path(folder).absolute()
     recipe = recipe_of(folder)

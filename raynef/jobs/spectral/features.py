@@ -4,7 +4,8 @@ FOLDER/manifest.json, FOLDER/shard-*.parquet      one row an image: grid, featur
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import pyarrow as pa
 import torch
 
 from raynef.cluster.session import feature_actors
-from raynef.cluster.stream import Unit, stream
+from raynef.cluster.stream import stream
 from raynef.config.fields import in_key
 from raynef.config.recipe import Backbone as BackboneConfig
 from raynef.config.recipe import Recipe, Spectral, fingerprint
@@ -24,8 +25,7 @@ from raynef.features.precision import Precision, computing_in
 from raynef.features.weights import weights_identity
 from raynef.images.datasets.imageset import ImageSet
 from raynef.images.decode import read_image
-from raynef.images.fitted import fit
-from raynef.io.storage import file_sizes
+from raynef.images.fitted import Fitted, fit
 from raynef.jobs.precision import precision_for, with_precision
 from raynef.jobs.shards import (
     ShardMade,
@@ -35,7 +35,10 @@ from raynef.jobs.shards import (
     opened,
     shard_units,
 )
-from raynef.stores.shards import ShardStore, write_rows
+from raynef.jobs.spectral.rows import from_raw, integers, raw, write_values
+from raynef.jobs.work import Carried, ImageUnit, chunks
+from raynef.stores.features import listing
+from raynef.stores.shards import ShardStore
 
 _FORMAT = 1
 _IMAGES = 8  # of a unit: what a kill loses
@@ -43,11 +46,9 @@ _IMAGES = 8  # of a unit: what a kill loses
 
 def features_key(recipe: Recipe, images: ImageSet, stride: int) -> dict[str, Any]:
     """What the features of whole images depend on."""
-    sizes = file_sizes([file.path for file in images.files])
-    names_and_sizes = [(file.name, size) for file, size in zip(images.files, sizes, strict=True)]
     return {
         "format": _FORMAT,
-        "files": fingerprint(names_and_sizes),
+        "files": fingerprint(listing(images)),
         "num_images": len(images.files),
         **in_key(recipe, "images"),
         "weights": weights_identity(recipe.backbone),
@@ -60,52 +61,50 @@ def ensure_features(
 ) -> "WholeFeatures":
     """The features of a data set's images in ``folder``: found, or made, or finished.
 
-    Args:
-        recipe: its backbone and ``spectral`` sections count.
-        images: the data set.
-        folder: of the store.
-        stride: what the sides of an image must be multiples of.
-
-    Raises:
-        UserError: as ``raynef.jobs.extract.ensure_store``.
+    ``stride`` is what the sides of an image must be multiples of. Raises UserError as
+    ``ensure_shards``, and where not one image can be read.
     """
     spectral, precision = recipe.spectral, precision_for(folder)
+    actor_kwargs = {"config": recipe.backbone, "spectral": spectral, "precision": precision}
 
     def run(units: list[ShardUnit]) -> Iterator[ShardMade]:
         return stream(
             units,
             prepare=partial(read_fitted, stride=stride, max_side=spectral.max_side),
             actor=WholeImageActor,
-            actor_kwargs={
-                "config": recipe.backbone,
-                "spectral": spectral,
-                "precision": precision,
-            },
+            actor_kwargs=actor_kwargs,
             actors=feature_actors(),
-            finish=write_features,
+            finish=partial(write_values, columns=feature_columns),
             bounded=True,
         )
 
     key = with_precision(features_key(recipe, images, stride), precision)
-    units = image_units(images, folder)
+    units = image_units(images, folder, range(len(images.files)))
     made = ensure_shards(folder, key, ShardWork("features", recipe.data, images, units, run))
     return opened(WholeFeatures(folder), images, made=made)
 
 
-def image_units(images: ImageSet, folder: Path) -> list[ShardUnit]:
-    """A unit, and so a shard, for every few images."""
-    return shard_units(images, folder, _IMAGES)
+def image_units(images: ImageSet, folder: Path, among: Container[int]) -> list[ShardUnit]:
+    """A unit, and so a shard, for every few images of a data set: of those ``among`` its indices
+    that are given, in the shard that each has in a whole store."""
+    units = []
+    for unit in shard_units(images, folder, _IMAGES):
+        kept = [index for index in unit.images if index in among]
+        if kept:
+            files = tuple(images.files[index] for index in kept)
+            units.append(replace(unit, images=kept, files=files))
+    return units
 
 
-def read_fitted(images: ShardUnit, *, stride: int, max_side: int) -> Unit:
+def read_fitted(unit: ImageUnit, *, stride: int, max_side: int) -> Carried[Any, Fitted]:
     """Task: read the images of a unit and fit them; a bad one becomes a named reason."""
-    unit, fitted, skipped = vars(images), {}, {}
-    for index, file in zip(unit["images"], unit["files"], strict=True):
+    fitted, skipped = {}, {}
+    for index, file in zip(unit.images, unit.files, strict=True):
         try:
-            fitted[index], _ = fit(read_image(file.path), stride=stride, max_side=max_side)
+            fitted[index] = fit(read_image(file.path), stride=stride, max_side=max_side)
         except BadImageError as error:
             skipped[file.name] = str(error)
-    return {**unit, "fitted": fitted, "skipped": skipped}
+    return Carried(unit, fitted, skipped)
 
 
 class WholeImageActor:
@@ -118,23 +117,29 @@ class WholeImageActor:
         self.batch_size, self.device = config.batch_size, torch.device(device)
         self.precision: Precision = precision
 
-    def __call__(self, unit: Unit) -> Unit:
-        """Replaces ``fitted`` by ``features``, {index: half [h, w, D]}; one pass for each size."""
-        by_size = defaultdict(list)
-        for index, pixels in unit.pop("fitted").items():
-            by_size[pixels.shape].append((index, pixels))
-        unit["features"] = {}
-        for items in by_size.values():
-            for start in range(0, len(items), self.batch_size):
-                batch = items[start : start + self.batch_size]
-                found = self.run(np.stack([pixels for _, pixels in batch]))
-                unit["features"].update(zip((i for i, _ in batch), found, strict=True))
-        return unit
+    def __call__(self, read: Carried[ShardUnit, Fitted]) -> Carried[ShardUnit, np.ndarray]:
+        """Images to features, half [h, w, D]; one pass for each size."""
+        features, images = {}, {index: one.pixels for index, one in read.values.items()}
+        for keys, pixels in of_one_size(images, self.batch_size):
+            features.update(zip(keys, self.run(pixels), strict=True))
+        return Carried(read.unit, features, read.skipped)
 
     def run(self, pixels: np.ndarray) -> np.ndarray:
         """uint8 [B, H, W, 3] -> features, half [B, h, w, D]."""
         with computing_in(self.precision, self.device):
             return self.backbone(normalized(self.backbone, pixels)).half().cpu().numpy()
+
+
+def of_one_size(
+    images: Mapping[int, np.ndarray], most: int | None = None
+) -> Iterator[tuple[Sequence[int], np.ndarray]]:
+    """Keys of images of one size, at most so many, and these images, uint8 [B, H, W, 3]."""
+    by_size = defaultdict(list)
+    for key, pixels in images.items():
+        by_size[pixels.shape].append(key)
+    for keys in by_size.values():
+        for part in chunks(keys, most or len(keys)):
+            yield part, np.stack([images[key] for key in part])
 
 
 def normalized(backbone: BlockFeatures, pixels: np.ndarray) -> torch.Tensor:
@@ -148,20 +153,9 @@ def normalized(backbone: BlockFeatures, pixels: np.ndarray) -> torch.Tensor:
     return (unit - mean) / std
 
 
-def write_features(unit: Unit) -> ShardMade:
-    """Task: write the shard of a unit."""
-    found: dict[int, np.ndarray] = unit["features"]
-    kept = [index for index in unit["images"] if index in found]
-    if not kept:
-        return ShardMade(None, unit["skipped"], len(unit["images"]))
-    columns = {
-        "shape": pa.array([list(found[index].shape) for index in kept], pa.list_(pa.int32())),
-        "features": pa.array([found[index].tobytes() for index in kept], pa.large_binary()),
-    }
-    shard = write_rows(
-        Path(unit["folder"]), file=unit["file"], view=0, images=kept, columns=columns
-    )
-    return ShardMade(shard, unit["skipped"], len(unit["images"]))
+def feature_columns(features: list[np.ndarray]) -> dict[str, pa.Array]:
+    """Columns of a shard, from half [h, w, D] each."""
+    return {"shape": integers(f.shape for f in features), "features": raw(features)}
 
 
 class WholeFeatures(ShardStore):
@@ -170,14 +164,17 @@ class WholeFeatures(ShardStore):
     def __init__(self, folder: str | Path) -> None:
         super().__init__(folder, made_by="raynef spectral eigen")
 
-    def grid(self, image: int) -> tuple[int, int]:
-        """Patches of one image, (h, w). Raises UserError naming a damaged file."""
-        height, width, _ = self.row(image, ["shape"])["shape"][0].as_py()
-        return height, width
-
     def read(self, image: int) -> torch.Tensor:
         """Features of one image, float32 [h, w, D]. Raises UserError naming a damaged file."""
         columns = self.row(image, ["shape", "features"])
-        shape = columns["shape"][0].as_py()
-        flat = np.frombuffer(columns["features"][0].as_buffer(), dtype=np.float16)
-        return torch.from_numpy(flat.reshape(shape).astype(np.float32))
+        values = from_raw(columns["features"], np.float16, columns["shape"][0].as_py())
+        return torch.from_numpy(values.astype(np.float32))
+
+    def num_points(self, image: int) -> int:
+        """Patches of one image. Raises UserError naming a damaged file."""
+        height, width, _ = self.row(image, ["shape"])["shape"][0].as_py()
+        return height * width
+
+    def points(self, image: int) -> np.ndarray:
+        """What is clustered over all images: the features of all patches, float32 [n, D]."""
+        return self.read(image).flatten(0, 1).numpy()

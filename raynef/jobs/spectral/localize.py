@@ -2,40 +2,36 @@
 
 import time
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from raynef.assign.localization import CORRECT, center_box, corloc, overlaps
-from raynef.cluster.progress import Progress
+from raynef.assign.localization import CORRECT, corloc, corloc_of_centers, overlaps
 from raynef.cluster.session import ray_session
-from raynef.cluster.stream import Unit, stream
 from raynef.images.datasets.boxes import has_boxes, read_boxes, require_boxes
 from raynef.images.datasets.imageset import ImageFile
 from raynef.images.decode import read_image
 from raynef.images.fitted import to_image_box, to_whole_image
-from raynef.io.files import write_json, write_text
 from raynef.io.holds import holds
 from raynef.jobs.report import spread
 from raynef.jobs.spectral.eigen import EigenStore, Solved, open_solved
 from raynef.jobs.spectral.features import WholeFeatures
+from raynef.jobs.spectral.walk import SHOWN, publish, units_of, walk
+from raynef.jobs.work import ImageUnit
 from raynef.report.spectral_page import (
     Picture,
     SpectralRow,
     dimmed,
     painted_vector,
-    render_spectral,
     with_boxes,
 )
 from raynef.report.words import percent
-from raynef.segment.boxes import Box, box_around, foreground, largest_component
+from raynef.segment.boxes import Box, box_around, fiedler_foreground, largest_component
 from raynef.segment.lost import lost_mask
 
 Method = Literal["fiedler", "lost"]
 _BATCH = 32  # images of a unit
-_SHOWN = 12  # images of the gallery
 
 
 @dataclass(frozen=True)
@@ -46,8 +42,8 @@ class Located:
         image: its index.
         size: (H, W).
         boxes: by method, in pixels of the image.
-        best: largest IoU of each method's box; empty where the image has no box of people's.
-        truth: people's boxes, [m, 4].
+        best: largest IoU of each method's box; empty where the image has no ground-truth box.
+        truth: ground-truth boxes, [m, 4].
     """
 
     image: int
@@ -57,7 +53,7 @@ class Located:
     truth: np.ndarray
 
     def shares(self) -> np.ndarray:
-        """(height, width) of people's boxes as shares of the image's, [m, 2]."""
+        """(height, width) of ground-truth boxes as shares of the image's, [m, 2]."""
         sides = self.truth[:, [3, 2]] - self.truth[:, [1, 0]]
         return sides / np.array(self.size)
 
@@ -101,26 +97,10 @@ def localize(
     scored = has_boxes(solved.images)
     if scored:
         require_boxes(solved.images)
-    indices = solved.pairs.images()
-    units: list[Unit] = [
-        {"images": indices[start : start + _BATCH]} for start in range(0, len(indices), _BATCH)
-    ]
-    for unit in units:
-        unit["files"] = [solved.images.files[index] for index in unit["images"]]
-    found: list[Located] = []
-    progress = Progress("localize", len(indices), "images")
-    prepare = partial(
-        locate_unit,
-        pairs=str(solved.pairs.folder),
-        features=str(solved.features) if lost else None,
-        scored=scored,
-        difficult=difficult,
-    )
+    locate = Locate(solved.pairs.folder, solved.features if lost else None, scored, difficult)
     with ray_session(address):
-        for part in stream(units, prepare=prepare, in_order=True):
-            found += part
-            progress.advance(len(part))
-    progress.close()
+        parts = walk("localize", units_of(solved, _BATCH), prepare=locate)
+        found = [located for part in parts for located in part]
     result = {
         "store": str(solved.folder),
         "num_images": len(found),
@@ -128,54 +108,51 @@ def localize(
         "seconds": round(time.monotonic() - started, 2),
     }
     names = [solved.images.files[item.image].name for item in found]
-    boxes = {name: item.boxes for name, item in zip(names, found, strict=True)}
-    write_json(solved.folder / "localize.json", {**result, "boxes": boxes})
-    page = solved.folder / "localize.html"
-    write_text(page, _page(solved, found, result))
-    return {**result, "report": str(page)}
+    return publish(
+        solved.folder,
+        "localize",
+        result,
+        title=f"Objects of {solved.images.name}",
+        about="The first eigenvectors besides the constant one (orange above 0, blue below), the "
+        "foreground, and the boxes: green the one found, red where it misses, yellow people's.",
+        summary=[name for name in result if name not in ("store", "seconds")],
+        rows=[_row(solved, item) for item in spread(found, SHOWN)],
+        boxes={name: item.boxes for name, item in zip(names, found, strict=True)},
+    )
 
 
-def locate_unit(
-    unit: Unit, *, pairs: str, features: str | None, scored: bool, difficult: bool
-) -> list[Located]:
-    """Task: the boxes of a unit's images."""
-    store = EigenStore(pairs)
-    patches = None if features is None else WholeFeatures(features)
-    return [
-        _locate(index, file, store, patches, scored=scored, difficult=difficult)
-        for index, file in zip(unit["images"], unit["files"], strict=True)
-    ]
+@dataclass(frozen=True)
+class Locate:
+    """Task: the boxes of a unit's images, from stores in two folders; of LOST's if ``features``."""
 
+    pairs: Path
+    features: Path | None
+    scored: bool
+    difficult: bool
 
-def _locate(
-    index: int,
-    file: ImageFile,
-    store: EigenStore,
-    patches: WholeFeatures | None,
-    *,
-    scored: bool,
-    difficult: bool,
-) -> Located:
-    pairs = store.read(index)
-    masks = {"fiedler": largest_component(fiedler_foreground(pairs.vectors))}
-    if patches is not None:
-        masks["lost"] = lost_mask(patches.read(index).numpy())
-    boxes = {
-        name: to_image_box(box_around(mask), mask.shape, pairs.frame)
-        for name, mask in masks.items()
-    }
-    truth = read_boxes(file, difficult=difficult) if scored else np.zeros((0, 4))
-    best = {}
-    if len(truth):
-        best = {name: float(overlaps(box, truth).max()) for name, box in boxes.items()}
-    return Located(index, pairs.frame.size, boxes, best, truth)
+    def __call__(self, unit: ImageUnit) -> list[Located]:
+        pairs = EigenStore(self.pairs)
+        features = WholeFeatures(self.features) if self.features else None
+        images = zip(unit.images, unit.files, strict=True)
+        return [self._locate(index, file, pairs, features) for index, file in images]
 
-
-def fiedler_foreground(vectors: np.ndarray) -> np.ndarray:
-    """The foreground of the first vector that is not constant, bool [h, w]; all of one node."""
-    if vectors.shape[-1] < 2:
-        return np.ones(vectors.shape[:2], dtype=bool)
-    return foreground(vectors[..., 1])
+    def _locate(
+        self, index: int, file: ImageFile, store: EigenStore, features: WholeFeatures | None
+    ) -> Located:
+        pairs = store.read(index)
+        masks = {"fiedler": largest_component(fiedler_foreground(pairs.vectors))}
+        if features is not None:
+            masks["lost"] = lost_mask(features.read(index).numpy())
+        boxes = {
+            name: to_image_box(box_around(mask), mask.shape, pairs.frame)
+            for name, mask in masks.items()
+        }
+        truth, best = np.zeros((0, 4)), {}
+        if self.scored:
+            truth = read_boxes(file, difficult=self.difficult)
+        if len(truth):
+            best = {name: float(overlaps(box, truth).max()) for name, box in boxes.items()}
+        return Located(index, pairs.frame.size, boxes, best, truth)
 
 
 def scores(found: list[Located]) -> dict[str, Any]:
@@ -190,12 +167,8 @@ def scores(found: list[Located]) -> dict[str, Any]:
         "corloc_centre_box_largest": [item.largest_share() for item in scored],
         "corloc_whole_image": [np.ones(2)],
     }
-    blind = {}
-    for name, shares in baselines.items():
-        mean = np.mean(shares, axis=0) if shares else np.ones(2)
-        boxes = [center_box((mean[0], mean[1]), item.size) for item in scored]
-        pairs = zip(boxes, scored, strict=True)
-        blind[name] = corloc(np.array([overlaps(box, item.truth).max() for box, item in pairs]))
+    sizes, truths = [item.size for item in scored], [item.truth for item in scored]
+    blind = {name: corloc_of_centers(shares, sizes, truths) for name, shares in baselines.items()}
     by_method = {
         name: corloc(np.array([item.best[name] for item in scored]))
         for name in (scored[0].best if scored else ())
@@ -209,44 +182,20 @@ def scores(found: list[Located]) -> dict[str, Any]:
     }
 
 
-def _page(solved: Solved, found: list[Located], result: dict[str, Any]) -> str:
-    summary = {
-        name: value
-        for name, value in result.items()
-        if name not in ("store", "seconds") and value is not None
-    }
-    return render_spectral(
-        "raynef spectral localize",
-        f"Objects of {solved.images.name}",
-        about="The first eigenvectors besides the constant one (orange above 0, blue below), the "
-        "foreground, and the boxes: green the one found, red where it misses, yellow people's.",
-        summary=summary,
-        rows=[_row(solved, item) for item in spread(found, _SHOWN)],
-        command="raynef spectral localize",
-    )
-
-
 def _row(solved: Solved, item: Located) -> SpectralRow:
     file = solved.images.files[item.image]
     image, pairs = read_image(file.path), solved.pairs.read(item.image)
     best = item.best.get("fiedler")
     mask = to_whole_image(fiedler_foreground(pairs.vectors), pairs.frame)
-    drawn = with_boxes(
-        image,
-        item.boxes["fiedler"],
-        item.truth,
-        right=None if best is None else best >= CORRECT,
-    )
-    vectors = [
-        Picture(
-            f"y{k}", f"λ = {pairs.values[k]:.3f}", painted_vector(pairs.vectors[..., k], item.size)
-        )
-        for k in range(1, min(4, pairs.vectors.shape[-1]))
-    ]
-    pictures = (
-        Picture("image", "the photograph", image),
-        *vectors,
+    right = None if best is None else best >= CORRECT
+    pictures = [Picture("image", "the photograph", image)]
+    for k in range(1, min(4, pairs.vectors.shape[-1])):
+        painted = painted_vector(pairs.vectors[..., k], item.size)
+        pictures.append(Picture(f"y{k}", f"λ = {pairs.values[k]:.3f}", painted))
+    drawn = with_boxes(image, item.boxes["fiedler"], item.truth, right=right)
+    pictures += [
         Picture("foreground", "the smaller side of y1", dimmed(image, mask)),
         Picture("box", "around its largest part", drawn),
-    )
-    return SpectralRow(file.name, "" if best is None else f"IoU {percent(best)}", pictures)
+    ]
+    facts = "" if best is None else f"IoU {percent(best)}"
+    return SpectralRow(file.name, facts, tuple(pictures))

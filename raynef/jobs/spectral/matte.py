@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 
 from raynef.config.recipe import Recipe, check
 from raynef.core.errors import BadImageError, UserError
@@ -17,12 +16,13 @@ from raynef.features.blocks import load_block_features
 from raynef.graph.sampled import sampled_affinity
 from raynef.images.decode import read_image
 from raynef.images.fitted import fit, to_whole_image
-from raynef.io.files import write_atomic, write_json, write_text
 from raynef.io.holds import holds
 from raynef.io.storage import absolute, name_of
 from raynef.jobs.spectral.features import normalized
-from raynef.report.spectral_page import Picture, SpectralRow, painted_vector, render_spectral
+from raynef.jobs.spectral.walk import publish
+from raynef.report.spectral_page import Picture, SpectralRow, painted_vector
 from raynef.segment.matte import rgba_layer, soft_layers
+from raynef.stores.label_files import write_png
 
 
 @holds(made=("out",))
@@ -84,7 +84,7 @@ def matte(
     alphas = [to_whole_image(layer.reshape(grid), frame) for layer in layers.cpu().numpy()]
     files = [f"layer-{number}.png" for number in range(len(alphas))]
     for file, alpha in zip(files, alphas, strict=True):
-        _write(out / file, rgba_layer(photograph, alpha))
+        write_png(out / file, rgba_layer(photograph, alpha))
     result = {
         "layers": [str(out / file) for file in files],
         "shares": [float(alpha.mean()) for alpha in alphas],
@@ -93,52 +93,38 @@ def matte(
         "residual": float(pairs.residuals.max()),
         "seconds": round(time.monotonic() - started, 2),
     }
-    write_json(out / "matte.json", result)
-    page = out / "matte.html"
-    write_text(page, _page(name_of(absolute(image)), photograph, pairs, grid, alphas))
-    return {**result, "report": str(page)}
+    return publish(
+        out,
+        "matte",
+        result,
+        title=name_of(absolute(image)),
+        about="Each layer on gray: where it is opaque, the photograph shows. The layers of a pixel "
+        "sum to one.",
+        summary={"layers": len(alphas)},
+        rows=_rows(name_of(absolute(image)), photograph, pairs, grid, alphas),
+    )
 
 
-def _write(path: Path, pixels: np.ndarray) -> None:
-    write_atomic(path, lambda temporary: Image.fromarray(pixels).save(temporary, format="PNG"))
-
-
-def _page(
+def _rows(
     name: str,
     photograph: np.ndarray,
     pairs: Eigenpairs,
     grid: tuple[int, int],
     alphas: list[np.ndarray],
-) -> str:
-    size = photograph.shape[:2]
+) -> list[SpectralRow]:
     vectors = pairs.vectors[0].to(torch.float32).cpu().numpy()
-    shown = [
-        Picture(
-            f"y{k}",
-            f"λ = {float(pairs.values[0, k]):.2g}",
-            painted_vector(vectors[:, k].reshape(grid), size),
-        )
-        for k in range(1, min(6, vectors.shape[1]))
-    ]
-    layers = [
-        Picture(
-            f"layer {k}", f"{100 * alpha.mean():.0f} % of the image", _on_gray(photograph, alpha)
-        )
-        for k, alpha in enumerate(alphas)
-    ]
-    rows = [
-        SpectralRow(name, "", (Picture("image", "the photograph", photograph), *layers)),
+    shown = []
+    for k in range(1, min(6, vectors.shape[1])):
+        painted = painted_vector(vectors[:, k].reshape(grid), photograph.shape[:2])
+        shown.append(Picture(f"y{k}", f"λ = {float(pairs.values[0, k]):.2g}", painted))
+    layers = [Picture("image", "the photograph", photograph)]
+    for k, alpha in enumerate(alphas):
+        share = f"{100 * alpha.mean():.0f} % of the image"
+        layers.append(Picture(f"layer {k}", share, _on_gray(photograph, alpha)))
+    return [
+        SpectralRow(name, "", tuple(layers)),
         SpectralRow(f"{name}: eigenvectors", "orange above 0, blue below", tuple(shown)),
     ]
-    return render_spectral(
-        "raynef spectral matte",
-        name,
-        about="Each layer on gray: where it is opaque, the photograph shows. The layers of a pixel "
-        "sum to one.",
-        summary={"layers": len(alphas)},
-        rows=rows,
-        command="raynef spectral matte",
-    )
 
 
 def _on_gray(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:

@@ -7,62 +7,31 @@ STORE/object/*.png      the mask of each image: 255 the foreground, 0 the rest
 import os
 import time
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from raynef.cluster.progress import Progress
+from raynef.assign.overlap import Overlap, mask_overlap
 from raynef.cluster.session import ray_session
-from raynef.cluster.stream import Unit, stream
-from raynef.core import IGNORE
-from raynef.core.errors import UserError
-from raynef.images.datasets.imageset import ImageFile, ImageSet
+from raynef.images.datasets.imageset import ImageFile, ImageSet, LabelCodes
 from raynef.images.decode import read_image
 from raynef.images.fitted import to_whole_image
+from raynef.images.geometry import require_size
 from raynef.images.oriented import read_truth
-from raynef.io.files import write_atomic, write_json, write_text
 from raynef.io.holds import holds
 from raynef.io.storage import is_address
-from raynef.jobs.predict import output_names, require_apart
-from raynef.jobs.report import spread
+from raynef.jobs.predict import require_apart
 from raynef.jobs.spectral.eigen import EigenStore, Solved, open_solved
-from raynef.jobs.spectral.localize import fiedler_foreground
-from raynef.report.spectral_page import (
-    Picture,
-    SpectralRow,
-    dimmed,
-    painted_vector,
-    render_spectral,
-)
+from raynef.jobs.spectral.walk import publish, shown_of, units_of, walk
+from raynef.jobs.work import ImageUnit
+from raynef.report.spectral_page import Picture, SpectralRow, dimmed, painted_vector
 from raynef.report.words import percent
-from raynef.segment.crf import Potentials, dense_crf
+from raynef.segment.boxes import fiedler_foreground
+from raynef.segment.refine import refined
+from raynef.stores.label_files import write_png
 
-POTENTIALS = Potentials(
-    gaussian_sxy=3,
-    gaussian_weight=3,
-    bilateral_sxy=80,
-    bilateral_srgb=13,
-    bilateral_weight=10,
-    iterations=5,
-)
-"""The defaults of the published CRF."""
-_CERTAINTY = 0.99
-"""Probability of the label that the eigenvector gives: the published CRF library clips a hard
-mask's probabilities to [0.01, 0.99]. Nearer to 1, the unary term outweighs both kernels and no
-pixel changes."""
 _BATCH = 8  # images of a unit: a CRF takes half a second
-_SHOWN = 12  # images of the gallery
-
-
-@dataclass(frozen=True)
-class Overlap:
-    """How well one mask fits its truth: shares of 1; None where there is no truth."""
-
-    iou: float | None
-    accuracy: float | None
 
 
 @holds("store", made=("out",))
@@ -98,32 +67,12 @@ def segment_objects(
     if out is not None:
         require_apart(folder_of(solved.images), out)
     scored = has_masks(solved.images)
-    indices = solved.pairs.images()
-    names = output_names(solved.images.files)
     masks = solved.folder / "object" if out is None else Path(out).absolute()
-    units: list[Unit] = [
-        {
-            "images": indices[start : start + _BATCH],
-            "files": [solved.images.files[index] for index in indices[start : start + _BATCH]],
-            "names": [names[index] for index in indices[start : start + _BATCH]],
-        }
-        for start in range(0, len(indices), _BATCH)
-    ]
-    prepare = partial(
-        segment_unit,
-        pairs=str(solved.pairs.folder),
-        codes=solved.images.label_codes,
-        scored=scored,
-        crf=crf,
-        out=str(masks),
-    )
-    found: list[dict[str, Overlap]] = []
-    progress = Progress("object", len(indices), "images")
+    codes = solved.images.label_codes
+    segment = SegmentObjects(solved.pairs.folder, codes, scored, crf, masks)
     with ray_session(address):
-        for part in stream(units, prepare=prepare, in_order=True):
-            found += part
-            progress.advance(len(part))
-    progress.close()
+        parts = walk("object", units_of(solved, _BATCH), prepare=segment)
+        found = [overlaps for part in parts for overlaps in part]
     result = {
         "store": str(solved.folder),
         "masks": str(masks),
@@ -132,10 +81,16 @@ def segment_objects(
         **(_means(found, crf) if scored else {"miou": None}),
         "seconds": round(time.monotonic() - started, 2),
     }
-    write_json(solved.folder / "object.json", result)
-    page = solved.folder / "object.html"
-    write_text(page, _page(solved, result, crf=crf, scored=scored))
-    return {**result, "report": str(page)}
+    return publish(
+        solved.folder,
+        "object",
+        result,
+        title=f"Objects of {solved.images.name}",
+        about="The first eigenvector besides the constant one, its smaller side, the same after "
+        "the CRF, and what a person drew.",
+        summary=("num_images", "miou", "accuracy", "miou_without_crf"),
+        rows=[_row(solved, index, crf=crf, scored=scored) for index in shown_of(solved)],
+    )
 
 
 def folder_of(images: ImageSet) -> str:
@@ -151,56 +106,40 @@ def has_masks(images: ImageSet) -> bool:
     return len(images.class_names) == 2 and all(file.label for file in images.files)
 
 
-def segment_unit(
-    unit: Unit,
-    *,
-    pairs: str,
-    codes: Any,
-    scored: bool,
-    crf: bool,
-    out: str,
-) -> list[dict[str, Overlap]]:
-    """Task: the masks of a unit's images, scored and written."""
-    store = EigenStore(pairs)
-    found = []
-    for index, file, name in zip(unit["images"], unit["files"], unit["names"], strict=True):
-        masks = masks_of(store, index, file, crf=crf)
-        truth = read_truth(file, codes) if scored else None
-        found.append({kind: _overlap(mask, truth, file) for kind, mask in masks.items()})
-        _write(Path(out) / name, masks["crf" if crf else "plain"])
-    return found
+@dataclass(frozen=True)
+class SegmentObjects:
+    """Task: the masks of a unit's images, written; {"plain" or "crf": how well each fits}."""
+
+    pairs: Path
+    codes: LabelCodes
+    scored: bool
+    crf: bool
+    out: Path
+
+    def __call__(self, unit: ImageUnit) -> list[dict[str, Overlap]]:
+        store, found = EigenStore(self.pairs), []
+        for index, file, name in zip(unit.images, unit.files, unit.outputs, strict=True):
+            masks = masks_of(store, index, file, crf=self.crf)
+            fits: dict[str, Overlap] = {}
+            if self.scored:
+                truth = read_truth(file, self.codes)
+                fits = {kind: _overlap(mask, truth, file) for kind, mask in masks.items()}
+            found.append(fits)
+            best = masks["crf" if self.crf else "plain"]
+            write_png(self.out / name, np.where(best, 255, 0).astype(np.uint8))
+        return found
 
 
 def masks_of(store: EigenStore, index: int, file: ImageFile, *, crf: bool) -> dict[str, np.ndarray]:
     """The foreground of one image, bool [H, W]: ``plain``, and ``crf`` where asked for."""
     pairs = store.read(index)
     plain = to_whole_image(fiedler_foreground(pairs.vectors), pairs.frame)
-    if not crf:
-        return {"plain": plain}
-    return {"plain": plain, "crf": refined(read_image(file.path), plain)}
+    return {"plain": plain} | ({"crf": refined(read_image(file.path), plain)} if crf else {})
 
 
-def refined(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """A mask, bool [H, W], moved to the edges of its image, uint8 [H, W, 3], by a dense CRF."""
-    certain = np.where(np.stack([~mask, mask]), _CERTAINTY, 1 - _CERTAINTY)
-    return dense_crf(image, np.log(certain), POTENTIALS).argmax(axis=0).astype(bool)
-
-
-def _overlap(mask: np.ndarray, truth: np.ndarray | None, file: ImageFile) -> Overlap:
-    if truth is None:
-        return Overlap(None, None)
-    if truth.shape != mask.shape:
-        raise UserError(
-            f"the mask of {file.name} is {truth.shape[1]}x{truth.shape[0]} pixels, but its image "
-            f"is {mask.shape[1]}x{mask.shape[0]}"
-        )
-    known, right = truth != IGNORE, mask == (truth == 1)
-    wanted = (truth == 1) & known
-    union = ((mask & known) | wanted).sum()
-    return Overlap(
-        iou=float((mask & wanted).sum() / union) if union else 1.0,
-        accuracy=float(right[known].mean()) if known.any() else 1.0,
-    )
+def _overlap(mask: np.ndarray, truth: np.ndarray, file: ImageFile) -> Overlap:
+    require_size("mask", file.name, truth, mask)
+    return mask_overlap(mask, truth)
 
 
 def _means(found: list[dict[str, Overlap]], crf: bool) -> dict[str, float]:
@@ -210,33 +149,9 @@ def _means(found: list[dict[str, Overlap]], crf: bool) -> dict[str, float]:
     best = "crf" if crf else "plain"
     result = {"miou": mean(best, "iou"), "accuracy": mean(best, "accuracy")}
     if crf:
-        result |= {
-            "miou_without_crf": mean("plain", "iou"),
-            "accuracy_without_crf": mean("plain", "accuracy"),
-        }
+        result["miou_without_crf"] = mean("plain", "iou")
+        result["accuracy_without_crf"] = mean("plain", "accuracy")
     return result
-
-
-def _write(path: Path, mask: np.ndarray) -> None:
-    pixels = Image.fromarray(np.where(mask, 255, 0).astype(np.uint8))
-    write_atomic(path, lambda temporary: pixels.save(temporary, format="PNG"))
-
-
-def _page(solved: Solved, result: dict[str, Any], *, crf: bool, scored: bool) -> str:
-    shown = ("num_images", "miou", "accuracy", "miou_without_crf")
-    rows = [
-        _row(solved, index, crf=crf, scored=scored)
-        for index in spread(solved.pairs.images(), _SHOWN)
-    ]
-    return render_spectral(
-        "raynef spectral object",
-        f"Objects of {solved.images.name}",
-        about="The first eigenvector besides the constant one, its smaller side, the same after "
-        "the CRF, and what a person drew.",
-        summary={name: result[name] for name in shown if result.get(name) is not None},
-        rows=rows,
-        command="raynef spectral object",
-    )
 
 
 def _row(solved: Solved, index: int, *, crf: bool, scored: bool) -> SpectralRow:
@@ -255,5 +170,5 @@ def _row(solved: Solved, index: int, *, crf: bool, scored: bool) -> SpectralRow:
         truth = read_truth(file, solved.images.label_codes)
         pictures.append(Picture("mask", "what a person drew", dimmed(image, truth == 1)))
         iou = _overlap(masks["crf" if crf else "plain"], truth, file).iou
-        facts = f"IoU {percent(iou or 0.0)}"
+        facts = f"IoU {percent(iou)}"
     return SpectralRow(file.name, facts, tuple(pictures))

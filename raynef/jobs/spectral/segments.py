@@ -12,20 +12,36 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
-from raynef.assign.segments import background_segment, cluster_nodes, unit_length
+from raynef.assign.kmeans import unit_length
+from raynef.assign.segments import background_segment, cluster_nodes
 from raynef.cluster.session import feature_actors
-from raynef.cluster.stream import Unit, stream
+from raynef.cluster.stream import stream
 from raynef.config.fields import in_key
 from raynef.config.recipe import Recipe, Spectral, fingerprint
 from raynef.features.precision import computing_in
 from raynef.images.fitted import Frame
 from raynef.jobs.precision import precision_of
 from raynef.jobs.shards import ShardMade, ShardUnit, ShardWork, ensure_shards
-from raynef.jobs.spectral.eigen import EigenStore, Solved, units_among
-from raynef.jobs.spectral.features import WholeFeatures, WholeImageActor, normalized
-from raynef.jobs.spectral.solve import fitted, frame_column, frame_from
+from raynef.jobs.spectral.eigen import EigenStore, Solved
+from raynef.jobs.spectral.features import (
+    WholeFeatures,
+    WholeImageActor,
+    image_units,
+    normalized,
+    of_one_size,
+)
+from raynef.jobs.spectral.rows import (
+    Carried,
+    frame_from,
+    frames,
+    from_raw,
+    integers,
+    raw,
+    write_values,
+)
+from raynef.jobs.spectral.solve import fitted
 from raynef.segment.boxes import box_around, expanded
-from raynef.stores.shards import ShardStore, write_rows
+from raynef.stores.shards import ShardStore
 
 Method = Literal["spectral", "cluster-seg"]
 _FORMAT = 1
@@ -39,7 +55,7 @@ class Segments:
     Attributes:
         index: segment of each node, int32 [h, w], from 0 to S - 1.
         background: the one that is, or ``NO_BACKGROUND``.
-        features: of each segment, float32 [S, D].
+        features: of each segment, float [S, D].
         frame: how the image was fitted.
     """
 
@@ -56,30 +72,35 @@ class Segments:
         return unit_length(self.features)
 
 
+@dataclass(frozen=True)
+class Cut:
+    """An image cut into segments, which have no features yet: ``crops`` around them, uint8
+    [H, W, 3] each; the rest as of ``Segments``.
+    """
+
+    index: np.ndarray
+    background: int
+    crops: list[np.ndarray]
+    frame: Frame
+
+
 def ensure_segments(solved: Solved, recipe: Recipe, method: Method, *, seed: int) -> "SegmentStore":
     """The segments of every image of a STORE: found, or made, or finished. Needs a running Ray.
 
-    Args:
-        solved: the STORE.
-        recipe: whose ``spectral`` section says how segments are made.
-        method: ``spectral`` cuts images by their eigenvectors and describes each segment by the
-            backbone's pooled feature of the crop around it; ``cluster-seg`` (the paper's baseline)
-            cuts by the features themselves and takes their means.
-        seed: of the K-means within each image.
+    ``spectral`` cuts images by their eigenvectors and describes each segment by the backbone's
+    pooled feature of the crop around it; ``cluster-seg`` (the paper's baseline) cuts by the
+    features themselves and takes their means. The seed is of the K-means within each image.
     """
     spectral = recipe.spectral
     key = segments_key(solved.pairs.key, spectral, method, seed=seed)
     folder = solved.pairs.folder.parent / f"segments-{fingerprint(key)}"
-    work = {
-        "features": str(solved.features),
-        "pairs": str(solved.pairs.folder),
-        "spectral": spectral,
-        "seed": seed,
-    }
+    work = {"pairs": str(solved.pairs.folder), "spectral": spectral, "seed": seed}
 
     def run(units: list[ShardUnit]) -> Iterator[ShardMade]:
+        write = partial(write_values, columns=segment_columns)
         if method == "cluster-seg":
-            return stream(units, prepare=partial(cut_by_features, **work), finish=write_segments)
+            by_features = partial(cut_by_features, features=str(solved.features), **work)
+            return stream(units, prepare=by_features, finish=write)
         return stream(
             units,
             prepare=partial(cut_by_vectors, stride=solved.stride, **work),
@@ -90,18 +111,18 @@ def ensure_segments(solved: Solved, recipe: Recipe, method: Method, *, seed: int
                 "precision": precision_of(key),
             },
             actors=feature_actors(),
-            finish=write_segments,
+            finish=write,
             bounded=True,
         )
 
-    units = units_among(solved.images, set(solved.pairs.images()), folder)
+    units = image_units(solved.images, folder, set(solved.pairs.images()))
     ensure_shards(folder, key, ShardWork("segments", recipe.data, solved.images, units, run))
     return SegmentStore(folder)
 
 
 def cut_by_vectors(
-    unit: ShardUnit, *, features: str, pairs: str, spectral: Spectral, seed: int, stride: int
-) -> Unit:
+    unit: ShardUnit, *, pairs: str, spectral: Spectral, seed: int, stride: int
+) -> Carried[ShardUnit, Cut]:
     """Task: the segments of a unit's images by their eigenvectors, and the crops around them."""
     store = EigenStore(pairs)
     found = {}
@@ -117,18 +138,15 @@ def cut_by_vectors(
             for s in range(int(segments.max()) + 1)
         ]
         background = background_segment(segments, spectral.background)
-        found[index] = (segments, background, crops, image.frame)
-    return {**vars(unit), "found": found}
+        found[index] = Cut(segments, background, crops, image.frame)
+    return Carried(unit, found)
 
 
 def crop_around(mask: np.ndarray, pixels: np.ndarray, *, expand: int, stride: int) -> np.ndarray:
     """The part of an image around a segment, whole patches, grown by so many of them.
 
-    Args:
-        mask: of the segment, bool [h, w], not empty.
-        pixels: of the fitted image, uint8 [H', W', 3].
-        expand: patches to each side.
-        stride: pixels of a patch's side.
+    ``mask`` is of the segment, bool [h, w], not empty; ``pixels`` of the fitted image, uint8
+    [H', W', 3]; a patch has ``stride`` pixels to a side, and ``expand`` is in patches.
     """
     patches = (pixels.shape[0] // stride, pixels.shape[1] // stride)
     down, across = patches[0] / mask.shape[0], patches[1] / mask.shape[1]
@@ -145,19 +163,16 @@ def crop_around(mask: np.ndarray, pixels: np.ndarray, *, expand: int, stride: in
 class CropActor(WholeImageActor):
     """Actor: turns the crops of a unit's images into the backbone's pooled features."""
 
-    def __call__(self, unit: Unit) -> Unit:
-        """Replaces the crops by features, half [S, D]."""
-        for index, (segments, background, crops, frame) in unit["found"].items():
-            by_shape: dict[tuple[int, ...], list[int]] = {}
-            for number, crop in enumerate(crops):
-                by_shape.setdefault(crop.shape, []).append(number)
+    def __call__(self, cut: Carried[ShardUnit, Cut]) -> Carried[ShardUnit, Segments]:
+        """Crops to features, half [S, D]."""
+        found = {}
+        for index, image in cut.values.items():
             features: dict[int, np.ndarray] = {}
-            for numbers in by_shape.values():
-                batch = np.stack([crops[number] for number in numbers])
-                features.update(zip(numbers, self.pooled(batch), strict=True))
-            stacked = np.stack([features[number] for number in range(len(crops))])
-            unit["found"][index] = (segments, background, stacked, frame)
-        return unit
+            for numbers, crops in of_one_size(dict(enumerate(image.crops))):
+                features.update(zip(numbers, self.pooled(crops), strict=True))
+            stacked = np.stack([features[number] for number in range(len(image.crops))])
+            found[index] = Segments(image.index, image.background, stacked, image.frame)
+        return Carried(cut.unit, found)
 
     def pooled(self, pixels: np.ndarray) -> np.ndarray:
         """uint8 [B, H, W, 3] -> half [B, D]."""
@@ -167,7 +182,7 @@ class CropActor(WholeImageActor):
 
 def cut_by_features(
     unit: ShardUnit, *, features: str, pairs: str, spectral: Spectral, seed: int
-) -> Unit:
+) -> Carried[ShardUnit, Segments]:
     """Task: the segments of a unit's images by their features, with the means of these."""
     patches, store = WholeFeatures(features), EigenStore(pairs)
     found = {}
@@ -175,29 +190,20 @@ def cut_by_features(
         values = patches.read(index).numpy()
         segments = cluster_nodes(values, spectral.num_segments, seed=seed)
         means = [values[segments == s].mean(axis=0) for s in range(int(segments.max()) + 1)]
-        found[index] = (
-            segments,
-            NO_BACKGROUND,
-            np.stack(means).astype(np.float16),
-            store.read(index).frame,
-        )
-    return {**vars(unit), "found": found}
+        halves = np.stack(means).astype(np.float16)
+        found[index] = Segments(segments, NO_BACKGROUND, halves, store.read(index).frame)
+    return Carried(unit, found)
 
 
-def write_segments(unit: Unit) -> ShardMade:
-    """Task: write the shard of a unit."""
-    images = [unit["found"][index] for index in unit["images"]]
-    columns = {
-        "frame": frame_column([frame for *_, frame in images]),
-        "grid": pa.array([list(segments.shape) for segments, *_ in images], pa.list_(pa.int32())),
-        "segments": pa.array([s.astype(np.int32).tobytes() for s, *_ in images], pa.large_binary()),
-        "background": pa.array([background for _, background, *_ in images], pa.int32()),
-        "features": pa.array([f.tobytes() for *_, f, _ in images], pa.large_binary()),
+def segment_columns(found: list[Segments]) -> dict[str, pa.Array]:
+    """Columns of a shard, from segments with features in half."""
+    return {
+        "frame": frames(item.frame for item in found),
+        "grid": integers(item.index.shape for item in found),
+        "segments": raw(item.index.astype(np.int32) for item in found),
+        "background": pa.array([item.background for item in found], pa.int32()),
+        "features": raw(item.features for item in found),
     }
-    shard = write_rows(
-        Path(unit["folder"]), file=unit["file"], view=0, images=unit["images"], columns=columns
-    )
-    return ShardMade(shard, {}, len(unit["images"]))
 
 
 def segments_key(
@@ -220,12 +226,20 @@ class SegmentStore(ShardStore):
     def read(self, image: int) -> Segments:
         """The segments of one image. Raises UserError naming a damaged file."""
         columns = self.row(image, ["frame", "grid", "segments", "background", "features"])
-        grid = columns["grid"][0].as_py()
-        index = np.frombuffer(columns["segments"][0].as_buffer(), dtype=np.int32).reshape(grid)
-        features = np.frombuffer(columns["features"][0].as_buffer(), dtype=np.float16)
+        index = from_raw(columns["segments"], np.int32, columns["grid"][0].as_py())
+        features = from_raw(columns["features"], np.float16, (int(index.max()) + 1, -1))
         return Segments(
             index=index,
             background=columns["background"][0].as_py(),
-            features=features.astype(np.float32).reshape(int(index.max()) + 1, -1),
+            features=features.astype(np.float32),
             frame=frame_from(columns["frame"]),
         )
+
+    def num_points(self, image: int) -> int:
+        """Segments of one image but for the background."""
+        return len(self.points(image))
+
+    def points(self, image: int) -> np.ndarray:
+        """What is clustered over all images: directions of all segments but the background."""
+        segments = self.read(image)
+        return segments.directions[np.arange(len(segments.features)) != segments.background]

@@ -6,24 +6,24 @@ there are as many tasks as cores.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import torch
 
-from raynef.cluster.stream import Unit
 from raynef.config.recipe import Spectral
 from raynef.core.affinity import Affinity, stacked
 from raynef.eigen.spectrum import smallest_eigenpairs
 from raynef.graph.affinity import image_affinity
 from raynef.images.datasets.imageset import ImageFile
 from raynef.images.decode import read_image
-from raynef.images.fitted import Frame, fit
+from raynef.images.fitted import Fitted, Frame, fit
 from raynef.images.geometry import resize
 from raynef.jobs.shards import ShardMade, ShardUnit
 from raynef.jobs.spectral.features import WholeFeatures
-from raynef.stores.shards import write_rows
+from raynef.jobs.spectral.rows import frames, integers, raw, write_values
+from raynef.jobs.work import Carried
 
 
 @dataclass(frozen=True)
@@ -42,24 +42,26 @@ class ImagePairs:
     residuals: np.ndarray
     frame: Frame
 
-    @property
-    def grid(self) -> tuple[int, int]:
-        """(h, w) of the nodes."""
-        return self.vectors.shape[0], self.vectors.shape[1]
+
+class Given(NamedTuple):
+    """What an image is solved from: features [h', w', D], the pixels that they were made of, and
+    how it was fitted."""
+
+    features: torch.Tensor
+    pixels: np.ndarray
+    frame: Frame
 
 
-Given = tuple[torch.Tensor, np.ndarray, Frame]
-"""Features [h', w', D] of an image, the pixels that they were made of, and how it was fitted."""
-
-
-def read_unit(unit: ShardUnit, *, features: str, spectral: Spectral, stride: int) -> Unit:
-    """Task: features and pixels of a unit's images, in ``given``."""
+def read_unit(
+    unit: ShardUnit, *, features: str, spectral: Spectral, stride: int
+) -> Carried[ShardUnit, Given]:
+    """Task: features and pixels of a unit's images."""
     store = WholeFeatures(features)
-    given: list[Given] = [
-        (store.read(index), *fitted(file, stride=stride, spectral=spectral))
+    given = {
+        index: Given(store.read(index), *fitted(file, stride=stride, spectral=spectral))
         for index, file in zip(unit.images, unit.files, strict=True)
-    ]
-    return {**vars(unit), "given": given}
+    }
+    return Carried(unit, given)
 
 
 class EigenActor:
@@ -68,35 +70,33 @@ class EigenActor:
     def __init__(self, spectral: Spectral, device: str) -> None:
         self.spectral, self.device = spectral, torch.device(device)
 
-    def __call__(self, unit: Unit) -> Unit:
-        """Replaces ``given`` by ``pairs``."""
-        pairs = solve_images(unit.pop("given"), self.spectral, device=self.device, together=True)
-        return {**unit, "pairs": pairs}
+    def __call__(self, read: Carried[ShardUnit, Given]) -> Carried[ShardUnit, ImagePairs]:
+        """What is given of each image to its eigenpairs."""
+        given = list(read.values.values())
+        pairs = solve_images(given, self.spectral, device=self.device, together=True)
+        return Carried(read.unit, dict(zip(read.values, pairs, strict=True)))
 
 
-def write_unit(unit: Unit) -> ShardMade:
-    """Task: the ``pairs`` of a unit as a shard."""
-    found: list[ImagePairs] = unit["pairs"]
-    columns = {
-        "frame": frame_column([item.frame for item in found]),
-        "shape": pa.array([list(item.vectors.shape) for item in found], pa.list_(pa.int32())),
-        "values": pa.array([item.values.tolist() for item in found], pa.list_(pa.float64())),
-        "residuals": pa.array([item.residuals.tolist() for item in found], pa.list_(pa.float64())),
-        "vectors": pa.array([item.vectors.tobytes() for item in found], pa.large_binary()),
+def pair_columns(pairs: list[ImagePairs]) -> dict[str, pa.Array]:
+    """Columns of a shard of eigenpairs."""
+    return {
+        "frame": frames(item.frame for item in pairs),
+        "shape": integers(item.vectors.shape for item in pairs),
+        "values": pa.array([item.values.tolist() for item in pairs], pa.list_(pa.float64())),
+        "residuals": pa.array([item.residuals.tolist() for item in pairs], pa.list_(pa.float64())),
+        "vectors": raw(item.vectors for item in pairs),
     }
-    shard = write_rows(
-        Path(unit["folder"]), file=unit["file"], view=0, images=unit["images"], columns=columns
-    )
-    return ShardMade(shard, {}, len(unit["images"]))
 
 
 def solve_unit(unit: ShardUnit, *, features: str, spectral: Spectral, stride: int) -> ShardMade:
     """Task: all of it, on CPU."""
     read = read_unit(unit, features=features, spectral=spectral, stride=stride)
-    return write_unit({**read, "pairs": solve_images(read.pop("given"), spectral)})
+    pairs = solve_images(list(read.values.values()), spectral)
+    made = Carried(unit, dict(zip(read.values, pairs, strict=True)))
+    return write_values(made, columns=pair_columns)
 
 
-def fitted(file: ImageFile, *, stride: int, spectral: Spectral) -> tuple[np.ndarray, Frame]:
+def fitted(file: ImageFile, *, stride: int, spectral: Spectral) -> Fitted:
     """An image as its features were made of it, uint8 [H', W', 3], and how it was fitted."""
     return fit(read_image(file.path), stride=stride, max_side=spectral.max_side)
 
@@ -108,13 +108,9 @@ def solve_images(
     device: torch.device | None = None,
     together: bool = False,
 ) -> list[ImagePairs]:
-    """Affinities and eigenpairs of some images.
+    """Affinities and eigenpairs of some images, on ``device`` if not where their features are.
 
-    Args:
-        given: of each.
-        spectral: resolution, colors and number of vectors.
-        device: that computes; by default the features' own.
-        together: solve images whose affinities are of one size and form as one.
+    With ``together``, images whose affinities are of one size and form are solved as one.
     """
     affinities = [_affinity(item, spectral, device) for item in given]
     groups: dict[object, list[int]] = {}
@@ -140,26 +136,26 @@ def _affinity(item: Given, spectral: Spectral, device: torch.device | None) -> A
     )
 
 
-def _solve(affinities: list[Affinity], frames: list[Frame], spectral: Spectral) -> list[ImagePairs]:
+def _solve(
+    affinities: list[Affinity], frames_of: list[Frame], spectral: Spectral
+) -> list[ImagePairs]:
     one = affinities[0] if len(affinities) == 1 else stacked(affinities)
     wanted = spectral.num_eigenvectors + 1
     pairs = smallest_eigenpairs(one, wanted)
     if len(affinities) > 1 and pairs.values.shape[1] < wanted:
         # One with few linked nodes has few pairs, and leaves the others no more.
-        alone = zip(affinities, frames, strict=True)
+        alone = zip(affinities, frames_of, strict=True)
         return [_solve([affinity], [frame], spectral)[0] for affinity, frame in alone]
+    values, residuals = pairs.values.cpu().numpy(), pairs.residuals.cpu().numpy()
+    vectors = pairs.vectors.float().cpu().numpy()
     return [
         ImagePairs(
-            values=pairs.values[place].cpu().numpy(),
-            vectors=pairs.vectors[place]
-            .float()
-            .cpu()
-            .numpy()
-            .reshape(*node_grid(frame, spectral), -1),
-            residuals=pairs.residuals[place].cpu().numpy(),
+            values=values[place],
+            vectors=vectors[place].reshape(*node_grid(frame, spectral), -1),
+            residuals=residuals[place],
             frame=frame,
         )
-        for place, frame in enumerate(frames)
+        for place, frame in enumerate(frames_of)
     ]
 
 
@@ -167,14 +163,3 @@ def node_grid(frame: Frame, spectral: Spectral) -> tuple[int, int]:
     """(h, w) of the nodes: one for each ``spectral.resolution`` pixels."""
     height, width = frame.cut
     return max(1, round(height / spectral.resolution)), max(1, round(width / spectral.resolution))
-
-
-def frame_column(frames: Sequence[Frame]) -> pa.Array:
-    """Frames as a column, six numbers each."""
-    return pa.array([[*f.size, *f.resized, *f.cut] for f in frames], pa.list_(pa.int32()))
-
-
-def frame_from(column: pa.Array) -> Frame:
-    """The frame of a column's first row."""
-    numbers = column[0].as_py()
-    return Frame(tuple(numbers[0:2]), tuple(numbers[2:4]), tuple(numbers[4:6]))

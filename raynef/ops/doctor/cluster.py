@@ -11,7 +11,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from raynef.cluster.session import ray_session
 from raynef.core.amounts import in_bytes
 from raynef.core.errors import UserError
-from raynef.ops.doctor.finding import Finding
+from raynef.ops.doctor.finding import Finding, Outcome, check
 
 _ANSWER_S = 60.0  # a worker process starts, and imports raynef
 _COMPARED = ("raynef", "torch", "ray", "numpy", "pyarrow")
@@ -22,25 +22,20 @@ def cluster_findings(address: str) -> list[Finding]:
     try:
         with ray_session(address, min_cpus=0):
             nodes = [node for node in ray.nodes() if node["Alive"]]
-            return [
-                cluster_finding(address, ray.cluster_resources(), nodes),
-                *nodes_findings(nodes),
-            ]
+            whole = cluster_finding(address, ray.cluster_resources(), nodes)
+            return [whole, *nodes_findings(nodes)]
     except UserError as error:
-        return [
-            Finding(
-                "cluster",
-                "fail",
-                str(error),
-                "is it up (ray status on its head), can this machine reach it, is the Ray there "
-                f"of version {ray.__version__}, and is its token here (RAY_AUTH_TOKEN_PATH)?",
-            )
-        ]
+        advice = (
+            "is it up (ray status on its head), can this machine reach it, is the Ray there of "
+            f"version {ray.__version__}, and is its token here (RAY_AUTH_TOKEN_PATH)?"
+        )
+        return [Finding("cluster", "fail", str(error), advice)]
 
 
+@check("cluster")
 def cluster_finding(
     address: str, resources: Mapping[str, float], nodes: list[dict[str, Any]]
-) -> Finding:
+) -> Outcome:
     """What the cluster has in all."""
     cpus, gpus = resources.get("CPU", 0), resources.get("GPU", 0)
     found = (
@@ -48,9 +43,7 @@ def cluster_finding(
         f"{in_bytes(resources.get('memory', 0))} of memory, "
         f"{in_bytes(resources.get('object_store_memory', 0))} of object store"
     )
-    if cpus < 2:
-        return Finding("cluster", "fail", found, "raynef needs 2 CPUs of it: add nodes")
-    return Finding("cluster", "ok", found)
+    return ("ok", found) if cpus >= 2 else ("fail", found, "raynef needs 2 CPUs of it: add nodes")
 
 
 def versions() -> dict[str, str]:

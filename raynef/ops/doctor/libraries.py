@@ -7,11 +7,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from raynef.core.amounts import in_bytes
-from raynef.ops.doctor.finding import Finding, findings_of
+from raynef.ops.doctor.finding import Finding, Outcome, check, findings_of
 
 DEV, DRIVER = Path("/dev"), Path("/proc/driver/nvidia/gpus")
 _TIMEOUT_S = 60.0  # torch takes seconds to import, and more from a cold disk
@@ -67,17 +68,11 @@ def library_findings() -> list[Finding]:
     """All of them; the trials run side by side, as many at once as there are cores."""
     with ThreadPoolExecutor(max_workers=max(2, min(4, os.cpu_count() or 1))) as pool:
         gpus = pool.submit(_gpus)
-        others = [
-            pool.submit(findings_of, name, check)
-            for name, check in (
-                ("gloo", gloo_finding),
-                ("torchvision", torchvision_finding),
-                ("CRF", crf_finding),
-            )
-        ]
+        first = {"gloo": gloo_finding, "torchvision": torchvision_finding, "CRF": crf_finding}
+        others = [pool.submit(findings_of, *item) for item in first.items()]
         devices, count = gpus.result()
-        others.append(pool.submit(findings_of, "faiss", lambda: faiss_finding(num_gpus=count)))
-        others.append(pool.submit(findings_of, "NCCL", lambda: nccl_finding(num_gpus=count)))
+        for name, finding in (("faiss", faiss_finding), ("NCCL", nccl_finding)):
+            others.append(pool.submit(findings_of, name, partial(finding, num_gpus=count)))
         return [*devices, *(finding for other in others for finding in other.result())]
 
 
@@ -92,7 +87,8 @@ def _gpus() -> tuple[list[Finding], int]:
     return findings_of("devices", lambda: devices_finding(seen)), usable
 
 
-def devices_finding(seen: dict[str, Any]) -> Finding:
+@check("devices")
+def devices_finding(seen: dict[str, Any]) -> Outcome:
     """What torch sees, beside what the machine has.
 
     Args:
@@ -104,33 +100,21 @@ def devices_finding(seen: dict[str, Any]) -> Finding:
         found = f"{len(devices)} GPU(s): {names}"
         broken = next((error for error in seen["kernels"] if error is not None), None)
         if broken is None:
-            return Finding("devices", "ok", found)
-        return Finding(
-            "devices",
-            "fail",
-            f"{found}; torch cannot compute on it: {broken}",
-            "install a torch that is built for this GPU (pytorch.org, Get started)",
-        )
-    if not _has_nvidia():
-        return Finding("devices", "ok", "no GPU: everything runs on the CPU")
+            return "ok", found
+        advice = "install a torch that is built for this GPU (pytorch.org, Get started)"
+        return "fail", f"{found}; torch cannot compute on it: {broken}", advice
+    # Whether the machine has a GPU of NVIDIA, whatever torch says.
+    if not any(DEV.glob("nvidia[0-9]*")) and not (DRIVER.is_dir() and any(DRIVER.iterdir())):
+        return "ok", "no GPU: everything runs on the CPU"
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
     if hidden is not None and hidden.strip() in ("", "-1"):
-        return Finding(
-            "devices",
-            "warn",
-            f"a GPU, hidden by CUDA_VISIBLE_DEVICES={hidden!r}",
-            "unset CUDA_VISIBLE_DEVICES",
-        )
+        found = f"a GPU, hidden by CUDA_VISIBLE_DEVICES={hidden!r}"
+        return "warn", found, "unset CUDA_VISIBLE_DEVICES"
     if seen["built_for"] is None:
-        return Finding(
-            "devices",
-            "warn",
-            "a GPU, but this torch is built for the CPU alone",
-            "install a torch with CUDA (pytorch.org, Get started)",
-        )
+        found = "a GPU, but this torch is built for the CPU alone"
+        return "warn", found, "install a torch with CUDA (pytorch.org, Get started)"
     why = "; ".join(seen["warnings"]) or "torch does not say why"
-    return Finding(
-        "devices",
+    return (
         "fail",
         f"a GPU that torch (built for CUDA {seen['built_for']}) cannot use: {why}",
         "update the NVIDIA driver, or install a torch for an older CUDA; in a container: "
@@ -138,97 +122,94 @@ def devices_finding(seen: dict[str, Any]) -> Finding:
     )
 
 
-def _has_nvidia() -> bool:
-    """Whether the machine has a GPU of NVIDIA, whatever torch says."""
-    return any(DEV.glob("nvidia[0-9]*")) or (DRIVER.is_dir() and any(DRIVER.iterdir()))
+def _judged(
+    run: Probe,
+    arguments: str,
+    judge: Callable[[dict[str, Any]], Outcome],
+    advice: str,
+    said: str = "{}",
+) -> Outcome:
+    """What a probe came to, or why it came to nothing, which is put into ``said``."""
+    try:
+        return judge(run(*arguments.split()))
+    except ProbeError as error:
+        return "fail", said.format(error), error.advice(advice)
 
 
-def torchvision_finding(run: Probe = probe) -> Finding:
+@check("torchvision")
+def torchvision_finding(run: Probe = probe) -> Outcome:
     """Whether torchvision and torch fit together."""
-    name, advice = "torchvision", _REINSTALL.format("torch torchvision")
-    try:
-        kept = run("torchvision")["kept"]
-    except ProbeError as error:
-        advice += ", from one index, so that they fit"
-        return Finding(name, "fail", str(error), error.advice(advice))
-    if kept != [0]:
-        return Finding(name, "fail", f"its nms keeps boxes {kept} of two equal ones", advice)
-    return Finding(name, "ok", "its operators work")
+    advice = _REINSTALL.format("torch torchvision")
+
+    def judge(seen: dict[str, Any]) -> Outcome:
+        if seen["kept"] != [0]:
+            return "fail", f"its nms keeps boxes {seen['kept']} of two equal ones", advice
+        return "ok", "its operators work"
+
+    return _judged(run, "torchvision", judge, f"{advice}, from one index, so that they fit")
 
 
-def faiss_finding(run: Probe = probe, *, num_gpus: int = 0) -> Finding:
+@check("faiss")
+def faiss_finding(run: Probe = probe, *, num_gpus: int = 0) -> Outcome:
     """Whether faiss searches, and on what."""
-    try:
-        seen = run("faiss")
-    except ProbeError as error:
-        advice = error.advice(_REINSTALL.format("faiss-cpu"))
-        return Finding("faiss", "fail", str(error), advice)
-    if seen["nearest"] != list(range(len(seen["nearest"]))):
-        found = f"a wrong search: {seen['nearest']}"
-        return Finding("faiss", "fail", found, _REINSTALL.format("faiss-cpu"))
-    options = " ".join(seen["options"])
-    if seen["gpus"]:
-        return Finding("faiss", "ok", f"built for GPUs, of which it sees {seen['gpus']}")
-    if num_gpus:
-        return Finding(
-            "faiss",
-            "warn",
-            f"finds no GPU ({options}): K-means runs on the CPU",
-            "pip uninstall faiss-cpu && pip install 'raynef[gpu]'",
-        )
-    return Finding("faiss", "ok", f"searches on the CPU ({options})")
+    advice = _REINSTALL.format("faiss-cpu")
+
+    def judge(seen: dict[str, Any]) -> Outcome:
+        if seen["nearest"] != list(range(len(seen["nearest"]))):
+            return "fail", f"a wrong search: {seen['nearest']}", advice
+        if seen["gpus"]:
+            return "ok", f"built for GPUs, of which it sees {seen['gpus']}"
+        options = " ".join(seen["options"])
+        if num_gpus:
+            found = f"finds no GPU ({options}): K-means runs on the CPU"
+            return "warn", found, "pip uninstall faiss-cpu && pip install 'raynef[gpu]'"
+        return "ok", f"searches on the CPU ({options})"
+
+    return _judged(run, "faiss", judge, advice)
 
 
-def crf_finding(run: Probe = probe) -> Finding:
+@check("CRF")
+def crf_finding(run: Probe = probe) -> Outcome:
     """Whether the CRF infers; it is a package that is compiled when it is installed."""
     advice = _REINSTALL.format("--no-cache-dir pydensecrf2") + ", with a C++ compiler at hand"
-    try:
-        labels = run("crf")["labels"]
-    except ProbeError as error:
-        return Finding("CRF", "fail", str(error), error.advice(advice))
-    if labels != [0]:
-        return Finding("CRF", "fail", f"leaves a lone pixel among others: {labels}", advice)
-    return Finding("CRF", "ok", "infers")
+
+    def judge(seen: dict[str, Any]) -> Outcome:
+        if seen["labels"] != [0]:
+            return "fail", f"leaves a lone pixel among others: {seen['labels']}", advice
+        return "ok", "infers"
+
+    return _judged(run, "crf", judge, advice)
 
 
-def gloo_finding(run: Probe = probe) -> Finding:
+@check("gloo")
+def gloo_finding(run: Probe = probe) -> Outcome:
     """Whether two processes can add by gloo, which trains on CPUs."""
-    try:
-        return _summed("gloo", run("collective", "gloo", "2"))
-    except ProbeError as error:
-        return Finding(
-            "gloo",
-            "fail",
-            f"two processes cannot add a number: {error}",
-            error.advice(
-                "the machine's own name must lead to one of its addresses (getent hosts "
-                "$(hostname)); or export GLOO_SOCKET_IFNAME=lo, on a cluster the interface between "
-                "the nodes"
-            ),
-        )
+    return _judged(
+        run,
+        "collective gloo 2",
+        _summed,
+        "the machine's own name must lead to one of its addresses (getent hosts $(hostname)); or "
+        "export GLOO_SOCKET_IFNAME=lo, on a cluster the interface between the nodes",
+        said="two processes cannot add a number: {}",
+    )
 
 
-def nccl_finding(run: Probe = probe, *, num_gpus: int = 0) -> Finding:
+@check("NCCL")
+def nccl_finding(run: Probe = probe, *, num_gpus: int = 0) -> Outcome:
     """Whether GPUs can add by NCCL: two of them, or one alone."""
     if not num_gpus:
-        return Finding("NCCL", "ok", "not needed: no GPU")
-    try:
-        return _summed("NCCL", run("collective", "nccl", str(min(2, num_gpus))))
-    except ProbeError as error:
-        return Finding(
-            "NCCL",
-            "fail",
-            str(error),
-            error.advice(
-                "NCCL_DEBUG=INFO says more; NCCL_P2P_DISABLE=1 helps where GPUs cannot reach one "
-                "another, NCCL_SOCKET_IFNAME names the interface, --shm-size=1g a container's "
-                "memory"
-            ),
-        )
+        return "ok", "not needed: no GPU"
+    return _judged(
+        run,
+        f"collective nccl {min(2, num_gpus)}",
+        _summed,
+        "NCCL_DEBUG=INFO says more; NCCL_P2P_DISABLE=1 helps where GPUs cannot reach one another, "
+        "NCCL_SOCKET_IFNAME names the interface, --shm-size=1g a container's memory",
+    )
 
 
-def _summed(name: str, seen: dict[str, Any]) -> Finding:
+def _summed(seen: dict[str, Any]) -> Outcome:
     count = seen["processes"]
     if seen["sum"] != count * (count + 1) / 2 or any(seen["codes"]):
         raise ProbeError(f"sum {seen['sum']:g}, exit statuses {seen['codes']}")
-    return Finding(name, "ok", f"adds, over {count} process{'es' if count > 1 else ''}")
+    return "ok", f"adds, over {count} process{'es' if count > 1 else ''}"

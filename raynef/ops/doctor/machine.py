@@ -9,7 +9,7 @@ from pathlib import Path
 
 from raynef.core.amounts import in_bytes
 from raynef.ops.doctor import limits
-from raynef.ops.doctor.finding import Finding
+from raynef.ops.doctor.finding import Outcome, check
 
 _GB = 10**9
 _IDLE = 1 * _GB
@@ -30,13 +30,13 @@ _SOCKET = 103 if sys.platform == "darwin" else 107
 _SOCKET_BELOW = len("/raynef-12345678/session_2026-01-01_00-00-00_000000_/sockets/plasma_store")
 
 
-def cores_finding() -> Finding:
+@check("cores")
+def cores_finding() -> Outcome:
     """Cores of the machine, and how many of them this process may use."""
     cores, allowed = os.cpu_count() or 1, limits.cores_allowed()
     if allowed >= cores:
-        return Finding("cores", "ok", str(cores))
-    return Finding(
-        "cores",
+        return "ok", str(cores)
+    return (
         "warn",
         f"{cores}, of which this process may use {allowed}",
         f"work is spread over {cores} cores and its threads will wait for one another: allow more "
@@ -44,104 +44,81 @@ def cores_finding() -> Finding:
     )
 
 
-def memory_finding() -> Finding:
+@check("memory")
+def memory_finding() -> Outcome:
     """Memory of the machine, what the container allows, and what is left."""
     total, limit, free = limits.memory_total(), limits.memory_limit(), limits.memory_available()
     if total is None or free is None:
-        return Finding("memory", "ok", "cannot be read on this system")
+        return "ok", "cannot be read on this system"
     found = f"{in_bytes(total)}, {in_bytes(free)} available"
     if limit is not None:
         found += f"; the container may have {in_bytes(limit)}"
     more = "end other programs" if limit is None else "raise the container's limit"
     if free < _IDLE:
-        return Finding("memory", "fail", found, f"Ray alone takes 0.7 GB: {more}")
+        return "fail", found, f"Ray alone takes 0.7 GB: {more}"
     if free < _EASE:
-        return Finding(
-            "memory",
-            "warn",
-            found,
-            f"{in_bytes(_EASE)} are enough for the sample: {more}, or lower train.batch_size",
-        )
-    return Finding("memory", "ok", found)
+        enough = f"{in_bytes(_EASE)} are enough for the sample"
+        return "warn", found, f"{enough}: {more}, or lower train.batch_size"
+    return "ok", found
 
 
-def temp_finding() -> Finding:
+@check("Ray's folder")
+def temp_finding() -> Outcome:
     """The folder in which an embedded Ray keeps its sockets and logs, and to which it spills."""
     folder = Path(tempfile.gettempdir())
     longest = len(os.fsencode(folder)) + _SOCKET_BELOW + len(str(os.getpid()))
     if longest > _SOCKET:
-        return Finding(
-            "Ray's folder",
-            "fail",
-            f"{folder} is too long a name: Ray's sockets there would have paths of {longest} "
-            f"bytes, and {_SOCKET} is the most",
-            "export TMPDIR=/tmp, or another short name",
-        )
-    return disk_finding(
-        "Ray's folder",
-        folder,
-        needs="Ray spills what its object store cannot hold",
-        elsewhere="export TMPDIR=DIR, on a larger disk",
-        must_write=True,
-    )
+        found = f"{folder} is too long a name: Ray's sockets there would have paths of {longest}"
+        found += f" bytes, and {_SOCKET} is the most"
+        return "fail", found, "export TMPDIR=/tmp, or another short name"
+    needs = "Ray spills what its object store cannot hold"
+    elsewhere = "export TMPDIR=DIR, on a larger disk"
+    return _disk(folder, needs, elsewhere, must_write=True)
 
 
-def here_finding() -> Finding:
+@check("this folder")
+def here_finding() -> Outcome:
     """The current folder, in which results land unless --out says otherwise."""
-    return disk_finding(
-        "this folder",
-        Path.cwd(),
-        needs="features take 0.5 MB an image and view (ViT-Ti, 320 pixels), or more",
-        elsewhere="give --out (and --train.store) on a larger disk",
-        must_write=False,
-    )
+    needs = "features take 0.5 MB an image and view (ViT-Ti, 320 pixels), or more"
+    elsewhere = "give --out (and --train.store) on a larger disk"
+    return _disk(Path.cwd(), needs, elsewhere, must_write=False)
 
 
-def disk_finding(
-    name: str, folder: Path, *, needs: str, elsewhere: str, must_write: bool
-) -> Finding:
+def _disk(folder: Path, needs: str, elsewhere: str, *, must_write: bool) -> Outcome:
     """Whether a folder can be written to, and the room on its disk."""
     try:
         with tempfile.TemporaryFile(dir=folder) as probe:
             probe.write(b"raynef")
             probe.flush()
     except OSError as error:
-        return Finding(
-            name,
-            "fail" if must_write else "warn",
-            f"{folder} cannot be written to: {error.strerror or error}",
-            elsewhere,
-        )
+        found = f"{folder} cannot be written to: {error.strerror or error}"
+        return "fail" if must_write else "warn", found, elsewhere
     usage = shutil.disk_usage(folder)
     full = 1 - usage.free / usage.total if usage.total else 1.0
     found = f"{folder}: {in_bytes(usage.free)} free of {in_bytes(usage.total)}"
+    more = f"free some room, or {elsewhere}"
     if usage.free < _DISK_LEAST:
-        return Finding(name, "fail", found, f"{needs}: free some room, or {elsewhere}")
+        return "fail", found, f"{needs}: {more}"
     if must_write and full > _DISK_FULL:
-        return Finding(
-            name,
-            "warn",
-            f"{found}, {100 * full:.0f} % full",
-            f"Ray writes to no disk that is more than 95 % full: free some room, or {elsewhere}",
-        )
+        found += f", {100 * full:.0f} % full"
+        return "warn", found, f"Ray writes to no disk that is more than 95 % full: {more}"
     if usage.free < _DISK_EASE:
-        return Finding(name, "warn", found, f"{needs}: free some room, or {elsewhere}")
-    return Finding(name, "ok", found)
+        return "warn", found, f"{needs}: {more}"
+    return "ok", found
 
 
-def shared_memory_finding(folder: Path = Path("/dev/shm")) -> Finding:
+@check("shared memory")
+def shared_memory_finding(folder: Path = Path("/dev/shm")) -> Outcome:
     """Shared memory beside the object store that Ray would make."""
     free = limits.memory_available()
     if not folder.is_dir() or free is None:
-        return Finding("shared memory", "ok", "none here: Ray keeps its object store in a file")
+        return "ok", "none here: Ray keeps its object store in a file"
     room = shutil.disk_usage(folder).free
     store = object_store(free, room)
     if room >= store:
-        found = f"{in_bytes(room)} free for an object store of {in_bytes(store)}"
-        return Finding("shared memory", "ok", found)
+        return "ok", f"{in_bytes(room)} free for an object store of {in_bytes(store)}"
     gigabytes = math.ceil(1.1 * store / _GB)
-    return Finding(
-        "shared memory",
+    return (
         "warn",
         f"{in_bytes(room)} free in {folder}, and Ray's object store takes {in_bytes(store)}: it "
         "would lie on disk, and be slow",
@@ -155,20 +132,15 @@ def object_store(memory: int, shared: int) -> int:
     return int(min(_STORE_SHARE * memory, max(_STORE_LEAST, 0.95 * shared), _STORE_MOST))
 
 
-def open_files_finding() -> Finding:
+@check("open files")
+def open_files_finding() -> Outcome:
     """How many files and connections a process may have open, once Ray has raised the limit."""
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if resource.RLIM_INFINITY in (soft, hard):
-        most = _FILES_RAISED
-    else:
-        most = max(soft, min(hard, _FILES_RAISED))
+    unlimited = resource.RLIM_INFINITY in (soft, hard)
+    most = _FILES_RAISED if unlimited else max(soft, min(hard, _FILES_RAISED))
     if most >= _FILES_LEAST:
-        return Finding("open files", "ok", f"{most} allowed")
-    return Finding(
-        "open files",
-        "warn",
-        f"{most} allowed, and Ray wants {_FILES_LEAST} at least",
-        "ulimit -n 8192 (docker run --ulimit nofile=65536:65536)",
-    )
+        return "ok", f"{most} allowed"
+    found = f"{most} allowed, and Ray wants {_FILES_LEAST} at least"
+    return "warn", found, "ulimit -n 8192 (docker run --ulimit nofile=65536:65536)"

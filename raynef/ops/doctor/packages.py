@@ -18,14 +18,8 @@ def package_findings() -> list[Finding]:
     try:
         metadata = importlib.metadata.metadata("raynef")
     except importlib.metadata.PackageNotFoundError:
-        return [
-            Finding(
-                "raynef",
-                "warn",
-                "runs from a folder and is not installed, so that versions cannot be checked",
-                "pip install . in that folder",
-            )
-        ]
+        found = "runs from a folder and is not installed, so that versions cannot be checked"
+        return [Finding("raynef", "warn", found, "pip install . in that folder")]
     required = [Requirement(line) for line in importlib.metadata.requires("raynef") or ()]
     return [
         python_finding(platform.python_version(), metadata["Requires-Python"]),
@@ -42,9 +36,8 @@ def python_finding(version: str, wanted: str | None) -> Finding:
     """Whether this Python is one that raynef runs on."""
     if wanted is None or SpecifierSet(wanted).contains(version, prereleases=True):
         return Finding("python", "ok", version)
-    return Finding(
-        "python", "fail", f"{version}, but {wanted} is required", f"use a Python {wanted}"
-    )
+    found = f"{version}, but {wanted} is required"
+    return Finding("python", "fail", found, f"use a Python {wanted}")
 
 
 def package_finding(requirement: Requirement) -> Finding:

@@ -4,12 +4,8 @@ import numpy as np
 import pytest
 
 from raynef.assign import segments as segments_module
-from raynef.assign.segments import (
-    background_segment,
-    cluster_nodes,
-    nearest_centroids,
-    unit_length,
-)
+from raynef.assign.kmeans import nearest_centroids, unit_length
+from raynef.assign.segments import background_segment, cluster_nodes
 
 
 def planted():

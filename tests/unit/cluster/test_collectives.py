@@ -77,9 +77,9 @@ def results(first, stop, collectives):
         "norms": terms.column_norms,
         "psi_gradient": leaf.grad,
         "weight_gradient": gradients,
-        "metrics": metrics,
+        "metrics": metrics.as_dict(),
         "leaked_gradient": leaked_gradients,
-        "leaked": leaked,
+        "leaked": leaked.as_dict(),
     }
 
 

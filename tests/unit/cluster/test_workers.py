@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from raynef.cluster import workers
+from raynef.cluster.events import Safe
 from raynef.core.collectives import SingleProcess
 from raynef.io.checkpoints import INTERIM, newest_checkpoint
 
@@ -35,7 +36,7 @@ def test_an_order_in_between_waits_for_a_step_on_disk(worker, tmp_path):
     assert worker._events.empty()
     assert not (tmp_path / INTERIM).exists()
     worker.keep(lambda: state, step=5)
-    assert worker._events.get_nowait() == {"safe": 5}
+    assert worker._events.get_nowait() == Safe(5)
     found, damaged = newest_checkpoint(tmp_path)
     assert found is not None
     assert torch.equal(found["weights"], state["weights"])

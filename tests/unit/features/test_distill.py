@@ -9,19 +9,13 @@ from PIL import Image
 from safetensors import safe_open
 from timm.models.vision_transformer import VisionTransformer
 
-from raynef.assign.kmeans import find_centroids
-from raynef.assign.segments import nearest_centroids
+from raynef.assign.kmeans import find_centroids, nearest_centroids
 from raynef.config.recipe import Backbone as BackboneConfig
 from raynef.core.errors import NonFiniteLossError, UserError
 from raynef.demo.scenes import write_scenes
 from raynef.features.backbone import load_backbone
-from raynef.features.distill import (
-    DistillConfig,
-    ImageSource,
-    distill,
-    patch_tokens,
-    tokens_within,
-)
+from raynef.features.distill import DistillConfig, ImageSource, distill
+from raynef.features.distill.trainer import patch_tokens, tokens_within
 from raynef.features.precision import has_bfloat16
 from raynef.features.student import EMBED_DIM, create_student
 from raynef.features.weights import bundled_file, load_weights
@@ -261,15 +255,15 @@ def test_no_cluster_is_of_corners_alone(tmp_path: Path) -> None:
 def test_bfloat16_is_used_where_the_device_has_it(folder: Path, monkeypatch) -> None:
     """Without it, each product takes tens of times as long as in float32."""
     used: list[bool] = []
-    real = torch.autocast
+    real, trainer = torch.autocast, "raynef.features.distill.trainer"
 
     def spy(device: str, dtype: torch.dtype, *, enabled: bool) -> torch.autocast:
         used.append(enabled)
         return real(device, dtype, enabled=enabled)
 
-    monkeypatch.setattr("raynef.features.distill.torch.autocast", spy)
+    monkeypatch.setattr(f"{trainer}.torch.autocast", spy)
     for has in (False, True):
-        monkeypatch.setattr("raynef.features.distill.has_bfloat16", lambda device, has=has: has)
+        monkeypatch.setattr(f"{trainer}.has_bfloat16", lambda device, has=has: has)
         used.clear()
         config = settings(steps=1, autocast=True)
         distill(

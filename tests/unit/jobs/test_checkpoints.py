@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from raynef.cluster import workers
+from raynef.cluster import worker
 from raynef.cluster.private import forget_broken_record
 from raynef.cluster.session import this_process
 from raynef.io.checkpoints import (
@@ -122,7 +122,7 @@ def crash_after(steps, patch):
         count += 1
         return step(self, *args, **kwargs)
 
-    patch.setattr(workers, "INTERIM_S", 0.0)
+    patch.setattr(worker, "INTERIM_S", 0.0)
     patch.setattr(Trainer, "step", counted)
 
 

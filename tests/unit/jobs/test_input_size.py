@@ -28,23 +28,26 @@ def views_of(recipe, indices):
 def test_views_are_resized_bicubically_with_their_extents(recipe):
     resized = change(recipe, backbone={"input_size": 112}, data={"scale": (0.5, 1.0)})
     found = views_of(resized, [0, 3, 4, 7])
-    assert found.pixels.shape == (4, 112, 112, 3)
+    assert list(found.values) == [0, 3, 4, 7]
+    assert {view.pixels.shape for view in found.values.values()} == {(112, 112, 3)}
     files = open_split(recipe.data, "train").files
-    for position, index in enumerate([0, 3, 4, 7]):
+    for index, seen in found.values.items():
         image = read_image(files[index].path)
         view = augment(image, resized.data, seed=0, view=1, index=index)
         expected = Image.fromarray(view.pixels).resize((112, 112), Image.Resampling.BICUBIC)
-        assert np.array_equal(found.pixels[position], np.asarray(expected))
+        assert np.array_equal(seen.pixels, np.asarray(expected))
         scaled = [side * 112 // 64 for side in view.extent]  # a part of a pixel is none
-        assert found.extents[position].tolist() == scaled
-    assert (found.extents < 112).any()  # some of them have padding, which stays padding
+        assert list(seen.extent) == scaled
+    assert (
+        min(min(view.extent) for view in found.values.values()) < 112
+    )  # some of them have padding, which stays padding
 
 
 def test_views_of_their_own_size_stay_as_they_are(recipe):
     same = views_of(change(recipe, backbone={"input_size": 64}), [2])
     plain = views_of(recipe, [2])
-    assert np.array_equal(same.pixels, plain.pixels)
-    assert np.array_equal(same.extents, plain.extents)
+    assert np.array_equal(same.values[2].pixels, plain.values[2].pixels)
+    assert same.values[2].extent == plain.values[2].extent
 
 
 def test_padding_shows_in_no_feature():
@@ -77,7 +80,9 @@ def test_grid_and_thumbnails_follow_from_the_resized_pixels(recipe):
 
 def test_units_without_a_readable_image(recipe):
     bad = ImageUnit([0], (ImageFile("bad", __file__),))
-    assert make_views(bad, data=recipe.data, side=96).pixels.shape == (0, 96, 96, 3)
+    made = make_views(bad, data=recipe.data, side=96)
+    assert (made.values, list(made.skipped)) == ({}, ["bad"])
+    assert FeatureActor(recipe.backbone, "cpu")(made).features is None
 
 
 DINOV2, RESNET = "vit_small_patch14_dinov2", "resnet18"

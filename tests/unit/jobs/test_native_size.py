@@ -14,7 +14,7 @@ from raynef.images.datasets.imageset import ImageFile
 from raynef.jobs import predict
 from raynef.jobs.maps import CountingActor, Scoring, read_examples
 from raynef.jobs.spectral import bridge
-from raynef.jobs.work import ImageUnit
+from raynef.jobs.work import ImageUnit, read_images
 from raynef.models.heads import LinearHead
 from raynef.models.segmenter import Segmenter
 
@@ -107,7 +107,7 @@ def test_squares_of_a_photograph_are_seen_at_the_native_size(backbone, size, tmp
     actor = object.__new__(predict.PredictActor)
     actor.segmenter = segmenter
     unit = ImageUnit([0], (file,), outputs=("a.png",))
-    (found,) = actor(predict.read_images(unit)).segmentations
+    ((_, found),) = actor(read_images(unit)).values.values()
     num_squares = -(-max(size) // min(size))
     assert segmenter.backbone.shapes == [(num_squares, 3, side, side)]
     assert found.clusters.shape == size

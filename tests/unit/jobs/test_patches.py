@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from raynef.features.extract import Features
-from raynef.jobs.patches import Counting, Patches, Sampling
+from raynef.jobs.patches import Patches, draw, sum_up
 from raynef.jobs.work import ImageUnit
 
 NOTHING = Features(torch.zeros(0), torch.zeros(0), torch.zeros(0))
@@ -19,8 +19,8 @@ def test_a_sample_has_its_share_of_each_image_and_view_and_no_padding():
     def drawn(view, seed=0):
         """Positions within their image, image by image."""
         patches = Patches(ImageUnit(images, view=view), NOTHING)
-        found = Sampling(seed, share=0.25)(rows % 1000, valid, patches)
-        numbers = Sampling(seed, share=1.0)(rows, valid, patches).numbers
+        found = draw(rows % 1000, valid, patches, seed=seed, share=0.25)
+        numbers = draw(rows, valid, patches, seed=seed, share=1.0).numbers
         assert (np.sort(numbers[numbers < 0.25]) == np.sort(found.numbers)).all()
         assert found.rows.dtype == np.float16
         parts = np.split(numbers < 0.25, np.cumsum(valid.sum(dim=1).numpy())[:-1])
@@ -43,8 +43,7 @@ def test_a_sample_has_its_share_of_each_image_and_view_and_no_padding():
 def test_sums_are_of_valid_patches_alone():
     rows = torch.tensor([[[0.0], [1.0], [9.0], [50.0]]])
     valid = torch.tensor([[True, True, True, False]])
-    found = Counting(np.array([[0.0], [10.0]]))(
-        rows, valid, Patches(ImageUnit([0]), NOTHING)
-    ).members
+    centroids, patches = np.array([[0.0], [10.0]]), Patches(ImageUnit([0]), NOTHING)
+    found = sum_up(rows, valid, patches, centroids=centroids).members
     assert found.counts.tolist() == [2, 1]
     assert found.sums.tolist() == [[1.0], [9.0]]

@@ -50,9 +50,9 @@ def test_recovers_planted_blocks():
     purity = table.max(axis=1).sum() / table.sum()
     assert sorted(table.argmax(axis=1)) == [0, 1, 2, 3]
     assert purity > 0.98
-    assert metrics["clusters_in_use"] == 4
+    assert metrics.clusters_in_use == 4
     # The best that four disjoint clusters can do is near the number of blocks times ‖κ‖ ≈ 1.
-    assert metrics["trace"] > 3.5
+    assert metrics.trace > 3.5
 
 
 def test_bfloat16_stays_near_float32_and_its_weights_are_float32():
@@ -60,7 +60,7 @@ def test_bfloat16_stays_near_float32_and_its_weights_are_float32():
     losses = {}
     for precision in ("float32", "bfloat16"):
         trainer = Trainer(small_recipe(precision=precision), in_dim=36, num_steps=20)
-        losses[precision] = [trainer.step(batch, range(8), epoch=e)["loss"] for e in range(20)]
+        losses[precision] = [trainer.step(batch, range(8), epoch=e).loss for e in range(20)]
         assert all(p.dtype == torch.float32 for p in trainer.psi.parameters())
     assert losses["bfloat16"] != losses["float32"]  # it was indeed computed in another precision
     assert np.allclose(losses["bfloat16"], losses["float32"], rtol=0.05, atol=0.02)
@@ -79,24 +79,24 @@ def test_a_batch_without_a_valid_patch_changes_nothing_but_the_schedule(leak):
     skipped = trainer.step(empty, range(8), epoch=1, labels=labels)
     for name, value in trainer.psi.state_dict().items():
         torch.testing.assert_close(value, before[name], rtol=0, atol=0)
-    assert skipped.keys() == first.keys()
-    assert (skipped["patches"], skipped["loss"], skipped["step"]) == (0, 0.0, 1)
-    assert skipped["lr"] < first["lr"]
+    assert skipped.as_dict().keys() == first.as_dict().keys()
+    assert (skipped.patches, skipped.loss, skipped.step) == (0, 0.0, 1)
+    assert skipped.lr < first.lr
     after = trainer.step(batch, range(8), epoch=2, labels=labels)
-    assert (after["step"], after["patches"]) == (2, 288)
+    assert (after.step, after.patches) == (2, 288)
 
 
 def test_state_goes_on_where_it_was():
     batch, _ = planted(8)
     whole = Trainer(small_recipe(), in_dim=36, num_steps=6)
-    losses = [whole.step(batch, range(8), epoch=e)["loss"] for e in range(6)]
+    losses = [whole.step(batch, range(8), epoch=e).loss for e in range(6)]
     first = Trainer(small_recipe(), in_dim=36, num_steps=6)
     for epoch in range(3):
         first.step(batch, range(8), epoch=epoch)
     second = Trainer(small_recipe(seed=5), in_dim=36, num_steps=6)
     second.load_state_dict(first.state_dict())
     second.recipe = first.recipe
-    rest = [second.step(batch, range(8), epoch=e)["loss"] for e in range(3, 6)]
+    rest = [second.step(batch, range(8), epoch=e).loss for e in range(3, 6)]
     assert rest == losses[3:]
 
 
@@ -138,7 +138,7 @@ def test_a_step_is_the_loss_of_psis_noisy_softmax_on_the_graph_of_the_last_tap()
     )
     expected = dense_loss(psi, kernel, beta_eff=0.01 * 50.0).item()
     metrics = trainer.step(Features(taps, thumbnails, valid), images, epoch=1)
-    assert metrics["loss"] == pytest.approx(expected, rel=1e-4)
+    assert metrics.loss == pytest.approx(expected, rel=1e-4)
 
 
 def test_the_learning_rate_is_that_of_the_weights():
@@ -159,8 +159,8 @@ def test_learning_rate_and_temperature_follow_their_cosine():
     batch, _ = planted(8)
     trainer = Trainer(small_recipe(lr=1e-2, lr_end=1e-4), in_dim=36, num_steps=3)
     metrics = [trainer.step(batch, range(8), epoch=e) for e in range(3)]
-    assert [m["lr"] for m in metrics] == pytest.approx([1e-2, 5.05e-3, 1e-4])
-    assert [m["tau"] for m in metrics] == pytest.approx([1.0, 0.65, 0.3])
+    assert [m.lr for m in metrics] == pytest.approx([1e-2, 5.05e-3, 1e-4])
+    assert [m.tau for m in metrics] == pytest.approx([1.0, 0.65, 0.3])
 
 
 def test_global_batches_are_a_partition_that_follows_from_seed_and_epoch():
@@ -202,8 +202,8 @@ def test_leaked_labels_shape_the_trunk():
     for epoch in range(40):
         history.append(trainer.step(batch, range(8), epoch=epoch, labels=shares_of(truth)))
         blind.step(batch, range(8), epoch=epoch)
-    assert history[0]["cross_entropy"] > 0.5
-    assert history[-1]["cross_entropy"] < 0.05
+    assert history[0].cross_entropy > 0.5
+    assert history[-1].cross_entropy < 0.05
     weights = trainer.psi.blocks.state_dict()
     assert any(not torch.equal(weights[n], w) for n, w in blind.psi.blocks.state_dict().items())
 
@@ -222,7 +222,7 @@ def test_the_leaked_loss_against_a_slow_twin():
         other.optimizer.step = lambda: None  # the gradient is looked at where it was made
     metrics = trainer.step(batch, range(4), epoch=0, labels=shares)
     alone = blind.step(batch, range(4), epoch=0)
-    assert metrics["loss"] == alone["loss"]  # L itself does not know of labels
+    assert metrics.loss == alone.loss  # L itself does not know of labels
 
     valid = batch.valid.flatten(1)
     logits = trainer.leak.head(trainer.psi.features(batch.taps, valid))
@@ -234,7 +234,7 @@ def test_the_leaked_loss_against_a_slow_twin():
                 logits[image, patch], torch.tensor(label)
             )
             weight += float(share)
-    assert metrics["cross_entropy"] == pytest.approx((total / weight).item(), rel=1e-4)
+    assert metrics.cross_entropy == pytest.approx((total / weight).item(), rel=1e-4)
     supervised = torch.autograd.grad(total / weight, list(trainer.psi.blocks.parameters()))
     for name, found, own, leaked in zip(
         dict(trainer.psi.blocks.named_parameters()),

@@ -25,7 +25,7 @@ from raynef.ops.cost import exchanges, row_bytes, shapes_of, store_bytes
 from raynef.ops.pace import StatedRates
 from raynef.ops.plan import plan
 from raynef.stores.features import write_shard
-from raynef.stores.journal import StoreProgress
+from raynef.stores.progress import StoreProgress
 
 SMALL = Recipe(
     data=Data(short_side=64, crop=64, num_views=2, scale=(1.0, 1.0)),

@@ -19,8 +19,8 @@ from raynef.jobs.labels import PatchLabels, find_mistakes
 from raynef.jobs.look import EITHER_WAY, look_at
 from raynef.jobs.maps import Scoring, read_examples
 from raynef.jobs.report import read_images
-from raynef.jobs.spectral.objects import segment_unit
-from raynef.jobs.spectral.semantic import count_pixels
+from raynef.jobs.spectral.labels import count_pixels
+from raynef.jobs.spectral.objects import SegmentObjects
 from raynef.jobs.work import ImageUnit
 
 ALL, SIDEWAYS, EITHER = range(1, 9), (5, 6, 7, 8), (2, 3, 4)
@@ -217,9 +217,9 @@ def test_object_masks(turned, tmp_path, monkeypatch):
     module = "raynef.jobs.spectral.objects"
     monkeypatch.setattr(f"{module}.EigenStore", lambda _: None)
     monkeypatch.setattr(f"{module}.masks_of", lambda *_, **__: {"plain": expected})
-    unit = {"images": [0], "files": [turned], "names": ["image.png"]}
-    out = str(tmp_path / "masks")
-    (found,) = segment_unit(unit, pairs="", codes="mask", scored=True, crf=False, out=out)
+    unit = ImageUnit([0], (turned,), outputs=("image.png",))
+    out = tmp_path / "masks"
+    (found,) = SegmentObjects(Path(), codes="mask", scored=True, crf=False, out=out)(unit)
     assert found["plain"].iou == found["plain"].accuracy == 1.0
 
 

@@ -5,20 +5,15 @@ import dataclasses
 import numpy as np
 import pytest
 
+from raynef.assign.overlap import Overlap
 from raynef.cluster.session import this_process
 from raynef.core import IGNORE
 from raynef.core.errors import UserError
 from raynef.images.datasets.imageset import ImageFile
 from raynef.jobs.spectral.eigen import open_solved
-from raynef.jobs.spectral.objects import (
-    POTENTIALS,
-    Overlap,
-    _overlap,
-    folder_of,
-    refined,
-    segment_objects,
-)
+from raynef.jobs.spectral.objects import _overlap, folder_of, segment_objects
 from raynef.segment.crf import dense_crf
+from raynef.segment.refine import POTENTIALS, refined
 from tests.unit.jobs.spectral.test_spectral import blue
 
 

@@ -12,13 +12,8 @@ from raynef.config.recipe import SelfTrain, Spectral
 from raynef.core.collectives import SingleProcess
 from raynef.core.errors import UserError
 from raynef.jobs.spectral.eigen import eigen
-from raynef.jobs.spectral.selftrain import (
-    Example,
-    crops,
-    load_network,
-    selftrain,
-    selftrain_loop,
-)
+from raynef.jobs.spectral.selftrain import selftrain
+from raynef.jobs.spectral.selftrain_loop import Example, crops, load_network, selftrain_loop
 from raynef.jobs.spectral.semantic import semantic
 from tests.tiny import change
 
@@ -73,7 +68,7 @@ def test_killed_it_goes_on_to_the_same_network(store, small, monkeypatch, tmp_pa
             raise KeyboardInterrupt
         return crops(*args)
 
-    monkeypatch.setattr("raynef.jobs.spectral.selftrain.crops", dies_at_the_fourth)
+    monkeypatch.setattr("raynef.jobs.spectral.selftrain_loop.crops", dies_at_the_fourth)
     with this_process():
         with pytest.raises(KeyboardInterrupt):
             selftrain(other, small)
@@ -148,12 +143,12 @@ def test_the_rate_falls_linearly_to_0(store, small, monkeypatch):
 
     def dies_at_the_fourth(*args):
         if len(rates) == 3:
-            monkeypatch.setattr("raynef.jobs.spectral.selftrain.crops", crops)
+            monkeypatch.setattr("raynef.jobs.spectral.selftrain_loop.crops", crops)
             raise KeyboardInterrupt
         return crops(*args)
 
     monkeypatch.setattr(torch.optim.Adam, "step", step)
-    monkeypatch.setattr("raynef.jobs.spectral.selftrain.crops", dies_at_the_fourth)
+    monkeypatch.setattr("raynef.jobs.spectral.selftrain_loop.crops", dies_at_the_fourth)
     with this_process():
         with pytest.raises(KeyboardInterrupt):
             selftrain(store, small)

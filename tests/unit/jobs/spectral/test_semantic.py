@@ -12,9 +12,10 @@ from raynef.images.datasets.registry import open_split
 from raynef.images.fitted import to_whole_image
 from raynef.jobs.spectral.eigen import open_solved
 from raynef.jobs.spectral.features import WholeFeatures, ensure_features
+from raynef.jobs.spectral.labels import label_folder, scores_of
 from raynef.jobs.spectral.points import draw_points, read_points
 from raynef.jobs.spectral.segments import SegmentStore, ensure_segments
-from raynef.jobs.spectral.semantic import scores_of, semantic, table_for
+from raynef.jobs.spectral.semantic import semantic
 from tests.tiny import change
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -131,7 +132,7 @@ def test_the_scores_are_those_of_the_best_matching_of_the_pngs(store, whole):
 
 def test_the_criterion_of_hungarian_decides(store):
     solved = open_solved(store)
-    table = table_for(solved, 2)
+    table = np.zeros(label_folder(solved, store, 2).shape, dtype=np.int64)
     table[:, :2] = [[40, 7], [30, 1]]
     by_iou, by_count = (scores_of(solved, table, name) for name in ("iou", "count"))
     assert by_iou["miou"] == pytest.approx((30 / 71 + 7 / 48) / 2)

@@ -6,7 +6,9 @@ import torch
 
 from raynef.config.recipe import Spectral
 from raynef.images.fitted import fit
+from raynef.jobs.shards import ShardUnit
 from raynef.jobs.spectral.solve import EigenActor, solve_images
+from raynef.jobs.work import Carried
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -67,8 +69,10 @@ def test_an_image_with_few_linked_nodes_takes_none_from_the_others():
     assert_same(found[1], solve_images([whole], features_alone)[0])
 
 
-def test_the_actor_keeps_the_order(images):
+def test_the_actor_keeps_the_order(images, tmp_path):
     actor = EigenActor(SPECTRAL, "cpu")
-    unit = actor({"images": [4, 3, 2, 1, 0], "given": list(images)})
-    assert "given" not in unit
-    assert [pairs.frame for pairs in unit["pairs"]] == [frame for *_, frame in images]
+    unit = ShardUnit([4, 3, 2, 1, 0], folder=tmp_path, file="shard-000000.parquet")
+    solved = actor(Carried(unit, dict(zip(unit.images, images, strict=True))))
+    assert solved.unit == unit
+    assert list(solved.values) == unit.images
+    assert [pairs.frame for pairs in solved.values.values()] == [frame for *_, frame in images]

@@ -1,0 +1,43 @@
+"""What the loop of a training tells its driver."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """The loop starts, or starts again, after ``step`` steps."""
+
+    step: int
+
+
+@dataclass(frozen=True)
+class Stepped:
+    """A step is done: its terms, and the seconds of each of its parts."""
+
+    terms: Mapping[str, float]
+    split: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Damaged:
+    """A checkpoint is damaged; the one before is used."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Fatal:
+    """The loss is not finite, on every rank: the training ends."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class Safe:
+    """The state after ``step`` steps is kept, as a driver that shuts down asked."""
+
+    step: int
+
+
+Event = Resumed | Stepped | Damaged | Fatal | Safe

@@ -1,0 +1,168 @@
+"""The folder of a saved segmenter: config.json, the weights, and a backbone from a local file."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from torch import Tensor
+
+from raynef.config.recipe import Backbone as BackboneConfig
+from raynef.core.errors import UserError
+from raynef.eigen.psi import Psi
+from raynef.features.weights import read_state, resolve_weights, weights_identity
+from raynef.io.files import read_json, write_atomic, write_json
+from raynef.models.heads import LinearHead, trunk_of
+
+_FORMAT = 2
+_READ = (1, 2)  # format 1 had ``zoom``, which said the same as backbone.input_size over data.crop
+_CONFIG, WEIGHTS, _BACKBONE = "config.json", "model.safetensors", "backbone.safetensors"
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """Clusters named by classes, fitted on labels by ``raynef evaluate``.
+
+    Attributes:
+        classes: class of each cluster, K long; -1 for a cluster without one.
+        class_names: C long.
+    """
+
+    classes: tuple[int, ...]
+    class_names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SavedSegmenter:
+    """What config.json says of a segmenter, under the names of ``Segmenter``'s arguments.
+
+    Attributes:
+        num_clusters: K.
+        linear: the head is a linear one, not ψ itself.
+        num_blocks: of ψ, or of the linear head's trunk; 0 where that has none.
+        cosine: the linear head's.
+    """
+
+    backbone: BackboneConfig
+    num_clusters: int
+    linear: bool
+    num_blocks: int
+    cosine: bool
+    short_side: int
+    mapping: Mapping | None
+    supervised: bool
+    labels_leaked: bool
+
+    def empty_head(self, dim: int, num_taps: int) -> Psi | LinearHead:
+        """The head, without its weights, for taps of a width."""
+        in_dim, trunk = num_taps * dim, None
+        if self.num_blocks or not self.linear:
+            psi = Psi(in_dim, self.num_clusters, num_blocks=self.num_blocks, orthogonal_head=False)
+            if not self.linear:
+                return psi
+            trunk = trunk_of(psi)
+        width = in_dim if trunk is not None else dim
+        return LinearHead(width, self.num_clusters, trunk=trunk, cosine=self.cosine)
+
+    def write(self, folder: Path, head: Psi | LinearHead) -> None:
+        """Write config.json and the head; backbone weights from a local file go along."""
+        folder.mkdir(parents=True, exist_ok=True)
+        _save_tensors(head.state_dict(), folder / WEIGHTS)
+        source = resolve_weights(self.backbone)
+        backbone = dataclasses.asdict(self.backbone)
+        if source is not None and backbone["weights"] not in (None, "bundled"):
+            _save_tensors(read_state(source), folder / _BACKBONE)
+            backbone["weights"] = _BACKBONE
+        write_json(
+            folder / _CONFIG,
+            {
+                "format": _FORMAT,
+                "backbone": backbone,
+                "backbone_weights": weights_identity(self.backbone),
+                "num_eigenfunctions": self.num_clusters,
+                "head": "linear" if self.linear else "psi",
+                "num_blocks": self.num_blocks,
+                **({"cosine": self.cosine} if self.linear else {}),
+                "short_side": self.short_side,
+                "supervised": self.supervised,
+                "labels_leaked": self.labels_leaked,
+                "mapping": dataclasses.asdict(self.mapping) if self.mapping else None,
+            },
+        )
+
+
+def read_saved(folder: Path) -> SavedSegmenter:
+    """What a segmenter's folder says, with the backbone's weights as a path or a name.
+
+    Raises:
+        UserError: it is damaged, of another format, or of other backbone weights than are here.
+    """
+    config = _read_config(folder)
+    try:
+        backbone = BackboneConfig(**config["backbone"])
+        kind = config.get("head", "psi")
+        if kind not in ("psi", "linear"):
+            raise ValueError(f"head {kind!r}")
+        if config.get("zoom", 1.0) != 1.0 and backbone.input_size is None:
+            raise ValueError(f"zoom {config['zoom']!r} without backbone.input_size")
+        num_clusters, mapping = int(config["num_eigenfunctions"]), config["mapping"]
+        if mapping is not None:
+            mapping = Mapping(tuple(mapping["classes"]), tuple(mapping["class_names"]))
+            if len(mapping.classes) != num_clusters:
+                raise ValueError(f"{len(mapping.classes)} clusters mapped of {num_clusters}")
+        saved = SavedSegmenter(
+            backbone=backbone,
+            num_clusters=num_clusters,
+            linear=kind == "linear",
+            num_blocks=int(config["num_blocks"]),
+            cosine=bool(config.get("cosine", False)),
+            short_side=int(config["short_side"]),
+            mapping=mapping,
+            supervised=bool(config.get("supervised", False)),
+            labels_leaked=bool(config.get("labels_leaked", False)),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{folder / _CONFIG} is damaged: {error!r}") from error
+    if backbone.weights == _BACKBONE:
+        beside = dataclasses.replace(backbone, weights=str((folder / _BACKBONE).absolute()))
+        return dataclasses.replace(saved, backbone=beside)
+    if weights_identity(backbone) != config["backbone_weights"]:
+        raise UserError(
+            f"{folder} was trained on other weights of {backbone.name} than this raynef has; "
+            "train it again, or use the raynef that made it"
+        )
+    return saved
+
+
+def segmenter_folder(path: str | Path) -> Path:
+    """The folder with config.json, given a run or that folder itself. Raises UserError."""
+    path = Path(path)
+    for folder in (path / "segmenter", path):
+        if (folder / _CONFIG).is_file() and (folder / WEIGHTS).is_file():
+            return folder
+    raise UserError(f"{path} holds no segmenter; raynef train --out {path} makes one")
+
+
+def save_mapping(path: str | Path, mapping: Mapping) -> None:
+    """Set the mapping of a saved segmenter."""
+    folder = segmenter_folder(path)
+    write_json(folder / _CONFIG, {**_read_config(folder), "mapping": dataclasses.asdict(mapping)})
+
+
+def _save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    save = safetensors.torch.save_file  # pyright: ignore
+    write_atomic(path, lambda temporary: save(state, temporary))
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    try:
+        config = read_json(folder / _CONFIG)
+        version = config["format"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{folder / _CONFIG} is damaged: {error}") from error
+    if version not in _READ:
+        known = " and ".join(map(str, _READ))
+        raise UserError(f"{folder} has format {version}, this raynef reads formats {known}")
+    return config

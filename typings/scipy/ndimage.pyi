@@ -1,0 +1,7 @@
+from typing import Any
+
+import numpy as np
+
+_Array = np.ndarray[Any, Any]
+
+def label(input: _Array, structure: _Array | None = None, output: _Array | None = None) -> int: ...

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from yaml.constructor import SafeConstructor
 
 from raynef.core.errors import UserError
 
@@ -28,25 +29,18 @@ def read_yaml(path: str | Path, *, source: str) -> Any:
 
 def parse_yaml(text: str, *, source: str) -> Any:
     """What a text holds. Raises UserError where it is not YAML, or stands for too much."""
-    loader = None
     try:
-        loader = yaml.SafeLoader(text)  # which itself reads the text, and refuses odd characters
-        node = loader.get_single_node()
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
         if node is None:
             return None
-        if _expanded(node, {}) > _MOST_NODES:
-            raise UserError(
-                f"{source} stands for more than {_MOST_NODES} values, aliases (*) written out; "
-                "it is not read"
-            )
-        return loader.construct_document(node)
-    except UserError:
-        raise
+        if _expanded(node, {}) <= _MOST_NODES:
+            return SafeConstructor().construct_document(node)
     except (yaml.YAMLError, *_ODD) as error:
         raise UserError(f"{source} is not YAML: {error or type(error).__name__}") from error
-    finally:
-        if loader is not None:
-            loader.dispose()
+    raise UserError(
+        f"{source} stands for more than {_MOST_NODES} values, aliases (*) written out; "
+        "it is not read"
+    )
 
 
 def _expanded(node: yaml.Node, known: dict[int, int]) -> int:

@@ -9,8 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from raynef.config.fields import Rule, settings
 from raynef.config.recipe import Recipe, check, fingerprint, from_dict, to_dict
 from raynef.core.errors import UserError
+
+
+def is_between(note: object) -> bool:
+    return isinstance(note, Rule) and bool(note.other)
 
 
 def changed(name: str, value: object) -> Recipe:
@@ -156,6 +161,19 @@ def test_impossible_values_are_named(name, value):
         check(changed(name, value))
     assert f"parameter {name} must be " in str(caught.value)
     assert f"got {value!r}" in str(caught.value)
+
+
+def test_a_fields_own_rule_comes_before_one_between_two_fields():
+    with pytest.raises(UserError, match=r"train.batch_size must be >= 1, got 0"):
+        check(changed("train.batch_size", 0))  # fewer than num_workers, too
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [(s.name, rule.other) for s in settings(Recipe) for rule in s.notes if is_between(rule)],
+)
+def test_rules_between_fields_name_fields(name, other):
+    assert {name, other} <= {setting.name for setting in settings(Recipe)}
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,12 @@ import numpy as np
 
 from raynef.report import html
 from raynef.report.figures import training_figures
-from raynef.report.gallery import cards, run_rows, without_ignored
+from raynef.report.gallery import COLUMNS, run_rows, without_ignored
 from raynef.report.palette import hex_color, palette
 from raynef.report.records import Evaluation, Report
 
 MAX_SKIPPED = 500
+_MAX_PATCHES = 9
 _FACTS = ("miou", "accuracy", "crf_miou", "crf_accuracy", "num_images", "protocol", "matching")
 _ONE_TABLE = 12  # rows; longer lists are split into two tables side by side
 
@@ -23,6 +24,8 @@ def render(report: Report) -> str:
     evaluation = report.evaluation or Evaluation()
     clusters = palette(max(2, 1 + _largest_cluster(report)))
     classes = palette(max(2, 1 + _largest_class(report, evaluation)))
+    rows = run_rows(report.gallery, clusters, classes, evaluation.class_names)
+    shown = {picture.name for row in rows for picture in row.pictures}
     links = ["Gallery", "Scores", "Clusters", "Training", "Recipe", "Environment"]
     return html.page(
         "run.html",
@@ -32,10 +35,12 @@ def render(report: Report) -> str:
         summary=report.summary,
         report=report,
         leaked=_leaked(report),
-        rows=run_rows(report.gallery, clusters, classes, evaluation.class_names),
+        rows=rows,
+        columns={key: about for key, about in COLUMNS.items() if key in shown},
         facts=_FACTS,
         tables=_class_tables(evaluation, classes),
-        cards=cards(report.clusters, clusters),
+        colors=clusters,
+        max_patches=_MAX_PATCHES,
         figures=training_figures(report.steps),
         recipe=_sections(report.recipe),
         environment=_pairs(report.environment),

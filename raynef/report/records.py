@@ -9,6 +9,39 @@ import numpy as np
 
 
 @dataclass(frozen=True)
+class Picture:
+    """One picture of a row: its name, and what it shows.
+
+    ``pixels`` are uint8 [H, W, 3]; with ``colors``, uint8 [num_colors, 3], they are an index map
+    int [H, W], -1 where there is none. ``alt`` stands for the name where that tells too little.
+    """
+
+    name: str
+    about: str
+    pixels: np.ndarray
+    colors: np.ndarray | None = None
+    alt: str = ""
+
+
+@dataclass(frozen=True)
+class Chip:
+    """An entry of the legend below a row: a color as hexadecimal digits, or None, and its name."""
+
+    color: str | None
+    name: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One image of a gallery: its name, a few words on how it went, and its pictures."""
+
+    name: str
+    facts: str | None
+    pictures: tuple[Picture, ...]
+    chips: tuple[Chip, ...] = ()
+
+
+@dataclass(frozen=True)
 class GalleryItem:
     """One validation image with what was found in it.
 

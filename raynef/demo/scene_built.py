@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from raynef.demo.scene_canvas import Canvas, Label, Light, Patch, ShadowMap
+from raynef.demo.scene_canvas import Canvas, Label, Patch, ShadowMap
 from raynef.demo.scene_textures import Field, Rgb, Textures, bricks, fade, mix, tint
 
 
@@ -98,50 +98,35 @@ class Building:
         """Shadow of the walls, and of the roof as if it were a flat half-height storey."""
         shadows.cast_box(self.x0, self.x1, self.z0, self.z1, self.height + 0.4 * self.roof)
 
-    def paint(self, canvas: Canvas, tex: Textures, light: Light, shadows: ShadowMap) -> None:
+    def paint(self, canvas: Canvas) -> None:
         """Front wall, the side wall that shows (with its gable), and the near slope of the roof."""
-        self._paint_wall(
-            canvas.frontal(self.x0, self.x1, 0, self.height, self.z0),
-            canvas,
-            tex,
-            light,
-            light.cosine(0, 0, -1),
-        )
-        beside = self.x0 if self.x0 > 0 else self.x1 if self.x1 < 0 else None
-        if beside is not None:
-            patch = canvas.side(beside, self.z0, self.z1, 0, self.height + self.roof)
-            self._paint_wall(patch, canvas, tex, light, light.cosine(-np.sign(beside), 0, 0))
+        front = canvas.frontal(self.x0, self.x1, 0, self.height, self.z0)
+        self._paint_wall(canvas, front, canvas.light.cosine(0, 0, -1))
+        across, along = (self.x0, self.x1), (self.z0, self.z1)
+        self._paint_wall(canvas, *canvas.flank(across, along, (0, self.height + self.roof)))
         if self.roof:
-            self._paint_roof(canvas, tex, light)
+            self._paint_roof(canvas)
 
-    def _paint_wall(
-        self, patch: Patch | None, canvas: Canvas, tex: Textures, light: Light, facing: float
-    ) -> None:
-        if patch is None:
-            return
+    def _paint_wall(self, canvas: Canvas, patch: Patch, facing: float) -> None:
+        lamps = canvas.light.lamps
         albedo, lit = self.facade.albedo(
-            tex, patch.s, patch.t, patch.pixel, self.height, light.lamps
+            canvas.tex, patch.s, patch.t, patch.pixel, self.height, lamps
         )
-        color = light.shade(albedo, facing)
-        color[lit] = (1.0, 0.82, 0.48)
         keep = None
         if self.roof:
             middle = 0.5 * (self.z0 + self.z1)
             gable = 1 - np.abs(patch.s - middle) / (middle - self.z0)
             keep = patch.t <= self.height + self.roof * np.maximum(gable, 0) + 1e-3
-        canvas.paint(patch, color, Label.BUILDING, keep)
+        canvas.paint(patch, albedo, facing, Label.BUILDING, keep, lamps=lit)
 
-    def _paint_roof(self, canvas: Canvas, tex: Textures, light: Light) -> None:
-        middle = 0.5 * (self.z0 + self.z1)
+    def _paint_roof(self, canvas: Canvas) -> None:
+        middle, tex = 0.5 * (self.z0 + self.z1), canvas.tex
         over = 0.35  # the eaves stand out, and hang down along the slope, by this many meters
         eaves = (self.z0 - over, self.height - over * self.roof / (middle - self.z0))
-        patch = canvas.slope(
-            self.x0 - over, self.x1 + over, eaves, (middle, self.height + self.roof)
-        )
-        if patch is None:
-            return
+        ridge = (middle, self.height + self.roof)
+        patch = canvas.slope(self.x0 - over, self.x1 + over, eaves, ridge)
         tiles = bricks(tex, patch.s, patch.t, patch.pixel, width=0.4, height=0.4)
         moss = 1 + 0.1 * tex.smooth(patch.s * 3, patch.t * 3)
         length = np.hypot(middle - self.z0, self.roof)
-        facing = light.cosine(0, (middle - self.z0) / length, -self.roof / length)
-        canvas.paint(patch, light.shade(tint(self.roof_rgb, tiles * moss), facing), Label.BUILDING)
+        facing = canvas.light.cosine(0, (middle - self.z0) / length, -self.roof / length)
+        canvas.paint(patch, tint(self.roof_rgb, tiles * moss), facing, Label.BUILDING)

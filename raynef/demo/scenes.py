@@ -18,9 +18,8 @@ from PIL import Image
 
 from raynef.demo.scene_backdrop import develop, draw_camera, draw_light, paint_ground, paint_sky
 from raynef.demo.scene_canvas import Canvas, Label, ShadowMap
-from raynef.demo.scene_dice import Dice
 from raynef.demo.scene_landscape import country, highway, lakeside, park
-from raynef.demo.scene_plan import keep_dry
+from raynef.demo.scene_plan import Plan
 from raynef.demo.scene_textures import make_textures
 from raynef.demo.scene_town import canal, square, street
 
@@ -62,23 +61,23 @@ def render_scene(seed: int, *, height: int = 240, width: int = 320) -> Scene:
         )
     rng = np.random.Generator(np.random.PCG64(seed))
     light, tex = draw_light(rng), make_textures(rng)
-    dice = Dice(rng)
-    plan = dice.pick(KINDS)(dice)
-    canvas = Canvas(draw_camera(rng, height=height, width=width, eye=plan.eye))
+    plan = Plan(rng)
+    plan.pick(KINDS)(plan)
+    camera = draw_camera(rng, height=height, width=width, eye=plan.eye)
+    canvas = Canvas(camera, tex, light, ShadowMap(light))
 
-    shadows = ShadowMap(light)
-    things = keep_dry(plan)
+    things = plan.dry_things()
     for thing in things:
-        thing.cast(shadows)
+        thing.cast(canvas.shadows)
     for thing in things:
-        thing.paint(canvas, tex, light, shadows)
+        thing.paint(canvas)
     for ridge in reversed(plan.ridges):
-        ridge.paint(canvas, tex, light)
-    paint_ground(canvas, tex, light, shadows, plan.ground)
-    paint_sky(canvas, tex, light)
+        ridge.paint(canvas)
+    paint_ground(canvas, plan.ground)
+    paint_sky(canvas)
     if plan.water is not None:
-        plan.water.paint(canvas, tex, light)
-    return Scene(image=develop(canvas, light, rng), label=canvas.label)
+        plan.water.paint(canvas)
+    return Scene(image=develop(canvas, rng), label=canvas.label)
 
 
 def write_scenes(root: Path, *, num_train: int, num_val: int, seed: int = 0) -> Path:

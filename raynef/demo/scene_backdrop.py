@@ -1,7 +1,5 @@
 """What a scene stands in: daylight, sky, ridges, ground, water, and the camera's finish."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -52,9 +50,7 @@ def draw_light(rng: np.random.Generator) -> Light:
 
 
 def paint_sky(canvas: Canvas) -> None:
-    """Sky gradient, sun glow and drifting clouds in all pixels that nothing else has covered;
-    comes last.
-    """
+    """Sky gradient, sun glow and drifting clouds wherever nothing else is; comes last."""
     tex, light, above = canvas.tex, canvas.light, np.isinf(canvas.depth)
     if not above.any():
         return
@@ -104,9 +100,7 @@ class Ridge:
         canvas.paint(patch, albedo, facing, label, patch.t < top)
 
     def _skyline(self, tex: Textures, x: Field) -> Field:
-        """Height over the base in units of ``height``: peaks made of folded noise, or a soft
-        swell.
-        """
+        """Height over the base in units of ``height``: folded noise, or a soft swell."""
         swell = tex.smooth(x * 130, np.full_like(x, 7.3 + self.offset))
         if self.kind == "meadow":
             return np.clip(1.1 + 0.6 * swell, 0.05, 3.2)
@@ -145,9 +139,7 @@ class Ridge:
 
 @dataclass(frozen=True)
 class GroundLayer:
-    """A region of the ground plane. ``where(x, z)`` -> bool ``[n]``; ``albedo(tex, x, z, pixel)``
-    -> ``[n, 3]``.
-    """
+    """A region of the ground: ``where`` it lies, bool ``[n]``, and its albedo ``[n, 3]``."""
 
     label: Label
     where: Callable[[Field, Field], Field]
@@ -155,9 +147,7 @@ class GroundLayer:
 
 
 def paint_ground(canvas: Canvas, layers: list[GroundLayer]) -> None:
-    """Paint the ground plane where nothing hides it; later layers lie over earlier ones, the
-    first covers everything.
-    """
+    """Paint the ground where it shows; later layers lie over the first, which is everywhere."""
     tex, light = canvas.tex, canvas.light
     below = canvas.v > canvas.camera.eye / np.minimum(canvas.depth, FAR)
     if not below.any():
@@ -184,9 +174,7 @@ def paint_ground(canvas: Canvas, layers: list[GroundLayer]) -> None:
 
 @dataclass(frozen=True)
 class Water:
-    """Look of the water. ``mirror(u, z)`` is the distance in meters of the bank whose picture the
-    water shows.
-    """
+    """Look of the water; ``mirror(u, z)`` is how far away the bank is that it shows, in meters."""
 
     deep: Rgb
     ripple: float
@@ -281,9 +269,7 @@ def develop(canvas: Canvas, rng: np.random.Generator) -> np.ndarray:
 
 
 def _soften(image: np.ndarray, *, weight: float) -> np.ndarray:
-    """Three-tap blur along both axes; stands in for the lens and for antialiasing of object
-    borders.
-    """
+    """Three-tap blur along both axes, for the lens and for antialiasing of borders."""
     taps = np.array([weight, 1 - 2 * weight, weight])
     kernel = ImageFilter.Kernel((3, 3), np.outer(taps, taps).ravel().tolist(), scale=1)
     return np.asarray(Image.fromarray(image).filter(kernel)).copy()

@@ -1,7 +1,5 @@
 """Buildings: boxes with walls, windows and roofs."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,9 +10,7 @@ from raynef.demo.scene_textures import Field, Rgb, Textures, bricks, fade, mix, 
 
 @dataclass(frozen=True)
 class Facade:
-    """Look of a house: wall ("brick", "plaster", "stone", "siding", "panel" or "glass") and its
-    openings, in meters.
-    """
+    """Look of a house: its wall, a palette of ``Dice``, and its openings, in meters."""
 
     wall: str
     rgb: Rgb
@@ -28,12 +24,9 @@ class Facade:
     shop: bool
     salt: int
 
-    def albedo(
-        self, tex: Textures, s: Field, t: Field, pixel: Field, top: float, lamps: float
-    ) -> tuple[Field, Field]:
-        """Albedo ``[n, 3]`` and lamp light ``[n]`` at facade points; ``top`` is the height of the
-        eaves.
-        """
+    def albedo(self, canvas: Canvas, patch: Patch, top: float) -> tuple[Field, Field]:
+        """Albedo ``[n, 3]`` and lamps ``[n]`` of a wall whose eaves are ``top`` meters high."""
+        tex, s, t, pixel = canvas.tex, patch.s, patch.t, patch.pixel
         color = tint(self.rgb, self._wall(tex, s, t, pixel))
         bay, level = np.floor(s / self.bay), np.floor(t / self.floor)
         across, up = np.abs(s / self.bay - bay - 0.5), np.abs(t / self.floor - level - 0.52)
@@ -56,16 +49,13 @@ class Facade:
             band = (t > 0.82 * self.floor) & (t < 1.02 * self.floor)
             stripe = 1 - 0.45 * ((np.floor(s / 0.35).astype(np.int32) & 1) == 0)
             color[band] = tint(self.awning, stripe)[band]
-        lit = shown & (tex.cell(bay, level, self.salt + 5) < lamps)
+        lit = shown & (tex.cell(bay, level, self.salt + 5) < canvas.light.lamps)
         return color * (1 - 0.25 * np.exp(-t * 1.2))[:, None], lit
 
     def _wall(self, tex: Textures, s: Field, t: Field, pixel: Field) -> Field:
         """Brightness ``[n]`` of the bare wall."""
-        grime = (
-            1
-            + 0.05 * tex.smooth(s * 2, t * 1.2)
-            + 0.06 * tex.fine(s * 18, t * 18) * fade(0.06, pixel)
-        )
+        specks = 0.06 * tex.fine(s * 18, t * 18) * fade(0.06, pixel)
+        grime = 1 + 0.05 * tex.smooth(s * 2, t * 1.2) + specks
         if self.wall == "brick":
             return grime * bricks(tex, s, t, pixel, width=0.5, height=0.2)
         if self.wall == "stone":
@@ -81,9 +71,7 @@ class Facade:
 
 @dataclass(frozen=True)
 class Building:
-    """A house on the rectangle x0..x1, z0..z1; ``roof`` is the ridge's height above the eaves (0:
-    flat).
-    """
+    """A house on x0..x1, z0..z1; its ridge is ``roof`` meters above the eaves (0: flat)."""
 
     x0: float
     x1: float
@@ -108,10 +96,7 @@ class Building:
             self._paint_roof(canvas)
 
     def _paint_wall(self, canvas: Canvas, patch: Patch, facing: float) -> None:
-        lamps = canvas.light.lamps
-        albedo, lit = self.facade.albedo(
-            canvas.tex, patch.s, patch.t, patch.pixel, self.height, lamps
-        )
+        albedo, lit = self.facade.albedo(canvas, patch, self.height)
         keep = None
         if self.roof:
             middle = 0.5 * (self.z0 + self.z1)

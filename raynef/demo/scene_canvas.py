@@ -6,40 +6,32 @@ u = x / z, v = (eye - y) / z, so v > 0 is below the horizon. Camera roll and shi
 tangents are turned into pixels.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from raynef.demo.scene_textures import Textures
+from raynef.demo.scene_textures import Field, Textures
 
 NEAR = 0.6  # meters; surfaces nearer to the eye are clipped
 FAR = 900.0  # meters; where the ground plane meets the sky
 
+Range = tuple[float, float]
+Area = tuple[slice, slice]
 
-class Label(IntEnum):
-    """Classes of the scenes; the value is the pixel's label."""
 
-    SKY = 0
-    GRASS = 1
-    ROAD = 2
-    BUILDING = 3
-    TREE = 4
-    VEHICLE = 5
-    WATER = 6
-    MOUNTAIN = 7
-    PERSON = 8
-    FLOWER = 9
+Label = IntEnum(
+    "Label",
+    "SKY GRASS ROAD BUILDING TREE VEHICLE WATER MOUNTAIN PERSON FLOWER",
+    start=0,
+)
+"""Classes of the scenes; the value is the pixel's label."""
 
 
 @dataclass(frozen=True)
 class Camera:
-    """Pinhole camera: sizes in pixels, ``eye`` in meters, ``roll`` in radians, ``(x0, y0)`` the
-    vanishing point.
-    """
+    """Pinhole camera in pixels, meters and radians; ``(x0, y0)`` is the vanishing point."""
 
     height: int
     width: int
@@ -64,9 +56,7 @@ class Camera:
 
 @dataclass(frozen=True)
 class Light:
-    """Sun and sky of one scene; colors are float32 ``[3]``, ``sun_dir`` is a unit vector towards
-    the sun.
-    """
+    """Sun and sky; colors and ``sun_dir``, a unit vector to the sun, are float32 ``[3]``."""
 
     sun_dir: np.ndarray
     sun: np.ndarray
@@ -88,9 +78,7 @@ class Light:
 
 
 class ShadowMap:
-    """Shadows on the ground as seen from above, ``SIDE`` texels square; cheap, since all casters
-    share one look-up.
-    """
+    """Shadows on the ground seen from above, one look-up of ``SIDE`` texels square for all."""
 
     SIDE = 384
     TEXELS = 5.0  # per meter
@@ -151,12 +139,12 @@ class Patch:
     and the pixel size in meters, ``[n]``.
     """
 
-    area: tuple[slice, slice]
-    inside: np.ndarray
-    s: np.ndarray
-    t: np.ndarray
-    depth: np.ndarray
-    pixel: np.ndarray
+    area: Area
+    inside: Field
+    s: Field
+    t: Field
+    depth: Field
+    pixel: Field
 
 
 _HIDDEN = Patch((slice(0), slice(0)), np.zeros((0, 0), bool), *[np.zeros(0, np.float32)] * 4)
@@ -184,9 +172,8 @@ class Canvas:
         eye = self.camera.eye
         area = self._window((x0 / z, x1 / z), ((eye - y0) / z, (eye - y1) / z))
         x, y = self.u[area] * z, eye - self.v[area] * z
-        inside = (x >= x0) & (x <= x1) & (y >= y0) & (y <= y1) & (self.depth[area] > z)
-        depth = np.full(int(inside.sum()), z, np.float32)
-        return self._patch(area, inside, x[inside], y[inside], depth)
+        inside = (x >= x0) & (x <= x1) & (y >= y0) & (y <= y1)
+        return self._patch(area, inside, x, y, np.full_like(x, z))
 
     def side(self, x: float, z0: float, z1: float, y0: float, y1: float) -> Patch:
         """The rectangle along the view at constant x; coordinates s = z, t = y."""
@@ -199,22 +186,16 @@ class Canvas:
         u = self.u[area]
         z = x / np.where(u * x > 1e-6, u, np.inf).astype(np.float32)
         y = eye - self.v[area] * z
-        inside = (z >= z0) & (z <= z1) & (y >= y0) & (y <= y1) & (self.depth[area] > z)
-        return self._patch(area, inside, z[inside], y[inside], z[inside])
+        inside = (z >= z0) & (z <= z1) & (y >= y0) & (y <= y1)
+        return self._patch(area, inside, z, y, z)
 
-    def flank(
-        self, x: tuple[float, float], z: tuple[float, float], y: tuple[float, float]
-    ) -> tuple[Patch, float]:
+    def flank(self, x: Range, z: Range, y: Range) -> tuple[Patch, float]:
         """The side of a box that shows, if any, and the cosine between it and the sun."""
         beside = x[0] if x[0] > 0 else x[1] if x[1] < 0 else 0.0
         return self.side(beside, *z, *y), self.light.cosine(-np.sign(beside), 0, 0)
 
-    def slope(
-        self, x0: float, x1: float, near: tuple[float, float], far: tuple[float, float]
-    ) -> Patch:
-        """The rectangle between two horizontal edges given as (z, y); s = x, t = distance along
-        it from ``near``.
-        """
+    def slope(self, x0: float, x1: float, near: Range, far: Range) -> Patch:
+        """The rectangle between two level edges given as (z, y); s = x, t = distance from near."""
         (z0, y0), (z1, y1) = near, far
         if z0 < NEAR or z1 <= z0:
             return _HIDDEN
@@ -224,27 +205,25 @@ class Canvas:
         area = self._window((min(us), max(us)), (min(vs), max(vs)))
         rise = (y1 - y0) / (z1 - z0)
         below = rise + self.v[area]
-        z = (eye - y0 + rise * z0) / np.where(np.abs(below) > 1e-6, below, np.inf).astype(
-            np.float32
-        )
+        below = np.where(np.abs(below) > 1e-6, below, np.inf).astype(np.float32)
+        z = (eye - y0 + rise * z0) / below
         x = self.u[area] * z
-        inside = (z >= z0) & (z <= z1) & (x >= x0) & (x <= x1) & (self.depth[area] > z)
-        along = (z - z0) * np.float32(np.hypot(1.0, rise))
-        return self._patch(area, inside, x[inside], along[inside], z[inside])
+        inside = (z >= z0) & (z <= z1) & (x >= x0) & (x <= x1)
+        return self._patch(area, inside, x, (z - z0) * np.float32(np.hypot(1.0, rise)), z)
 
     def paint(
         self,
         patch: Patch,
-        albedo: np.ndarray,
-        facing: np.ndarray | float,
+        albedo: Field,
+        facing: Field | float,
         label: Label,
-        keep: np.ndarray | None = None,
+        keep: Field | None = None,
         *,
-        lamps: np.ndarray | None = None,
+        lamps: Field | None = None,
     ) -> None:
         """Light albedo ``[n, 3]`` and write it and a label to a patch, or to its part ``keep``.
 
-        ``keep`` and ``lamps``, whose pixels shine by themselves, are bool ``[n]``.
+        Where ``lamps`` is true, a lamp shines; it and ``keep`` are bool ``[n]``.
         """
         inside, depth, rgb = patch.inside, patch.depth, self.light.shade(albedo, facing)
         if lamps is not None:
@@ -257,17 +236,14 @@ class Canvas:
         self.label[patch.area][inside] = label
         self.depth[patch.area][inside] = depth
 
-    def _patch(
-        self,
-        area: tuple[slice, slice],
-        inside: np.ndarray,
-        s: np.ndarray,
-        t: np.ndarray,
-        depth: np.ndarray,
-    ) -> Patch:
-        return Patch(area, inside, s, t, depth, depth / np.float32(self.camera.focal))
+    def _patch(self, area: Area, inside: Field, s: Field, t: Field, z: Field) -> Patch:
+        """What is not hidden of the pixels ``inside``; all are fields of the window ``[h, w]``."""
+        inside = inside & (self.depth[area] > z)
+        depth = z[inside]
+        pixel = depth / np.float32(self.camera.focal)
+        return Patch(area, inside, s[inside], t[inside], depth, pixel)
 
-    def _window(self, u: tuple[float, float], v: tuple[float, float]) -> tuple[slice, slice]:
+    def _window(self, u: Range, v: Range) -> Area:
         """Pixel window that holds a rectangle of tangents; empty outside the image."""
         cols, rows = self.camera.pixels(np.array([u[0], u[0], u[1], u[1]]), np.array([*v, *v]))
         left, right = max(int(cols.min()) - 1, 0), min(int(cols.max()) + 2, self.camera.width)

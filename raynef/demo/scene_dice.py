@@ -1,7 +1,5 @@
 """Named random draws, and the colors that a scene draws from."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import TypeVar
 

@@ -1,7 +1,5 @@
 """Shapes on the ground plane: roads, lakes and canals."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -18,9 +16,7 @@ Number = TypeVar("Number", float, np.ndarray)
 
 @dataclass(frozen=True)
 class Lane:
-    """A road along the view: center line ``x = shift + slant z + bend z^2`` and half width, in
-    meters.
-    """
+    """A road along the view around ``x = shift + slant z + bend z^2``, in meters."""
 
     shift: float
     slant: float
@@ -72,9 +68,7 @@ class Lane:
 
 @dataclass(frozen=True)
 class Shore:
-    """A lake between a near bank at ``near + slant x`` and a far bank at ``far`` meters, within
-    ``reach`` sideways.
-    """
+    """A lake from ``near + slant x`` to ``far`` meters, within ``reach`` sideways."""
 
     near: float
     far: float

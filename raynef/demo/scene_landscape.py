@@ -1,7 +1,5 @@
 """Landscape scenes: country road, lakeside, park and highway; each fills a plan."""
 
-from __future__ import annotations
-
 from functools import partial
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Trees, tree belts and flower beds: things with soft outlines."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -149,9 +147,7 @@ class TreeBelt:
 
 @dataclass(frozen=True)
 class FlowerBed:
-    """Flowers in the rectangle x0..x1, z0..z1, ``tall`` meters high, of up to three colors over
-    green leaves.
-    """
+    """Flowers on x0..x1, z0..z1, ``tall`` meters high, of up to three colors over leaves."""
 
     x0: float
     x1: float

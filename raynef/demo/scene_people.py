@@ -1,7 +1,5 @@
 """People, drawn from capsules."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,9 +12,7 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Person:
-    """A standing or walking person at (x, z); ``stride`` is the half distance of the feet in
-    meters at full height.
-    """
+    """A person at (x, z); ``stride`` is half the distance of the feet at 1.75 m of height."""
 
     x: float
     z: float

@@ -1,7 +1,5 @@
 """The plan of a scene: what stands where, placed by named draws."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 
@@ -132,9 +130,7 @@ class Plan(Dice):
         until: float,
         shop: float = 0.4,
     ) -> None:
-        """Houses side by side along one side of a street whose building line is at ``x`` meters;
-        trees stand in gaps.
-        """
+        """Houses along one side of a street, from ``x`` meters on; trees stand in gaps."""
         z = self.real(-4, 2)
         while z < until:
             length = self.real(7, 15)
@@ -197,9 +193,7 @@ class Plan(Dice):
         return Water(self.color("water"), self.real(0.3, 1.3), mirror)
 
     def dry_things(self) -> list[Thing]:
-        """Things without those whose foot is in the water, nearest first: what is hidden is never
-        shaded.
-        """
+        """Things out of the water, nearest first: what is hidden is never shaded."""
         wet = [layer.where for layer in self.ground if layer.label == Label.WATER]
         dry = []
         for thing in self.things:

@@ -1,7 +1,5 @@
 """Town scenes: street, square and canal; each fills a plan."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from raynef.demo.scene_ground import Canal, Lane, Shore, flood

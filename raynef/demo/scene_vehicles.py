@@ -1,7 +1,5 @@
 """Vehicles: a side outline extruded across the width, with glass, lamps and wheels."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from dataclasses import dataclass
@@ -14,9 +12,7 @@ from raynef.demo.scene_textures import Field, Rgb, tint
 
 @dataclass(frozen=True)
 class Outline:
-    """Side view of a vehicle in meters: ``z`` and ``y`` of the upper outline from rear to front,
-    wheels, glass band.
-    """
+    """Side view in meters: ``z`` and ``y`` of the upper outline from rear to front."""
 
     z: tuple[float, ...]
     y: tuple[float, ...]
@@ -86,9 +82,7 @@ class Vehicle:
         shadows.cast_box(self.x - dx / 2, self.x + dx / 2, self.z, self.z + dz, tall)
 
     def paint(self, canvas: Canvas) -> None:
-        """Across the view: the side billboard. Along the view: side, end face, and the slopes
-        between them.
-        """
+        """Across the view a billboard; along it side, end face and the slopes between them."""
         outline, light = OUTLINES[self.kind], canvas.light
         length, heights = outline.z[-1], (0.02, max(outline.y))
         if self.heading in ("left", "right"):

@@ -6,11 +6,7 @@ color: houses, vehicles and clothes come in many colors, and light, haze and sea
 them. Shapes: H, W image height and width in pixels.
 """
 
-from __future__ import annotations
-
-import os
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +18,7 @@ from raynef.demo.scene_landscape import country, highway, lakeside, park
 from raynef.demo.scene_plan import Plan
 from raynef.demo.scene_textures import make_textures
 from raynef.demo.scene_town import canal, square, street
+from raynef.io.files import write_atomic, write_text
 
 CLASSES: tuple[str, ...] = tuple(label.name.lower() for label in Label)
 
@@ -106,8 +103,8 @@ def write_scenes(root: Path, *, num_train: int, num_val: int, seed: int = 0) -> 
             scene = render_scene(_scene_seed(seed, split, k))
             _write_scene(root, f"{name}_{k:05d}", scene)
     for name, count in splits.items():
-        _replace(root / f"{name}.txt", "".join(f"{name}_{k:05d}\n" for k in range(count)).encode())
-    _replace(root / "classes.txt", "".join(f"{name}\n" for name in CLASSES).encode())
+        write_text(root / f"{name}.txt", "".join(f"{name}_{k:05d}\n" for k in range(count)))
+    write_text(root / "classes.txt", "".join(f"{name}\n" for name in CLASSES))
     return root
 
 
@@ -118,17 +115,10 @@ def _scene_seed(seed: int, split: int, index: int) -> int:
 
 def _write_scene(root: Path, stem: str, scene: Scene) -> None:
     """Write the image and the label of one scene."""
-    image, label = BytesIO(), BytesIO()
-    Image.fromarray(scene.image).save(image, "JPEG", quality=95)
     indexed = Image.fromarray(scene.label).convert("L")
     indexed.putpalette([channel for rgb in PALETTE for channel in rgb])
-    indexed.save(label, "PNG")
-    _replace(root / "images" / f"{stem}.jpg", image.getvalue())
-    _replace(root / "labels" / f"{stem}.png", label.getvalue())
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file so that it appears whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
+    write_atomic(
+        root / "images" / f"{stem}.jpg",
+        lambda path: Image.fromarray(scene.image).save(path, "JPEG", quality=95),
+    )
+    write_atomic(root / "labels" / f"{stem}.png", lambda path: indexed.save(path, "PNG"))

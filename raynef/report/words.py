@@ -29,8 +29,8 @@ def term(key: str) -> Term:
 def _glossary() -> dict[str, Term]:
     """``glossary.yaml`` by all keys."""
     text = resources.files("raynef.report").joinpath("glossary.yaml").read_text(encoding="utf-8")
-    terms = {}
-    for key, entry in yaml.safe_load(text).items():
+    entries, terms = yaml.safe_load(text), {}
+    for key, entry in entries.items():
         found = Term(entry["name"], entry["meaning"], entry.get("fraction", False))
         terms |= dict.fromkeys([key, *entry.get("also", ())], found)
     return terms

@@ -28,23 +28,14 @@ _LATEX_TEXT = str.maketrans(
 
 @dataclass(frozen=True)
 class Score:
-    """One method of one trial, scored.
+    """One method of one trial, scored."""
 
-    Attributes:
-        where: coordinates: data, target, method and the axes.
-        seed: of the trial.
-        values: metrics of the method, 0 to 1.
-        num_images: that were scored.
-        run: its folder, as seen from the table.
-        leaked: whether labels reached what was trained.
-    """
-
-    where: Mapping[str, Any]
-    seed: int
-    values: Mapping[str, float]
-    num_images: int
-    run: str
-    leaked: bool
+    where: Mapping[str, Any]  # coordinates: data, target, method and the axes
+    seed: int  # of the trial
+    values: Mapping[str, float]  # metrics of the method, 0 to 1
+    num_images: int  # that were scored
+    run: str  # its folder, as seen from the table
+    leaked: bool  # whether labels reached what was trained
 
 
 @dataclass(frozen=True)
@@ -76,21 +67,13 @@ class Entry:
 
 @dataclass(frozen=True)
 class Grid:
-    """A table.
+    """A table."""
 
-    Attributes:
-        title: above it.
-        corner: names of the coordinates that tell the rows apart.
-        columns: headings.
-        rows: headings of each, one for each name of the corner, with its entries.
-        notes: what the marks mean, and what made the numbers.
-    """
-
-    title: str
-    corner: tuple[str, ...]
-    columns: tuple[str, ...]
-    rows: tuple[tuple[tuple[str, ...], tuple[Entry, ...]], ...]
-    notes: tuple[str, ...]
+    title: str  # above it
+    corner: tuple[str, ...]  # names of the coordinates that tell the rows apart
+    columns: tuple[str, ...]  # headings
+    rows: tuple[tuple[tuple[str, ...], tuple[Entry, ...]], ...]  # headings and entries of each
+    notes: tuple[str, ...]  # what the marks mean, and what made the numbers
 
 
 def markdown(grid: Grid) -> str:

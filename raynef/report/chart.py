@@ -39,21 +39,13 @@ class Axis:
 
 @dataclass(frozen=True)
 class Line:
-    """One line.
+    """One line."""
 
-    Attributes:
-        style: its classes in the CSS.
-        xs: places of its points, ascending.
-        values: one for each of ``xs``; NaN where there is none.
-        side: of the axis that it is read on, left or right.
-        from_zero: whether that axis holds zero.
-    """
-
-    style: str
-    xs: Sequence[float]
-    values: Sequence[float]
-    side: str = "left"
-    from_zero: bool = False
+    style: str  # its classes in the CSS
+    xs: Sequence[float]  # places of its points, ascending
+    values: Sequence[float]  # one for each of ``xs``; NaN where there is none
+    side: str = "left"  # of the axis that it is read on, left or right
+    from_zero: bool = False  # whether that axis holds zero
 
 
 @dataclass(frozen=True)

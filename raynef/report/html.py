@@ -43,5 +43,6 @@ def templates() -> "Environment":
         value_text,
     ):
         made.filters[show.__name__] = show
+    made.filters["unit"] = lambda place: f"{place:.1f}"  # drawing units
     made.filters["quantity"] = lambda value, key: quantity(key, value)
     return made

@@ -27,7 +27,7 @@ def country(plan: Plan) -> None:
     for _ in range(plan.count(0, 3)):
         z, side, wide = real(22, 60), sign(), real(8, 16)
         x = lane.beside(z, side, real(4, 16), wide / 2)
-        plan.house(x - wide / 2, x + wide / 2, z, z + 8, floors=(1, 2), shop=0, pitched=1.0)
+        plan.house((x - wide / 2, x + wide / 2), (z, z + 8), floors=(1, 2), shop=0, pitched=1.0)
         plan.tree(x + wide * real(-0.8, 0.8), z + 10, height=(7, 11))
     for z in np.arange(real(3, 9), 30, real(6, 12)):
         if plan.chance(0.55):
@@ -66,10 +66,10 @@ def lakeside(plan: Plan) -> None:
             height = (0.05 * shore.far, 0.1 * shore.far)
             plan.belt(x, x + wide, shore.far + real(3, 12), height)
         else:
-            near, far = shore.far + 2, shore.far + 10
+            deep = (shore.far + 2, shore.far + 10)
             for k in range(plan.count(1, 4)):
                 left = x + k * 13
-                plan.house(left, left + real(7, 11), near, far, floors=(1, 3), pitched=0.9)
+                plan.house((left, left + real(7, 11)), deep, floors=(1, 3), pitched=0.9)
         x += wide
     for _ in range(plan.count(1, 3)):
         z = real(5.5, shore.near)
@@ -97,7 +97,7 @@ def park(plan: Plan) -> None:
         x = -60.0
         while x < 60:
             wide = real(8, 18)
-            plan.house(x, x + wide, 75, 85, floors=(3, 10), shop=0, pitched=0.2)
+            plan.house((x, x + wide), (75, 85), floors=(3, 10), shop=0, pitched=0.2)
             x += wide + real(0, 6)
     plan.belt(-70, real(-20, 60), real(48, 68), (5, 8))
     for z in np.arange(6, 45, 4.0):
@@ -139,4 +139,4 @@ def highway(plan: Plan) -> None:
     if plan.chance(0.35):
         z, side = real(30, 60), plan.sign()
         x = lane.beside(z, side, 14)
-        plan.house(x - 8, x + 8, z, z + 9, floors=(1, 3), shop=0, pitched=0.7)
+        plan.house((x - 8, x + 8), (z, z + 9), floors=(1, 3), shop=0, pitched=0.7)

@@ -7,7 +7,7 @@ import numpy as np
 
 from raynef.demo.scene_backdrop import GroundLayer, Ridge, Water
 from raynef.demo.scene_built import Building, Facade
-from raynef.demo.scene_canvas import Label
+from raynef.demo.scene_canvas import Label, Range
 from raynef.demo.scene_dice import Dice
 from raynef.demo.scene_nature import FlowerBed, Tree, TreeBelt, plant
 from raynef.demo.scene_people import Person
@@ -15,7 +15,6 @@ from raynef.demo.scene_textures import Field, grass, paving
 from raynef.demo.scene_vehicles import Vehicle
 
 Thing = Building | FlowerBed | Person | Tree | TreeBelt | Vehicle
-Range = tuple[float, float]
 
 
 class Plan(Dice):
@@ -67,10 +66,8 @@ class Plan(Dice):
 
     def house(
         self,
-        x0: float,
-        x1: float,
-        z0: float,
-        z1: float,
+        x: Range,
+        z: Range,
         *,
         floors: tuple[int, int],
         shop: float = 0.3,
@@ -81,8 +78,8 @@ class Plan(Dice):
         height = facade.floor * self.count(*floors) + 0.4
         roof = 0.0
         if self.chance(pitched) and facade.wall != "glass":
-            roof = self.real(0.2, 0.45) * min(z1 - z0, 9)
-        self.things.append(Building(x0, x1, z0, z1, height, roof, self.color("tiles"), facade))
+            roof = self.real(0.2, 0.45) * min(z[1] - z[0], 9)
+        self.things.append(Building(*x, *z, height, roof, self.color("tiles"), facade))
 
     def vehicle(self, x: float, z: float, heading: str, *, large: float) -> None:
         """A car, or with probability ``large`` a bus or truck."""
@@ -139,7 +136,7 @@ class Plan(Dice):
                 self.tree(at, max(z, 3) + length / 2, height=(6, 10))
             else:
                 x0, x1 = sorted((side * x, side * (x + depth)))
-                self.house(x0, x1, z, z + length, floors=floors, shop=shop, pitched=0.45)
+                self.house((x0, x1), (z, z + length), floors=floors, shop=shop, pitched=0.45)
             z += length + (self.real(1, 3) if gaps else 0)
 
     def crowd(self, low: int, high: int, x: Callable[[float], float], depth: Range) -> None:

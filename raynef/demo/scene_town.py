@@ -51,7 +51,7 @@ def street(plan: Plan) -> None:
     if end == "belt":
         plan.belt(-40, 40, 92)
     elif end == "house":
-        plan.house(-14, 14, 92, 104, floors=(3, 6))
+        plan.house((-14, 14), (92, 104), floors=(3, 6))
 
 
 def square(plan: Plan) -> None:
@@ -67,7 +67,7 @@ def square(plan: Plan) -> None:
         wide = real(6, 13)
         if chance(0.88):
             z = back + pick((0.0, 0.0, 1.5))
-            plan.house(x, x + wide, z, z + 10, floors=floors, shop=0.6)
+            plan.house((x, x + wide), (z, z + 10), floors=floors, shop=0.6)
         else:
             plan.tree(x + wide / 2, back + 3, height=(7, 11))
         x += wide

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from raynef.demo.scene_backdrop import develop, draw_camera, draw_light, paint_ground, paint_sky
+from raynef.demo.scene_backdrop import paint_ground, paint_sky
+from raynef.demo.scene_camera import develop, draw_camera, draw_light
 from raynef.demo.scene_canvas import Canvas, Label, ShadowMap
 from raynef.demo.scene_landscape import country, highway, lakeside, park
 from raynef.demo.scene_plan import Plan

@@ -27,13 +27,8 @@ def render_spectral(
 ) -> str:
     """The whole page as HTML text; write it as UTF-8.
 
-    Args:
-        kicker: the line above the title.
-        title: of the page.
-        about: what the pictures are.
-        summary: numbers, by the glossary's keys.
-        rows: images.
-        command: that makes rows where there are none.
+    ``kicker`` stands above the title, ``summary`` holds numbers by the glossary's keys, and
+    ``command`` makes rows where there are none.
     """
     return page(
         "spectral.html",
@@ -86,8 +81,7 @@ def with_boxes(
 
     Args:
         image: uint8 [H, W, 3].
-        found: half-open (x0, y0, x1, y1) in pixels of the image.
-        truth: [m, 4], likewise.
+        found: half-open (x0, y0, x1, y1) in pixels of the image, as ``truth`` [m, 4].
         right: whether the box is; None where nobody knows, drawn as right.
     """
     drawing = Image.fromarray(np.ascontiguousarray(image))

@@ -1,61 +1,17 @@
-"""What a scene stands in: daylight, sky, ridges, ground, water, and the camera's finish."""
-
-from __future__ import annotations
+"""What a scene stands in: sky, ridges, ground and water."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageFilter
 
-from raynef.demo.scene_canvas import FAR, Camera, Canvas, Label, Light, ShadowMap
+from raynef.demo.scene_canvas import FAR, Canvas, Label, Light
 from raynef.demo.scene_textures import Field, Rgb, Textures, fade, mix, tint
 
-# name: sun elevation (degrees), then sun, ambient, zenith and horizon colors, cloud cover, share
-# of lit windows
-_DAYLIGHT: dict[str, tuple[tuple[float, float], Rgb, Rgb, Rgb, Rgb, tuple[float, float], float]] = {
-    "noon": (
-        (40, 68), (0.95, 0.92, 0.85), (0.36, 0.40, 0.46), (0.20, 0.42, 0.80), (0.68, 0.82, 0.94),
-        (0.1, 0.6), 0.0),
-    "morning": (
-        (18, 36), (0.95, 0.82, 0.64), (0.34, 0.38, 0.46), (0.36, 0.56, 0.84), (0.90, 0.88, 0.84),
-        (0.0, 0.5), 0.02),
-    "golden": (
-        (8, 17), (1.05, 0.68, 0.36), (0.33, 0.33, 0.40), (0.36, 0.46, 0.70), (0.99, 0.76, 0.50),
-        (0.1, 0.6), 0.08),
-    "overcast": (
-        (30, 60), (0.16, 0.16, 0.15), (0.66, 0.68, 0.72), (0.60, 0.64, 0.70), (0.82, 0.84, 0.86),
-        (0.8, 1.0), 0.05),
-    "dusk": (
-        (5, 10), (0.28, 0.17, 0.20), (0.31, 0.31, 0.43), (0.16, 0.20, 0.42), (0.86, 0.52, 0.46),
-        (0.1, 0.6), 0.45),
-}  # fmt: skip
 
-
-def draw_light(rng: np.random.Generator) -> Light:
-    """Draw a time of day, a sun direction and the weather."""
-    name = rng.choice(list(_DAYLIGHT), p=[0.32, 0.22, 0.18, 0.18, 0.10])
-    elevation, sun, ambient, zenith, horizon, clouds, lamps = _DAYLIGHT[str(name)]
-    polar, azimuth = np.radians(rng.uniform(*elevation)), rng.uniform(-np.pi, np.pi)
-    direction = (np.cos(polar) * np.sin(azimuth), np.sin(polar), np.cos(polar) * np.cos(azimuth))
-    jitter = rng.uniform(0.93, 1.07, (2, 3))
-    return Light(
-        sun_dir=np.array(direction, np.float32),
-        sun=np.array(sun * jitter[0], np.float32),
-        ambient=np.array(ambient * jitter[1], np.float32),
-        zenith=np.array(zenith * jitter[0], np.float32),
-        horizon=np.array(horizon, np.float32),
-        cloud_cover=float(rng.uniform(*clouds)),
-        haze_length=float(np.exp(rng.uniform(np.log(400), np.log(3000)))),
-        lamps=lamps,
-    )
-
-
-def paint_sky(canvas: Canvas, tex: Textures, light: Light) -> None:
-    """Sky gradient, sun glow and drifting clouds in all pixels that nothing else has covered;
-    comes last.
-    """
-    above = np.isinf(canvas.depth)
+def paint_sky(canvas: Canvas) -> None:
+    """Sky gradient, sun glow and drifting clouds wherever nothing else is; comes last."""
+    tex, light, above = canvas.tex, canvas.light, np.isinf(canvas.depth)
     if not above.any():
         return
     u, up = canvas.u[above], np.maximum(-canvas.v[above], 0)
@@ -68,9 +24,8 @@ def paint_sky(canvas: Canvas, tex: Textures, light: Light) -> None:
     plane = 1 / (up + 0.16)  # clouds lie on a plane overhead, so they shrink towards the horizon
     x, z = u * plane * 22, plane * 34
     body = tex.smooth(x, z) + 0.35 * tex.smooth(x * 3.1 + 40, z * 3.1)
-    density = np.clip((body - 1.5 + 2.9 * light.cloud_cover) * 0.6, 0, 1) * (
-        0.35 + 0.65 * np.exp(-up)
-    )
+    density = np.clip((body - 1.5 + 2.9 * light.cloud_cover) * 0.6, 0, 1)
+    density = density * (0.35 + 0.65 * np.exp(-up))
     lit = np.clip(1.0 - 0.16 * body, 0.45, 1.1)  # thick parts are gray below
     cloud = (light.ambient * 0.75 + light.sun * 0.42 + 0.12) * lit[:, None]
     canvas.color[above] = color + (cloud - color) * density[:, None]
@@ -94,23 +49,18 @@ class Ridge:
     rgb: Rgb
     snow: float  # height in meters above which snow lies
 
-    def paint(self, canvas: Canvas, tex: Textures, light: Light) -> None:
+    def paint(self, canvas: Canvas) -> None:
         """Paint the part of the ridge that shows."""
         reach = self.z * 4 * canvas.camera.width / canvas.camera.focal
         patch = canvas.frontal(-reach, reach, 0.0, self.base + 3.2 * self.height, self.z)
-        if patch is None:
-            return
         x, y = patch.s / self.span + self.offset, patch.t / self.span
-        top = self.base + self.height * self._skyline(tex, x)
-        keep = patch.t < top
-        color, facing = self._surface(tex, light, x, y, patch.t, top)
+        top = self.base + self.height * self._skyline(canvas.tex, x)
         label = Label.GRASS if self.kind == "meadow" else Label.MOUNTAIN
-        canvas.paint(patch, light.shade(color, facing), label, keep)
+        albedo, facing = self._surface(canvas.tex, canvas.light, x, y, patch.t, top)
+        canvas.paint(patch, albedo, facing, label, patch.t < top)
 
     def _skyline(self, tex: Textures, x: Field) -> Field:
-        """Height over the base in units of ``height``: peaks made of folded noise, or a soft
-        swell.
-        """
+        """Height over the base in units of ``height``: folded noise, or a soft swell."""
         swell = tex.smooth(x * 130, np.full_like(x, 7.3 + self.offset))
         if self.kind == "meadow":
             return np.clip(1.1 + 0.6 * swell, 0.05, 3.2)
@@ -126,19 +76,16 @@ class Ridge:
         if self.kind == "meadow":
             bright = 1 + 0.1 * tex.fine(x * 160, y * 500) + 0.14 * tex.smooth(x * 25, y * 120)
             field = tex.smooth(x * 12 + y * 25, y * 40) > 0.6  # a paler field here and there
-            return mix(tint(self.rgb, bright), (0.62, 0.58, 0.30), 0.6 * field), np.full_like(
-                x, 0.75
-            )
+            color = mix(tint(self.rgb, bright), (0.62, 0.58, 0.30), 0.6 * field)
+            return color, np.full_like(x, 0.75)
         # Gullies run down the slope: relief is noise stretched along y, lit by its sideways
         # derivative.
         warp = x + 0.01 * tex.smooth(x * 90, y * 90)
         relief = tex.smooth(warp * 190, y * 170) + 0.3 * tex.clump(warp * 320, y * 300)
-        beside = tex.smooth((warp + 0.006) * 190, y * 170) + 0.3 * tex.clump(
-            (warp + 0.002) * 320, y * 300
-        )
-        facing = np.clip(
-            0.5 + 1.2 * (relief - beside) * np.sign(light.sun_dir[0] + 1e-6), 0.05, 1.2
-        )
+        beside = tex.smooth((warp + 0.006) * 190, y * 170)
+        beside = beside + 0.3 * tex.clump((warp + 0.002) * 320, y * 300)
+        towards = np.sign(light.sun_dir[0] + 1e-6)
+        facing = np.clip(0.5 + 1.2 * (relief - beside) * towards, 0.05, 1.2)
         if self.kind == "forest":
             crowns = tex.fine(x * 330, y * 420) + 0.7 * tex.fine(x * 110, y * 150)
             return tint(self.rgb, np.clip(0.95 + 0.22 * crowns, 0.3, 1.8)), facing * 0.8
@@ -146,29 +93,22 @@ class Ridge:
         color = tint(self.rgb, np.clip(1 + 0.12 * grit + 0.1 * relief, 0.3, 2))
         green = np.clip((0.42 * top - height) / (0.15 * top) + 0.8 * relief, 0, 1)
         color = mix(color, (0.20, 0.27, 0.13), 0.8 * green)
-        snow = np.clip(
-            (height - self.snow) / (0.12 * self.height) + 0.9 * relief + 0.4 * grit, 0, 1
-        )
-        return mix(color, (0.93, 0.95, 1.0), snow), facing
+        snow = (height - self.snow) / (0.12 * self.height) + 0.9 * relief + 0.4 * grit
+        return mix(color, (0.93, 0.95, 1.0), np.clip(snow, 0, 1)), facing
 
 
 @dataclass(frozen=True)
 class GroundLayer:
-    """A region of the ground plane. ``where(x, z)`` -> bool ``[n]``; ``albedo(tex, x, z, pixel)``
-    -> ``[n, 3]``.
-    """
+    """A region of the ground: ``where`` it lies, bool ``[n]``, and its albedo ``[n, 3]``."""
 
     label: Label
     where: Callable[[Field, Field], Field]
     albedo: Callable[[Textures, Field, Field, Field], Field]
 
 
-def paint_ground(
-    canvas: Canvas, tex: Textures, light: Light, shadows: ShadowMap, layers: list[GroundLayer]
-) -> None:
-    """Paint the ground plane where nothing hides it; later layers lie over earlier ones, the
-    first covers everything.
-    """
+def paint_ground(canvas: Canvas, layers: list[GroundLayer]) -> None:
+    """Paint the ground where it shows; later layers lie over the first, which is everywhere."""
+    tex, light = canvas.tex, canvas.light
     below = canvas.v > canvas.camera.eye / np.minimum(canvas.depth, FAR)
     if not below.any():
         return
@@ -187,22 +127,20 @@ def paint_ground(
         if here.any():
             color[here] = layer.albedo(tex, x[here], z[here], pixel[here])
             label[here] = layer.label
-    canvas.color[below] = light.shade(color, light.sun_dir[1] * shadows.sample(x, z))
+    canvas.color[below] = light.shade(color, light.sun_dir[1] * canvas.shadows.sample(x, z))
     canvas.label[below] = label
     canvas.depth[below] = z
 
 
 @dataclass(frozen=True)
 class Water:
-    """Look of the water. ``mirror(u, z)`` is the distance in meters of the bank whose picture the
-    water shows.
-    """
+    """Look of the water; ``mirror(u, z)`` is how far away the bank is that it shows, in meters."""
 
     deep: Rgb
     ripple: float
     mirror: Callable[[Field, Field], Field]
 
-    def paint(self, canvas: Canvas, tex: Textures, light: Light) -> None:
+    def paint(self, canvas: Canvas) -> None:
         """Give the pixels labeled water ripples and the mirror image of what stands behind them.
 
         Runs after all objects are drawn: the reflected ray of tangent v reaches an object at
@@ -211,90 +149,30 @@ class Water:
         wet = canvas.label == Label.WATER
         if not wet.any():
             return
+        tex, light, camera = canvas.tex, canvas.light, canvas.camera
         u, v, z = canvas.u[wet], canvas.v[wet], canvas.depth[wet]
         x = u * z
-        calm = fade(0.35, z / canvas.camera.focal * np.maximum(z / canvas.camera.eye, 1))
+        calm = fade(0.35, z / camera.focal * np.maximum(z / camera.eye, 1))
         wave = 0.9 * tex.smooth(x * 14, z * 34) * calm + 0.7 * tex.smooth(x * 2.2, z * 7)
         # Far away the waves are smaller than pixels in depth: streaks along the horizon are what
         # is left.
-        wave = wave + (1 - calm) * 0.5 * tex.fine(x * 0.8, v * canvas.camera.focal * 1.3)
+        wave = wave + (1 - calm) * 0.5 * tex.fine(x * 0.8, v * camera.focal * 1.3)
         distance = np.maximum(self.mirror(u, z), z)
-        mirrored = (
-            2 * canvas.camera.eye / distance - v - self.ripple * (0.008 + 0.22 * v) * (wave + 0.5)
-        )
-        cols, rows = canvas.camera.pixels(u + 0.006 * self.ripple * wave, mirrored)
-        cols = np.clip(cols, 0, canvas.camera.width - 1).astype(np.int32)
-        rows = np.clip(rows, 0, canvas.camera.height - 1).astype(np.int32)
+        choppy = self.ripple * (0.008 + 0.22 * v) * (wave + 0.5)
+        mirrored = 2 * camera.eye / distance - v - choppy
+        cols, rows = camera.pixels(u + 0.006 * self.ripple * wave, mirrored)
+        cols = np.clip(cols, 0, camera.width - 1).astype(np.int32)
+        rows = np.clip(rows, 0, camera.height - 1).astype(np.int32)
         seen = canvas.color[rows, cols]
         wrong = (canvas.depth[rows, cols] < z) | (canvas.label[rows, cols] == Label.WATER)
-        seen[wrong] = 0.5 * (
-            light.horizon + light.zenith
-        )  # a nearer object cannot be in the mirror
+        # A nearer object cannot be in the mirror.
+        seen[wrong] = 0.5 * (light.horizon + light.zenith)
         fresnel = np.clip(0.9 - 1.0 * v - 0.13 * wave * self.ripple, 0.2, 0.93)
         deep = np.asarray(self.deep, np.float32) * (light.ambient + light.sun * light.sun_dir[1])
         color = deep + (seen - deep) * fresnel[:, None]
         color *= (1 + 0.09 * wave * self.ripple)[:, None]
         if light.sun_dir[2] > 0:
-            towards = np.exp(
-                -((u - light.sun_dir[0] / max(float(light.sun_dir[2]), 0.2)) ** 2) * 18
-            )
+            sun = light.sun_dir[0] / max(float(light.sun_dir[2]), 0.2)
+            towards = np.exp(-((u - sun) ** 2) * 18)
             color += (0.5 * towards * np.clip(wave - 0.8, 0, 1))[:, None] * light.sun
         canvas.color[wet] = color
-
-
-def draw_camera(
-    rng: np.random.Generator, *, height: int, width: int, eye: tuple[float, float]
-) -> Camera:
-    """Draw a viewpoint; ``eye`` is the range of eye heights in meters."""
-    size = min(height, 0.75 * width)  # so that tall and wide images frame the same things
-    return Camera(
-        height=height,
-        width=width,
-        focal=float(size * rng.uniform(0.85, 1.5)),
-        x0=float(width * rng.uniform(0.32, 0.68)),
-        y0=float(height * rng.uniform(0.36, 0.58)),
-        roll=float(np.radians(np.clip(rng.normal(0, 1.8), -5, 5))),
-        eye=float(rng.uniform(*eye)),
-    )
-
-
-def develop(canvas: Canvas, light: Light, rng: np.random.Generator) -> np.ndarray:
-    """Haze, exposure, color cast, vignette, sensor noise and lens blur; uint8 ``[H, W, 3]``."""
-    haze = 1 - np.exp(canvas.depth * np.float32(-1 / light.haze_length))
-    haze[canvas.label == Label.SKY] = 0
-    np.minimum(haze, 0.86, out=haze)
-    color = light.horizon * np.float32(0.9) - canvas.color
-    color *= haze[..., None]
-    color += canvas.color
-
-    # The meter looks at the ground half, as a photographer would: a bright sky must not turn the
-    # street black.
-    seen = color[canvas.label != Label.SKY][::7]
-    metered = float(seen.mean()) if len(seen) else 0.3
-    sky = color[canvas.label == Label.SKY][::7]
-    limit = 0.85 / float(sky.mean()) if len(sky) else 2.2
-    gain = np.clip(min(rng.uniform(0.30, 0.40) / max(metered, 1e-3), max(limit, 1)), 0.7, 2.2)
-    cast = np.array(gain * (1 + rng.normal(0, 0.035, 3)), np.float32)
-    rows = np.linspace(-1, 1, color.shape[0], dtype=np.float32)[:, None]
-    cols = np.linspace(-1, 1, color.shape[1], dtype=np.float32)[None, :]
-    vignette = 1 - np.float32(rng.uniform(0, 0.12)) * (rows * rows + cols * cols)
-    color *= cast * vignette[..., None]
-    # Grain is drawn last: the draws before it do not depend on the size of the image.
-    softness = float(rng.uniform(0.12, 0.2))
-    strength = np.float32(rng.uniform(0.004, 0.02))
-    grain = rng.standard_normal(color.shape[:2], dtype=np.float32) * strength
-    np.clip(color, 0, 3, out=color)
-    color *= 1.06 / (1 + 0.06 * color * color)  # a film's shoulder instead of hard clipping
-    color += grain[..., None]
-    color *= 255
-    np.clip(color, 0, 255, out=color)
-    return _soften(color.astype(np.uint8), weight=softness)
-
-
-def _soften(image: np.ndarray, *, weight: float) -> np.ndarray:
-    """Three-tap blur along both axes; stands in for the lens and for antialiasing of object
-    borders.
-    """
-    taps = np.array([weight, 1 - 2 * weight, weight])
-    kernel = ImageFilter.Kernel((3, 3), np.outer(taps, taps).ravel().tolist(), scale=1)
-    return np.asarray(Image.fromarray(image).filter(kernel)).copy()

@@ -1,20 +1,16 @@
 """Buildings: boxes with walls, windows and roofs."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
 
-from raynef.demo.scene_canvas import Canvas, Label, Light, Patch, ShadowMap
+from raynef.demo.scene_canvas import Canvas, Label, Patch, ShadowMap
 from raynef.demo.scene_textures import Field, Rgb, Textures, bricks, fade, mix, tint
 
 
 @dataclass(frozen=True)
 class Facade:
-    """Look of a house: wall ("brick", "plaster", "stone", "siding", "panel" or "glass") and its
-    openings, in meters.
-    """
+    """Look of a house: its wall, a palette of ``Dice``, and its openings, in meters."""
 
     wall: str
     rgb: Rgb
@@ -28,12 +24,9 @@ class Facade:
     shop: bool
     salt: int
 
-    def albedo(
-        self, tex: Textures, s: Field, t: Field, pixel: Field, top: float, lamps: float
-    ) -> tuple[Field, Field]:
-        """Albedo ``[n, 3]`` and lamp light ``[n]`` at facade points; ``top`` is the height of the
-        eaves.
-        """
+    def albedo(self, canvas: Canvas, patch: Patch, top: float) -> tuple[Field, Field]:
+        """Albedo ``[n, 3]`` and lamps ``[n]`` of a wall whose eaves are ``top`` meters high."""
+        tex, s, t, pixel = canvas.tex, patch.s, patch.t, patch.pixel
         color = tint(self.rgb, self._wall(tex, s, t, pixel))
         bay, level = np.floor(s / self.bay), np.floor(t / self.floor)
         across, up = np.abs(s / self.bay - bay - 0.5), np.abs(t / self.floor - level - 0.52)
@@ -56,16 +49,13 @@ class Facade:
             band = (t > 0.82 * self.floor) & (t < 1.02 * self.floor)
             stripe = 1 - 0.45 * ((np.floor(s / 0.35).astype(np.int32) & 1) == 0)
             color[band] = tint(self.awning, stripe)[band]
-        lit = shown & (tex.cell(bay, level, self.salt + 5) < lamps)
+        lit = shown & (tex.cell(bay, level, self.salt + 5) < canvas.light.lamps)
         return color * (1 - 0.25 * np.exp(-t * 1.2))[:, None], lit
 
     def _wall(self, tex: Textures, s: Field, t: Field, pixel: Field) -> Field:
         """Brightness ``[n]`` of the bare wall."""
-        grime = (
-            1
-            + 0.05 * tex.smooth(s * 2, t * 1.2)
-            + 0.06 * tex.fine(s * 18, t * 18) * fade(0.06, pixel)
-        )
+        specks = 0.06 * tex.fine(s * 18, t * 18) * fade(0.06, pixel)
+        grime = 1 + 0.05 * tex.smooth(s * 2, t * 1.2) + specks
         if self.wall == "brick":
             return grime * bricks(tex, s, t, pixel, width=0.5, height=0.2)
         if self.wall == "stone":
@@ -81,9 +71,7 @@ class Facade:
 
 @dataclass(frozen=True)
 class Building:
-    """A house on the rectangle x0..x1, z0..z1; ``roof`` is the ridge's height above the eaves (0:
-    flat).
-    """
+    """A house on x0..x1, z0..z1; its ridge is ``roof`` meters above the eaves (0: flat)."""
 
     x0: float
     x1: float
@@ -98,50 +86,32 @@ class Building:
         """Shadow of the walls, and of the roof as if it were a flat half-height storey."""
         shadows.cast_box(self.x0, self.x1, self.z0, self.z1, self.height + 0.4 * self.roof)
 
-    def paint(self, canvas: Canvas, tex: Textures, light: Light, shadows: ShadowMap) -> None:
+    def paint(self, canvas: Canvas) -> None:
         """Front wall, the side wall that shows (with its gable), and the near slope of the roof."""
-        self._paint_wall(
-            canvas.frontal(self.x0, self.x1, 0, self.height, self.z0),
-            canvas,
-            tex,
-            light,
-            light.cosine(0, 0, -1),
-        )
-        beside = self.x0 if self.x0 > 0 else self.x1 if self.x1 < 0 else None
-        if beside is not None:
-            patch = canvas.side(beside, self.z0, self.z1, 0, self.height + self.roof)
-            self._paint_wall(patch, canvas, tex, light, light.cosine(-np.sign(beside), 0, 0))
+        front = canvas.frontal(self.x0, self.x1, 0, self.height, self.z0)
+        self._paint_wall(canvas, front, canvas.light.cosine(0, 0, -1))
+        across, along = (self.x0, self.x1), (self.z0, self.z1)
+        self._paint_wall(canvas, *canvas.flank(across, along, (0, self.height + self.roof)))
         if self.roof:
-            self._paint_roof(canvas, tex, light)
+            self._paint_roof(canvas)
 
-    def _paint_wall(
-        self, patch: Patch | None, canvas: Canvas, tex: Textures, light: Light, facing: float
-    ) -> None:
-        if patch is None:
-            return
-        albedo, lit = self.facade.albedo(
-            tex, patch.s, patch.t, patch.pixel, self.height, light.lamps
-        )
-        color = light.shade(albedo, facing)
-        color[lit] = (1.0, 0.82, 0.48)
+    def _paint_wall(self, canvas: Canvas, patch: Patch, facing: float) -> None:
+        albedo, lit = self.facade.albedo(canvas, patch, self.height)
         keep = None
         if self.roof:
             middle = 0.5 * (self.z0 + self.z1)
             gable = 1 - np.abs(patch.s - middle) / (middle - self.z0)
             keep = patch.t <= self.height + self.roof * np.maximum(gable, 0) + 1e-3
-        canvas.paint(patch, color, Label.BUILDING, keep)
+        canvas.paint(patch, albedo, facing, Label.BUILDING, keep, lamps=lit)
 
-    def _paint_roof(self, canvas: Canvas, tex: Textures, light: Light) -> None:
-        middle = 0.5 * (self.z0 + self.z1)
+    def _paint_roof(self, canvas: Canvas) -> None:
+        middle, tex = 0.5 * (self.z0 + self.z1), canvas.tex
         over = 0.35  # the eaves stand out, and hang down along the slope, by this many meters
         eaves = (self.z0 - over, self.height - over * self.roof / (middle - self.z0))
-        patch = canvas.slope(
-            self.x0 - over, self.x1 + over, eaves, (middle, self.height + self.roof)
-        )
-        if patch is None:
-            return
+        ridge = (middle, self.height + self.roof)
+        patch = canvas.slope(self.x0 - over, self.x1 + over, eaves, ridge)
         tiles = bricks(tex, patch.s, patch.t, patch.pixel, width=0.4, height=0.4)
         moss = 1 + 0.1 * tex.smooth(patch.s * 3, patch.t * 3)
         length = np.hypot(middle - self.z0, self.roof)
-        facing = light.cosine(0, (middle - self.z0) / length, -self.roof / length)
-        canvas.paint(patch, light.shade(tint(self.roof_rgb, tiles * moss), facing), Label.BUILDING)
+        facing = canvas.light.cosine(0, (middle - self.z0) / length, -self.roof / length)
+        canvas.paint(patch, tint(self.roof_rgb, tiles * moss), facing, Label.BUILDING)

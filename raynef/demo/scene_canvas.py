@@ -6,38 +6,32 @@ u = x / z, v = (eye - y) / z, so v > 0 is below the horizon. Camera roll and shi
 tangents are turned into pixels.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
+from raynef.demo.scene_textures import Field, Textures
+
 NEAR = 0.6  # meters; surfaces nearer to the eye are clipped
 FAR = 900.0  # meters; where the ground plane meets the sky
 
+Range = tuple[float, float]
+Area = tuple[slice, slice]
 
-class Label(IntEnum):
-    """Classes of the scenes; the value is the pixel's label."""
 
-    SKY = 0
-    GRASS = 1
-    ROAD = 2
-    BUILDING = 3
-    TREE = 4
-    VEHICLE = 5
-    WATER = 6
-    MOUNTAIN = 7
-    PERSON = 8
-    FLOWER = 9
+Label = IntEnum(
+    "Label",
+    "SKY GRASS ROAD BUILDING TREE VEHICLE WATER MOUNTAIN PERSON FLOWER",
+    start=0,
+)
+"""Classes of the scenes; the value is the pixel's label."""
 
 
 @dataclass(frozen=True)
 class Camera:
-    """Pinhole camera: sizes in pixels, ``eye`` in meters, ``roll`` in radians, ``(x0, y0)`` the
-    vanishing point.
-    """
+    """Pinhole camera in pixels, meters and radians; ``(x0, y0)`` is the vanishing point."""
 
     height: int
     width: int
@@ -62,9 +56,7 @@ class Camera:
 
 @dataclass(frozen=True)
 class Light:
-    """Sun and sky of one scene; colors are float32 ``[3]``, ``sun_dir`` is a unit vector towards
-    the sun.
-    """
+    """Sun and sky; colors and ``sun_dir``, a unit vector to the sun, are float32 ``[3]``."""
 
     sun_dir: np.ndarray
     sun: np.ndarray
@@ -85,130 +77,8 @@ class Light:
         return float(max(np.dot(self.sun_dir, (x, y, z)), 0.0))
 
 
-@dataclass(frozen=True)
-class Patch:
-    """Visible pixels of one flat surface: ``inside`` bool ``[h, w]`` in the window ``area`` of the
-    canvas, and for its n true pixels the surface coordinates s, t in meters, the depth in meters
-    and the pixel size in meters, ``[n]``.
-    """
-
-    area: tuple[slice, slice]
-    inside: np.ndarray
-    s: np.ndarray
-    t: np.ndarray
-    depth: np.ndarray
-    pixel: np.ndarray
-
-
-class Canvas:
-    """Color ``[H, W, 3]`` (linear, 0..1), label ``[H, W]`` and depth ``[H, W]`` (meters) of a
-    scene being drawn.
-    """
-
-    def __init__(self, camera: Camera) -> None:
-        shape = (camera.height, camera.width)
-        self.camera = camera
-        self.u, self.v = camera.tangents()
-        self.color = np.zeros((*shape, 3), np.float32)
-        self.label = np.zeros(shape, np.uint8)
-        self.depth = np.full(shape, np.inf, np.float32)
-
-    def frontal(self, x0: float, x1: float, y0: float, y1: float, z: float) -> Patch | None:
-        """The rectangle facing the camera at depth z; coordinates s = x, t = y."""
-        z = float(z)  # a NumPy scalar would turn the float32 arrays below into float64
-        if z < NEAR:
-            return None
-        eye = self.camera.eye
-        area = self._window((x0 / z, x1 / z), ((eye - y0) / z, (eye - y1) / z))
-        if area is None:
-            return None
-        x, y = self.u[area] * z, eye - self.v[area] * z
-        inside = (x >= x0) & (x <= x1) & (y >= y0) & (y <= y1) & (self.depth[area] > z)
-        depth = np.full(int(inside.sum()), z, np.float32)
-        return self._patch(area, inside, x[inside], y[inside], depth)
-
-    def side(self, x: float, z0: float, z1: float, y0: float, y1: float) -> Patch | None:
-        """The rectangle along the view at constant x; coordinates s = z, t = y."""
-        x, z0, z1 = float(x), max(float(z0), NEAR), float(z1)
-        if z1 <= z0 or abs(x) < 1e-3:
-            return None
-        eye = self.camera.eye
-        heights = ((eye - y0) / z0, (eye - y1) / z0, (eye - y0) / z1, (eye - y1) / z1)
-        area = self._window((x / z0, x / z1), (min(heights), max(heights)))
-        if area is None:
-            return None
-        u = self.u[area]
-        z = x / np.where(u * x > 1e-6, u, np.inf).astype(np.float32)
-        y = eye - self.v[area] * z
-        inside = (z >= z0) & (z <= z1) & (y >= y0) & (y <= y1) & (self.depth[area] > z)
-        return self._patch(area, inside, z[inside], y[inside], z[inside])
-
-    def slope(
-        self, x0: float, x1: float, near: tuple[float, float], far: tuple[float, float]
-    ) -> Patch | None:
-        """The rectangle between two horizontal edges given as (z, y); s = x, t = distance along
-        it from ``near``.
-        """
-        (z0, y0), (z1, y1) = near, far
-        if z0 < NEAR or z1 <= z0:
-            return None
-        eye = self.camera.eye
-        us = (x0 / z0, x1 / z0, x0 / z1, x1 / z1)
-        vs = ((eye - y0) / z0, (eye - y1) / z1)
-        area = self._window((min(us), max(us)), (min(vs), max(vs)))
-        if area is None:
-            return None
-        rise = (y1 - y0) / (z1 - z0)
-        below = rise + self.v[area]
-        z = (eye - y0 + rise * z0) / np.where(np.abs(below) > 1e-6, below, np.inf).astype(
-            np.float32
-        )
-        x = self.u[area] * z
-        inside = (z >= z0) & (z <= z1) & (x >= x0) & (x <= x1) & (self.depth[area] > z)
-        along = (z - z0) * np.float32(np.hypot(1.0, rise))
-        return self._patch(area, inside, x[inside], along[inside], z[inside])
-
-    def paint(
-        self, patch: Patch, rgb: np.ndarray, label: Label, keep: np.ndarray | None = None
-    ) -> None:
-        """Write radiance ``[n, 3]`` and a label to a patch, or to the part of it marked in
-        ``keep`` (bool ``[n]``).
-        """
-        inside, depth = patch.inside, patch.depth
-        if keep is not None:
-            inside = inside.copy()
-            inside[patch.inside] = keep
-            rgb, depth = rgb[keep], depth[keep]
-        self.color[patch.area][inside] = rgb
-        self.label[patch.area][inside] = label
-        self.depth[patch.area][inside] = depth
-
-    def _patch(
-        self,
-        area: tuple[slice, slice],
-        inside: np.ndarray,
-        s: np.ndarray,
-        t: np.ndarray,
-        depth: np.ndarray,
-    ) -> Patch | None:
-        if not len(s):
-            return None
-        return Patch(area, inside, s, t, depth, depth / np.float32(self.camera.focal))
-
-    def _window(self, u: tuple[float, float], v: tuple[float, float]) -> tuple[slice, slice] | None:
-        """Pixel window that holds a rectangle of tangents, or None outside the image."""
-        cols, rows = self.camera.pixels(np.array([u[0], u[0], u[1], u[1]]), np.array([*v, *v]))
-        left, right = max(int(cols.min()) - 1, 0), min(int(cols.max()) + 2, self.camera.width)
-        top, bottom = max(int(rows.min()) - 1, 0), min(int(rows.max()) + 2, self.camera.height)
-        if left >= right or top >= bottom:
-            return None
-        return slice(top, bottom), slice(left, right)
-
-
 class ShadowMap:
-    """Shadows on the ground as seen from above, ``SIDE`` texels square; cheap, since all casters
-    share one look-up.
-    """
+    """Shadows on the ground seen from above, one look-up of ``SIDE`` texels square for all."""
 
     SIDE = 384
     TEXELS = 5.0  # per meter
@@ -219,9 +89,8 @@ class ShadowMap:
         self._draw = ImageDraw.Draw(self._image)
         self._map: np.ndarray | None = None
         x, y, z = light.sun_dir
-        reach = min(
-            1.0 / max(float(y), 0.05), 4.0
-        )  # a sunset shadow that filled the ground would hide its texture
+        # A sunset shadow that filled the ground would hide its texture.
+        reach = min(1.0 / max(float(y), 0.05), 4.0)
         self._shift = (-float(x) * reach, -float(z) * reach)
 
     def cast_box(self, x0: float, x1: float, z0: float, z1: float, height: float) -> None:
@@ -261,3 +130,122 @@ class ShadowMap:
 
     def _polygon(self, points: list[tuple[float, float]]) -> None:
         self._draw.polygon([self._texel(x, z) for x, z in points], fill=255)
+
+
+@dataclass(frozen=True)
+class Patch:
+    """Visible pixels of one flat surface: ``inside`` bool ``[h, w]`` in the window ``area`` of the
+    canvas, and for its n true pixels the surface coordinates s, t in meters, the depth in meters
+    and the pixel size in meters, ``[n]``.
+    """
+
+    area: Area
+    inside: Field
+    s: Field
+    t: Field
+    depth: Field
+    pixel: Field
+
+
+_HIDDEN = Patch((slice(0), slice(0)), np.zeros((0, 0), bool), *[np.zeros(0, np.float32)] * 4)
+
+
+class Canvas:
+    """A scene being drawn: its camera, noise, light and shadows, and color ``[H, W, 3]`` (linear,
+    0..1), label ``[H, W]`` and depth ``[H, W]`` (meters). Surfaces that nobody sees are patches
+    without pixels.
+    """
+
+    def __init__(self, camera: Camera, tex: Textures, light: Light, shadows: ShadowMap) -> None:
+        shape = (camera.height, camera.width)
+        self.camera, self.tex, self.light, self.shadows = camera, tex, light, shadows
+        self.u, self.v = camera.tangents()
+        self.color = np.zeros((*shape, 3), np.float32)
+        self.label = np.zeros(shape, np.uint8)
+        self.depth = np.full(shape, np.inf, np.float32)
+
+    def frontal(self, x0: float, x1: float, y0: float, y1: float, z: float) -> Patch:
+        """The rectangle facing the camera at depth z; coordinates s = x, t = y."""
+        z = float(z)  # a NumPy scalar would turn the float32 arrays below into float64
+        if z < NEAR:
+            return _HIDDEN
+        eye = self.camera.eye
+        area = self._window((x0 / z, x1 / z), ((eye - y0) / z, (eye - y1) / z))
+        x, y = self.u[area] * z, eye - self.v[area] * z
+        inside = (x >= x0) & (x <= x1) & (y >= y0) & (y <= y1)
+        return self._patch(area, inside, x, y, np.full_like(x, z))
+
+    def side(self, x: float, z0: float, z1: float, y0: float, y1: float) -> Patch:
+        """The rectangle along the view at constant x; coordinates s = z, t = y."""
+        x, z0, z1 = float(x), max(float(z0), NEAR), float(z1)
+        if z1 <= z0 or abs(x) < 1e-3:
+            return _HIDDEN
+        eye = self.camera.eye
+        heights = ((eye - y0) / z0, (eye - y1) / z0, (eye - y0) / z1, (eye - y1) / z1)
+        area = self._window((x / z0, x / z1), (min(heights), max(heights)))
+        u = self.u[area]
+        z = x / np.where(u * x > 1e-6, u, np.inf).astype(np.float32)
+        y = eye - self.v[area] * z
+        inside = (z >= z0) & (z <= z1) & (y >= y0) & (y <= y1)
+        return self._patch(area, inside, z, y, z)
+
+    def flank(self, x: Range, z: Range, y: Range) -> tuple[Patch, float]:
+        """The side of a box that shows, if any, and the cosine between it and the sun."""
+        beside = x[0] if x[0] > 0 else x[1] if x[1] < 0 else 0.0
+        return self.side(beside, *z, *y), self.light.cosine(-np.sign(beside), 0, 0)
+
+    def slope(self, x0: float, x1: float, near: Range, far: Range) -> Patch:
+        """The rectangle between two level edges given as (z, y); s = x, t = distance from near."""
+        (z0, y0), (z1, y1) = near, far
+        if z0 < NEAR or z1 <= z0:
+            return _HIDDEN
+        eye = self.camera.eye
+        us = (x0 / z0, x1 / z0, x0 / z1, x1 / z1)
+        vs = ((eye - y0) / z0, (eye - y1) / z1)
+        area = self._window((min(us), max(us)), (min(vs), max(vs)))
+        rise = (y1 - y0) / (z1 - z0)
+        below = rise + self.v[area]
+        below = np.where(np.abs(below) > 1e-6, below, np.inf).astype(np.float32)
+        z = (eye - y0 + rise * z0) / below
+        x = self.u[area] * z
+        inside = (z >= z0) & (z <= z1) & (x >= x0) & (x <= x1)
+        return self._patch(area, inside, x, (z - z0) * np.float32(np.hypot(1.0, rise)), z)
+
+    def paint(
+        self,
+        patch: Patch,
+        albedo: Field,
+        facing: Field | float,
+        label: Label,
+        keep: Field | None = None,
+        *,
+        lamps: Field | None = None,
+    ) -> None:
+        """Light albedo ``[n, 3]`` and write it and a label to a patch, or to its part ``keep``.
+
+        Where ``lamps`` is true, a lamp shines; it and ``keep`` are bool ``[n]``.
+        """
+        inside, depth, rgb = patch.inside, patch.depth, self.light.shade(albedo, facing)
+        if lamps is not None:
+            rgb[lamps] = (1.0, 0.82, 0.48)
+        if keep is not None:
+            inside = inside.copy()
+            inside[patch.inside] = keep
+            rgb, depth = rgb[keep], depth[keep]
+        self.color[patch.area][inside] = rgb
+        self.label[patch.area][inside] = label
+        self.depth[patch.area][inside] = depth
+
+    def _patch(self, area: Area, inside: Field, s: Field, t: Field, z: Field) -> Patch:
+        """What is not hidden of the pixels ``inside``; all are fields of the window ``[h, w]``."""
+        inside = inside & (self.depth[area] > z)
+        depth = z[inside]
+        pixel = depth / np.float32(self.camera.focal)
+        return Patch(area, inside, s[inside], t[inside], depth, pixel)
+
+    def _window(self, u: Range, v: Range) -> Area:
+        """Pixel window that holds a rectangle of tangents; empty outside the image."""
+        cols, rows = self.camera.pixels(np.array([u[0], u[0], u[1], u[1]]), np.array([*v, *v]))
+        left, right = max(int(cols.min()) - 1, 0), min(int(cols.max()) + 2, self.camera.width)
+        top, bottom = max(int(rows.min()) - 1, 0), min(int(rows.max()) + 2, self.camera.height)
+        return slice(top, max(top, bottom)), slice(left, max(left, right))

@@ -1,22 +1,43 @@
-"""Named random draws: the palette of a scene, houses, trees, vehicles, people and ridges."""
+"""Named random draws, and the colors that a scene draws from."""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
 
-from raynef.demo.scene_backdrop import GroundLayer, Ridge, Water
-from raynef.demo.scene_built import Building, Facade
-from raynef.demo.scene_canvas import Label
-from raynef.demo.scene_nature import FlowerBed, Tree, TreeBelt, plant
-from raynef.demo.scene_people import Person
-from raynef.demo.scene_textures import Field, Rgb, grass, paving
-from raynef.demo.scene_vehicles import Vehicle
+from raynef.demo.scene_textures import Rgb
 
 Option = TypeVar("Option")
+
+# Red, green and blue in percent; a color that stands twice is drawn twice as often.
+_PALETTES = {
+    "meadow": "24 38 12, 32 42 14, 20 33 14",
+    "autumn": "62 34 8, 66 50 12, 48 17 8",
+    "brick": "55 25 18, 62 38 26, 42 28 24, 70 58 42",
+    "plaster": "85 76 55, 86 62 50, 80 80 78, 55 66 72, 72 42 34, 62 72 58, 90 86 78",
+    "stone": "60 57 50, 52 52 53, 70 62 48",
+    "siding": "86 86 84, 40 52 62, 62 20 16, 72 68 50",
+    "panel": "62 62 60, 74 70 64, 48 50 54",
+    "glass": "34 40 46, 26 34 36, 46 46 44",
+    "trim": "85 84 80, 85 84 80, 35 30 26",
+    "pane": "20 27 34, 14 17 20, 30 40 50",
+    "awning": "70 14 12, 12 38 24, 80 72 55, 15 25 50",
+    "tiles": "55 26 17, 34 22 18, 30 32 35, 45 36 28",
+    "paint": "85 85 84, 60 62 64, 10 10 12, 66 8 8, 10 22 52, 85 62 10, 12 36 26, 80 34 10, "
+    "30 55 70, 42 32 22",
+    "clothes": "75 12 12, 12 28 62, 85 83 78, 13 13 15, 85 65 12, 18 45 28, 55 25 50, 85 45 50, "
+    "45 60 75",
+    "trousers": "14 18 32, 10 10 11, 50 44 34, 30 31 33",
+    "skin": "86 66 54, 72 50 37, 45 29 20, 92 74 62",
+    "hair": "10 7 5, 30 18 9, 62 45 22, 55 53 50",
+    "flower": "88 12 14, 95 78 10, 90 40 62, 93 92 90, 55 30 75, 95 50 10, 42 42 85",
+    "rock": "42 39 37, 48 40 32",
+    "slabs": "52 50 47, 58 50 42, 42 42 44",
+    "water": "6 14 18, 8 16 12, 5 12 24",
+    "dirt": "56 45 32, 62 56 46, 45 38 32",
+    "asphalt": "27 27 28, 36 36 37, 33 31 29",
+    "line": "86 86 82, 86 86 82, 85 68 20",
+}
 
 
 class Dice:
@@ -25,9 +46,7 @@ class Dice:
     def __init__(self, rng: np.random.Generator) -> None:
         self.rng = rng
         self.season = self.pick(("summer", "summer", "summer", "spring", "autumn"))
-        self.meadow = self.vary(
-            self.pick(((0.24, 0.38, 0.12), (0.32, 0.42, 0.14), (0.20, 0.33, 0.14)))
-        )
+        self.meadow = self.color("meadow")
 
     def real(self, low: float, high: float) -> float:
         """A uniform number."""
@@ -49,6 +68,11 @@ class Dice:
         """-1 or 1."""
         return 1 if self.chance(0.5) else -1
 
+    def shade(self, palette: str) -> Rgb:
+        """One of the colors of a palette."""
+        r, g, b = (int(part) / 100 for part in self.pick(_PALETTES[palette].split(", ")).split())
+        return r, g, b
+
     def vary(self, rgb: Rgb, amount: float = 0.15) -> Rgb:
         """A color near ``rgb``."""
         bright = self.real(1 - amount, 1 + amount)
@@ -56,227 +80,15 @@ class Dice:
         r, g, b = (c * bright * self.real(1 - half, 1 + half) for c in rgb)
         return r, g, b
 
+    def color(self, palette: str, amount: float = 0.15) -> Rgb:
+        """A color near one of a palette."""
+        return self.vary(self.shade(palette), amount)
+
     def leaves(self, kind: str) -> Rgb:
         """Color of a tree's crown in this season."""
         if kind == "conifer":
             return self.vary((0.12, 0.24, 0.14), 0.25)
         if self.season == "autumn" and self.chance(0.7):
-            return self.vary(
-                self.pick(((0.62, 0.34, 0.08), (0.66, 0.50, 0.12), (0.48, 0.17, 0.08)))
-            )
+            return self.color("autumn")
         fresh = (0.36, 0.46, 0.14) if self.season == "spring" else (0.20, 0.36, 0.10)
         return self.vary(fresh, 0.25)
-
-    def tree(
-        self, x: float, z: float, *, height: tuple[float, float] = (5, 11), kind: str = ""
-    ) -> Tree:
-        """A tree of any kind, or of the kind given."""
-        kind = kind or self.pick(("round", "round", "round", "poplar", "conifer"))
-        return plant(
-            self.rng, kind=kind, x=x, z=z, height=self.real(*height), rgb=self.leaves(kind)
-        )
-
-    def belt(
-        self, x0: float, x1: float, z: float, height: tuple[float, float] = (6, 14)
-    ) -> TreeBelt:
-        """The edge of a wood."""
-        pointed = self.chance(0.4)
-        rgb = self.leaves("conifer" if pointed else "round")
-        return TreeBelt(x0, x1, z, self.real(*height), rgb, pointed)
-
-    def facade(self, *, shop: float = 0.3) -> Facade:
-        """Walls and windows of a house."""
-        wall = self.pick(
-            ("brick", "brick", "plaster", "plaster", "stone", "siding", "panel", "glass")
-        )
-        colors: dict[str, tuple[Rgb, ...]] = {
-            "brick": (
-                (0.55, 0.25, 0.18), (0.62, 0.38, 0.26), (0.42, 0.28, 0.24), (0.70, 0.58, 0.42)),
-            "plaster": (
-                (0.85, 0.76, 0.55), (0.86, 0.62, 0.50), (0.80, 0.80, 0.78), (0.55, 0.66, 0.72),
-                (0.72, 0.42, 0.34), (0.62, 0.72, 0.58), (0.90, 0.86, 0.78)),
-            "stone": ((0.60, 0.57, 0.50), (0.52, 0.52, 0.53), (0.70, 0.62, 0.48)),
-            "siding": (
-                (0.86, 0.86, 0.84), (0.40, 0.52, 0.62), (0.62, 0.20, 0.16), (0.72, 0.68, 0.50)),
-            "panel": ((0.62, 0.62, 0.60), (0.74, 0.70, 0.64), (0.48, 0.50, 0.54)),
-            "glass": ((0.34, 0.40, 0.46), (0.26, 0.34, 0.36), (0.46, 0.46, 0.44)),
-        }  # fmt: skip
-        modern = wall in ("panel", "glass")
-        return Facade(
-            wall=wall,
-            rgb=self.vary(self.pick(colors[wall])),
-            trim=self.vary(self.pick(((0.85, 0.84, 0.80), (0.85, 0.84, 0.80), (0.35, 0.30, 0.26)))),
-            glass=self.vary(
-                self.pick(((0.20, 0.27, 0.34), (0.14, 0.17, 0.20), (0.30, 0.40, 0.50)))
-            ),
-            awning=self.vary(
-                self.pick(
-                    ((0.70, 0.14, 0.12), (0.12, 0.38, 0.24), (0.80, 0.72, 0.55), (0.15, 0.25, 0.5))
-                )
-            ),
-            floor=self.real(2.7, 3.6),
-            bay=self.real(1.5, 2.2) if modern else self.real(1.9, 3.2),
-            open_width=self.real(0.7, 0.86) if modern else self.real(0.36, 0.56),
-            open_height=self.real(0.5, 0.72) if modern else self.real(0.44, 0.62),
-            shop=self.chance(shop) and not modern,
-            salt=self.count(0, 60),
-        )
-
-    def building(
-        self,
-        x0: float,
-        x1: float,
-        z0: float,
-        z1: float,
-        *,
-        floors: tuple[int, int],
-        shop: float = 0.3,
-        pitched: float = 0.5,
-    ) -> Building:
-        """A house on a given plot."""
-        facade = self.facade(shop=shop)
-        height = facade.floor * self.count(*floors) + 0.4
-        wide = z1 - z0
-        roof = (
-            self.real(0.2, 0.45) * min(wide, 9)
-            if self.chance(pitched) and facade.wall != "glass"
-            else 0.0
-        )
-        tiles = self.pick(
-            ((0.55, 0.26, 0.17), (0.34, 0.22, 0.18), (0.30, 0.32, 0.35), (0.45, 0.36, 0.28))
-        )
-        return Building(x0, x1, z0, z1, height, roof, self.vary(tiles), facade)
-
-    def vehicle(self, x: float, z: float, heading: str, *, large: float = 0.15) -> Vehicle:
-        """A car, or with probability ``large`` a bus or truck."""
-        kind = (
-            self.pick(("bus", "truck"))
-            if self.chance(large)
-            else self.pick(("hatchback", "sedan", "sedan", "van"))
-        )
-        paints: tuple[Rgb, ...] = (
-            (0.85, 0.85, 0.84), (0.60, 0.62, 0.64), (0.10, 0.10, 0.12), (0.66, 0.08, 0.08),
-            (0.10, 0.22, 0.52),
-            (0.85, 0.62, 0.10), (0.12, 0.36, 0.26), (0.80, 0.34, 0.10), (0.30, 0.55, 0.70),
-            (0.42, 0.32, 0.22),
-        )  # fmt: skip
-        return Vehicle(
-            kind, x, z, heading, self.vary(self.pick(paints)), self.vary(self.pick(paints))
-        )
-
-    def person(self, x: float, z: float) -> Person:
-        """Somebody with clothes of any color."""
-        clothes: tuple[Rgb, ...] = (
-            (0.75, 0.12, 0.12), (0.12, 0.28, 0.62), (0.85, 0.83, 0.78), (0.13, 0.13, 0.15),
-            (0.85, 0.65, 0.12),
-            (0.18, 0.45, 0.28), (0.55, 0.25, 0.50), (0.85, 0.45, 0.50), (0.45, 0.60, 0.75),
-        )  # fmt: skip
-        lower: tuple[Rgb, ...] = (
-            (0.14, 0.18, 0.32),
-            (0.10, 0.10, 0.11),
-            (0.50, 0.44, 0.34),
-            (0.30, 0.31, 0.33),
-        )
-        skin = self.pick(
-            ((0.86, 0.66, 0.54), (0.72, 0.50, 0.37), (0.45, 0.29, 0.20), (0.92, 0.74, 0.62))
-        )
-        hair = self.pick(
-            ((0.10, 0.07, 0.05), (0.30, 0.18, 0.09), (0.62, 0.45, 0.22), (0.55, 0.53, 0.50))
-        )
-        skirt = self.chance(0.25)
-        walking = self.chance(0.65)
-        return Person(
-            x=x,
-            z=z,
-            height=self.real(1.55, 1.9) if self.chance(0.85) else self.real(1.05, 1.4),
-            stride=self.real(0.1, 0.24) if walking else 0.02,
-            swing=self.real(-0.16, 0.16) if walking else 0.0,
-            shirt=self.vary(self.pick(clothes)),
-            trousers=self.vary(self.pick(clothes if skirt else lower)),
-            skin=self.vary(skin, 0.08),
-            hair=self.vary(hair),
-            skirt=skirt,
-        )
-
-    def flowers(
-        self, x0: float, x1: float, z0: float, z1: float, *, tall: float = 0.0
-    ) -> FlowerBed:
-        """A bed of one to three colors of flower."""
-        palette: tuple[Rgb, ...] = (
-            (0.88, 0.12, 0.14), (0.95, 0.78, 0.10), (0.90, 0.40, 0.62), (0.93, 0.92, 0.90),
-            (0.55, 0.30, 0.75),
-            (0.95, 0.50, 0.10), (0.42, 0.42, 0.85),
-        )  # fmt: skip
-        colors = tuple(self.pick(palette) for _ in range(self.count(1, 3)))
-        tall = tall or self.real(0.3, 0.6)
-        return FlowerBed(x0, x1, z0, z1, tall, colors, self.real(0.09, 0.16), self.real(0.55, 0.85))
-
-    def ridges(self, *, share: float) -> list[Ridge]:
-        """Mountains on the horizon with probability ``share``, far ones first."""
-        out = []
-        if not self.chance(share):
-            return out
-        for z in sorted((self.real(700, 1500) for _ in range(self.count(1, 3))), reverse=True):
-            kind = self.pick(("rock", "rock", "forest"))
-            rgb = (
-                (0.16, 0.25, 0.15)
-                if kind == "forest"
-                else self.pick(((0.42, 0.39, 0.37), (0.48, 0.40, 0.32)))
-            )
-            height = z * self.real(0.07, 0.2) * (0.6 if kind == "forest" else 1)
-            snow = height * self.real(0.7, 1.6) if self.chance(0.6) else 1e6
-            out.append(
-                Ridge(
-                    kind,
-                    z,
-                    0.01 * z,
-                    height,
-                    z * self.real(2.2, 4.5),
-                    self.real(0, 20),
-                    self.vary(rgb),
-                    snow,
-                )
-            )
-        return out
-
-    def hills(self) -> list[Ridge]:
-        """A rolling pasture or two in front of the mountains."""
-        depths = sorted((self.real(150, 420) for _ in range(self.count(1, 2))), reverse=True)
-        return [
-            Ridge(
-                "meadow",
-                z,
-                0.0,
-                z * self.real(0.02, 0.05),
-                z * self.real(5, 8),
-                self.real(0, 20),
-                self.meadow,
-                1e6,
-            )
-            for z in depths
-        ]
-
-    def lawn(self) -> GroundLayer:
-        """Grass over the whole ground."""
-        rows = self.real(1.0, 2.5) if self.chance(0.3) else 0.0
-        dry = self.vary((0.50, 0.46, 0.20))
-        return GroundLayer(
-            Label.GRASS, everywhere, partial(grass, rgb=self.meadow, dry=dry, rows=rows)
-        )
-
-    def slabs(self, where: Callable[[Field, Field], Field]) -> GroundLayer:
-        """Paved ground."""
-        rgb = self.vary(self.pick(((0.52, 0.50, 0.47), (0.58, 0.50, 0.42), (0.42, 0.42, 0.44))))
-        return GroundLayer(
-            Label.ROAD, where, partial(paving, rgb=rgb, size=self.pick((0.25, 0.4, 0.8)))
-        )
-
-    def water(self, mirror: Callable[[Field, Field], Field]) -> Water:
-        """Calm to choppy water, clear or green."""
-        deep = self.vary(self.pick(((0.06, 0.14, 0.18), (0.08, 0.16, 0.12), (0.05, 0.12, 0.24))))
-        return Water(deep, self.real(0.3, 1.3), mirror)
-
-
-def everywhere(x: Field, z: Field) -> Field:
-    """The whole ground."""
-    return np.ones(len(x), bool)

@@ -1,7 +1,5 @@
 """Shapes on the ground plane: roads, lakes and canals."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -18,9 +16,7 @@ Number = TypeVar("Number", float, np.ndarray)
 
 @dataclass(frozen=True)
 class Lane:
-    """A road along the view: center line ``x = shift + slant z + bend z^2`` and half width, in
-    meters.
-    """
+    """A road along the view around ``x = shift + slant z + bend z^2``, in meters."""
 
     shift: float
     slant: float
@@ -31,6 +27,10 @@ class Lane:
         """Position of the center line at distance z."""
         return self.shift + self.slant * z + self.bend * z * z
 
+    def beside(self, z: Number, side: int, *out: float) -> Number:
+        """Position of what stands ``out`` meters outside of the road's edge."""
+        return self.center(z) + side * sum(out, self.half)
+
     def covers(self, x: Field, z: Field) -> Field:
         """Whether ground points lie on the road."""
         return np.abs(x - self.center(z)) < self.half
@@ -38,18 +38,13 @@ class Lane:
     def layer(self, dice: Dice, surface: str) -> GroundLayer:
         """The road's ground layer; surface "marked" (asphalt with lines), "asphalt", "dirt"."""
         if surface == "dirt":
-            rgb = dice.vary(dice.pick(((0.56, 0.45, 0.32), (0.62, 0.56, 0.46), (0.45, 0.38, 0.32))))
-            return GroundLayer(Label.ROAD, self.covers, partial(self._ruts, rgb=rgb))
-        rgb = dice.vary(
-            dice.pick(((0.27, 0.27, 0.28), (0.36, 0.36, 0.37), (0.33, 0.31, 0.29))), 0.2
-        )
-        if surface == "asphalt":
-            return GroundLayer(Label.ROAD, self.covers, partial(asphalt, rgb=rgb))
-        line = dice.pick(((0.86, 0.86, 0.82), (0.86, 0.86, 0.82), (0.85, 0.68, 0.20)))
-        dash = dice.pick((0.0, 3.0, 5.0))
-        return GroundLayer(
-            Label.ROAD, self.covers, partial(self._marked, rgb=rgb, line=line, dash=dash)
-        )
+            look = partial(self._ruts, rgb=dice.color("dirt"))
+        elif surface == "asphalt":
+            look = partial(asphalt, rgb=dice.color("asphalt", 0.2))
+        else:
+            rgb, line = dice.color("asphalt", 0.2), dice.shade("line")
+            look = partial(self._marked, rgb=rgb, line=line, dash=dice.pick((0.0, 3.0, 5.0)))
+        return GroundLayer(Label.ROAD, self.covers, look)
 
     def _marked(
         self, tex: Textures, x: Field, z: Field, pixel: Field, *, rgb: Rgb, line: Rgb, dash: float
@@ -73,9 +68,7 @@ class Lane:
 
 @dataclass(frozen=True)
 class Shore:
-    """A lake between a near bank at ``near + slant x`` and a far bank at ``far`` meters, within
-    ``reach`` sideways.
-    """
+    """A lake from ``near + slant x`` to ``far`` meters, within ``reach`` sideways."""
 
     near: float
     far: float
@@ -85,27 +78,15 @@ class Shore:
 
     def covers(self, x: Field, z: Field) -> Field:
         """Whether ground points are under water."""
-        bank = (
-            self.near
-            + self.slant * x
-            + self.wiggle * (np.sin(x * 0.35) + 0.6 * np.sin(x * 0.83 + 1))
-        )
-        side = self.reach * np.sqrt(np.maximum(1 - ((z - self._middle()) / self._half()) ** 2, 0))
+        waves = np.sin(x * 0.35) + 0.6 * np.sin(x * 0.83 + 1)
+        bank = self.near + self.slant * x + self.wiggle * waves
+        middle, half = 0.5 * (self.near + self.far), 0.5 * (self.far - self.near)
+        side = self.reach * np.sqrt(np.maximum(1 - ((z - middle) / half) ** 2, 0))
         return (z > bank) & (z < self.far) & ((np.abs(x) < side) | (self.reach > 1e8))
 
     def mirror(self, u: Field, z: Field) -> Field:
         """Distance of the bank behind the water."""
         return np.full_like(z, self.far)
-
-    def layer(self) -> GroundLayer:
-        """The lake's ground layer; ``Water`` colors it later."""
-        return GroundLayer(Label.WATER, self.covers, _wet)
-
-    def _middle(self) -> float:
-        return 0.5 * (self.near + self.far)
-
-    def _half(self) -> float:
-        return 0.5 * (self.far - self.near)
 
 
 @dataclass(frozen=True)
@@ -124,9 +105,10 @@ class Canal:
         far = self.x1 if self.x1 > 0 else self.x0
         return far / np.where(u * far > 1e-4, u, 1e-4 * np.sign(far)).astype(np.float32)
 
-    def layer(self) -> GroundLayer:
-        """The canal's ground layer; ``Water`` colors it later."""
-        return GroundLayer(Label.WATER, self.covers, _wet)
+
+def flood(shape: Shore | Canal) -> GroundLayer:
+    """The ground layer of a lake or canal; ``Water`` colors it later."""
+    return GroundLayer(Label.WATER, shape.covers, _wet)
 
 
 def _wet(tex: Textures, x: Field, z: Field, pixel: Field) -> Field:

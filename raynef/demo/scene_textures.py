@@ -5,8 +5,6 @@ albedo ``[n, 3]`` in 0..1 or a scalar field ``[n]``. ``pixel`` is the size of an
 surface in meters: a pattern finer than a pixel fades to its mean instead of turning into aliasing.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,9 +71,7 @@ def make_textures(rng: np.random.Generator) -> Textures:
 
 
 def _power_noise(rng: np.random.Generator, *, slope: float) -> np.ndarray:
-    """Periodic noise ``[TILE, TILE]`` whose amplitude falls as frequency ** -slope; zero mean,
-    unit variance.
-    """
+    """Periodic noise ``[TILE, TILE]``, amplitude ~ frequency ** -slope; mean 0, variance 1."""
     white = np.fft.rfft2(rng.standard_normal((TILE, TILE), dtype=np.float32))
     fy = np.fft.fftfreq(TILE).astype(np.float32)[:, None] * TILE
     fx = np.fft.rfftfreq(TILE).astype(np.float32)[None, :] * TILE
@@ -86,9 +82,7 @@ def _power_noise(rng: np.random.Generator, *, slope: float) -> np.ndarray:
 
 
 def fade(detail: float, pixel: Field | float) -> Field:
-    """Weight 0..1 of a pattern with features ``detail`` meters wide under pixels ``pixel`` meters
-    wide.
-    """
+    """Weight 0..1 of features ``detail`` meters wide under pixels ``pixel`` meters wide."""
     return np.clip(detail / np.maximum(pixel, 1e-6) - 0.4, 0.0, 1.0)
 
 
@@ -106,13 +100,10 @@ def tint(rgb: Rgb, brightness: Field) -> Field:
 def grass(
     tex: Textures, x: Field, z: Field, pixel: Field, *, rgb: Rgb, dry: Rgb, rows: float
 ) -> Field:
-    """Meadow or lawn: blades near the eye, patches of dry grass, mowing ``rows`` meters wide (0:
-    none).
-    """
+    """Meadow or lawn: blades, dry patches, mown rows ``rows`` meters wide (0: none)."""
     patches = tex.smooth(x * 1.3, z * 1.3)
-    blades = tex.fine(x * 38, z * 14) * fade(0.03, pixel) + tex.fine(x * 9, z * 5) * fade(
-        0.12, pixel
-    )
+    blades = tex.fine(x * 38, z * 14) * fade(0.03, pixel)
+    blades = blades + tex.fine(x * 9, z * 5) * fade(0.12, pixel)
     clumps = tex.smooth(x * 16, z * 12) * fade(0.2, pixel)
     bright = 1 + 0.19 * blades + 0.06 * clumps + 0.06 * patches
     if rows:
@@ -123,9 +114,8 @@ def grass(
 
 def asphalt(tex: Textures, x: Field, z: Field, pixel: Field, *, rgb: Rgb) -> Field:
     """Tarmac: aggregate, tyre-worn tracks and repair patches."""
-    grain = tex.fine(x * 60, z * 60) * fade(0.02, pixel) + 0.5 * tex.fine(x * 12, z * 12) * fade(
-        0.1, pixel
-    )
+    grain = tex.fine(x * 60, z * 60) * fade(0.02, pixel)
+    grain = grain + 0.5 * tex.fine(x * 12, z * 12) * fade(0.1, pixel)
     stain = tex.smooth(x * 7, z * 1.2)
     patch = (tex.cell(np.floor(x / 2.3), np.floor(z / 5.1), 3) > 0.86) * -0.14
     return tint(rgb, np.maximum(1 + 0.10 * grain + 0.08 * stain + patch, 0.3))
@@ -133,9 +123,8 @@ def asphalt(tex: Textures, x: Field, z: Field, pixel: Field, *, rgb: Rgb) -> Fie
 
 def dirt(tex: Textures, x: Field, z: Field, pixel: Field, *, rgb: Rgb) -> Field:
     """Gravel or earth of an unpaved path."""
-    stones = tex.fine(x * 30, z * 30) * fade(0.03, pixel) + tex.fine(x * 9, z * 9) * fade(
-        0.1, pixel
-    )
+    stones = tex.fine(x * 30, z * 30) * fade(0.03, pixel)
+    stones = stones + tex.fine(x * 9, z * 9) * fade(0.1, pixel)
     return tint(rgb, np.maximum(1 + 0.13 * stones + 0.1 * tex.smooth(x * 4, z * 2), 0.3))
 
 

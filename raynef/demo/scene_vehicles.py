@@ -1,21 +1,18 @@
 """Vehicles: a side outline extruded across the width, with glass, lamps and wheels."""
 
-from __future__ import annotations
-
+import itertools
 import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from raynef.demo.scene_canvas import Canvas, Label, Light, Patch, ShadowMap
-from raynef.demo.scene_textures import Field, Rgb, Textures, tint
+from raynef.demo.scene_canvas import Canvas, Label, Patch, ShadowMap
+from raynef.demo.scene_textures import Field, Rgb, tint
 
 
 @dataclass(frozen=True)
 class Outline:
-    """Side view of a vehicle in meters: ``z`` and ``y`` of the upper outline from rear to front,
-    wheels, glass band.
-    """
+    """Side view in meters: ``z`` and ``y`` of the upper outline from rear to front."""
 
     z: tuple[float, ...]
     y: tuple[float, ...]
@@ -84,43 +81,34 @@ class Vehicle:
         dx, dz = (outline.width, length) if along else (length, outline.width)
         shadows.cast_box(self.x - dx / 2, self.x + dx / 2, self.z, self.z + dz, tall)
 
-    def paint(self, canvas: Canvas, tex: Textures, light: Light, shadows: ShadowMap) -> None:
-        """Across the view: the side billboard. Along the view: side, end face, and the slopes
-        between them.
-        """
-        outline = OUTLINES[self.kind]
+    def paint(self, canvas: Canvas) -> None:
+        """Across the view a billboard; along it side, end face and the slopes between them."""
+        outline, light = OUTLINES[self.kind], canvas.light
+        length, heights = outline.z[-1], (0.02, max(outline.y))
         if self.heading in ("left", "right"):
-            half = outline.z[-1] / 2
-            patch = canvas.frontal(self.x - half, self.x + half, 0.02, max(outline.y), self.z)
-            if patch is not None:
-                along = patch.s - self.x if self.heading == "right" else self.x - patch.s
-                self._paint_side(canvas, tex, light, patch, along + half, light.cosine(0, 0, -1))
-            self._paint_top_across(canvas, light, outline)
+            half = length / 2
+            patch = canvas.frontal(self.x - half, self.x + half, *heights, self.z)
+            along = patch.s - self.x if self.heading == "right" else self.x - patch.s
+            self._paint_side(canvas, patch, along + half, light.cosine(0, 0, -1))
+            self._paint_top_across(canvas, outline)
             return
         half = outline.width / 2
-        beside = self.x - half if self.x > half else self.x + half if self.x < -half else None
-        if beside is not None:
-            patch = canvas.side(beside, self.z, self.z + outline.z[-1], 0.02, max(outline.y))
-            if patch is not None:
-                along = patch.s - self.z
-                along = along if self.heading == "away" else outline.z[-1] - along
-                self._paint_side(
-                    canvas, tex, light, patch, along, light.cosine(-np.sign(beside), 0, 0)
-                )
-        self._paint_end(canvas, tex, light, outline)
-        self._paint_slopes(canvas, light, outline)
+        sides, ends = (self.x - half, self.x + half), (self.z, self.z + length)
+        patch, facing = canvas.flank(sides, ends, heights)
+        along = patch.s - self.z
+        along = along if self.heading == "away" else length - along
+        self._paint_side(canvas, patch, along, facing)
+        self._paint_end(canvas, outline)
+        self._paint_slopes(canvas, outline)
 
-    def _paint_side(
-        self, canvas: Canvas, tex: Textures, light: Light, patch: Patch, along: Field, facing: float
-    ) -> None:
+    def _paint_side(self, canvas: Canvas, patch: Patch, along: Field, facing: float) -> None:
         """Body, windows and wheels; ``along`` runs from the rear bumper in meters."""
         outline, t = OUTLINES[self.kind], patch.t
-        profile_z, profile_y = outline.profile("away")
         wheel = np.full_like(t, np.inf)
         for center in outline.wheels:
             wheel = np.minimum(wheel, np.hypot(along - center, t - outline.wheel_radius))
         wheel /= outline.wheel_radius
-        top = np.interp(along, profile_z, profile_y).astype(np.float32)
+        top = np.interp(along, *outline.profile("away")).astype(np.float32)
         body = (t < top) & (t > 0.26)
         belt = t / max(outline.y)
         shine = 0.72 + 0.4 * belt + 0.25 * np.exp(-(((belt - 0.56) / 0.05) ** 2))
@@ -132,40 +120,30 @@ class Vehicle:
         z0, z1, y0, y1 = outline.glass
         post = np.abs((along - z0) / outline.pillars % 1 - 0.5) > 0.45
         window = (along > z0) & (along < z1) & (t > y0) & (t < np.minimum(y1, top - 0.07)) & ~post
-        color[window] = tint(_GLASS, 0.7 + 2.2 * (t - y0) + 0.3 * tex.smooth(along * 5, t * 5))[
-            window
-        ]
-        seam = (
-            (np.abs((along - z0) / (outline.pillars * 1.05) % 1 - 0.5) > 0.485)
-            & (t < y0)
-            & (t > 0.35)
-        )
-        color[seam & ~window] *= 0.6
+        shade = 0.7 + 2.2 * (t - y0) + 0.3 * canvas.tex.smooth(along * 5, t * 5)
+        color[window] = tint(_GLASS, shade)[window]
+        gap = np.abs((along - z0) / (outline.pillars * 1.05) % 1 - 0.5) > 0.485
+        color[gap & (t < y0) & (t > 0.35) & ~window] *= 0.6
         color[(along < 0.14) & (t > 0.62) & (t < 0.85)] = (0.65, 0.06, 0.05)
         color[(along > outline.z[-1] - 0.3) & (t > 0.55) & (t < 0.72)] = (0.95, 0.93, 0.82)
         color[(t < 0.42) | ((wheel < 1.22) & (t < 0.95))] *= 0.35
         color[wheel < 1] = _TYRE
         hub = wheel < 0.58
         color[hub] = tint((0.55, 0.56, 0.58), 1 - 0.5 * wheel)[hub]
-        canvas.paint(
-            patch, light.shade(color, 0.15 + 0.85 * facing), Label.VEHICLE, body | (wheel < 1)
-        )
+        canvas.paint(patch, color, 0.15 + 0.85 * facing, Label.VEHICLE, body | (wheel < 1))
 
-    def _paint_end(self, canvas: Canvas, tex: Textures, light: Light, outline: Outline) -> None:
+    def _paint_end(self, canvas: Canvas, outline: Outline) -> None:
         """The upright end that faces the camera: bumper, lamps, plate, tyres."""
         rear = self.heading == "away"
         top = float(outline.profile(self.heading)[1][0])
         half = outline.width / 2
         patch = canvas.frontal(self.x - half, self.x + half, 0.02, top, self.z)
-        if patch is None:
-            return
         a, t = np.abs(patch.s - self.x) / half, patch.t
         tyre = (a > 0.66) & (a < 0.93) & (t < 0.36)
         paint = self.cargo_rgb if outline.cargo and rear else self.paint_rgb
         color = tint(paint, 0.78 + 0.3 * t / top - 0.12 * a * a)
-        if top > 1.6:
-            low, high = (0.52, 0.86) if not outline.cargo or not rear else (2, 2)
-            window = (t > low * top) & (t < high * top) & (a < 0.86)
+        if top > 1.6 and not (outline.cargo and rear):
+            window = (t > 0.52 * top) & (t < 0.86 * top) & (a < 0.86)
             color[window] = tint(_GLASS, 0.6 + t / top)[window]
         lamp = (0.72, 0.06, 0.05) if rear else (0.98, 0.96, 0.86)
         level = 0.62 if top > 1.6 else 0.72 * top
@@ -175,48 +153,38 @@ class Vehicle:
         color[(np.abs(t - 0.46) < 0.07) & (a < 0.3)] = (0.88, 0.88, 0.8)
         color[t < 0.34] *= 0.3
         color[tyre] = _TYRE
-        facing = 0.15 + 0.85 * light.cosine(0, 0, -1)
-        canvas.paint(patch, light.shade(color, facing), Label.VEHICLE, (t > 0.24) | tyre)
+        facing = 0.15 + 0.85 * canvas.light.cosine(0, 0, -1)
+        canvas.paint(patch, color, facing, Label.VEHICLE, (t > 0.24) | tyre)
 
-    def _paint_slopes(self, canvas: Canvas, light: Light, outline: Outline) -> None:
+    def _paint_slopes(self, canvas: Canvas, outline: Outline) -> None:
         """Bonnet, windscreens and roof: the outline's segments, extruded across the width."""
-        z, y = outline.profile(self.heading)
         half = outline.width / 2
-        for k in range(len(z) - 1):
-            rise, run = float(y[k + 1] - y[k]), float(z[k + 1] - z[k])
-            near, far = (
-                (self.z + float(z[k]), float(y[k])),
-                (self.z + float(z[k + 1]), float(y[k + 1])),
-            )
+        left, right = self.x - half, self.x + half
+        corners = zip(*(part.tolist() for part in outline.profile(self.heading)), strict=True)
+        for (z0, y0), (z1, y1) in itertools.pairwise(corners):
+            rise, run = y1 - y0, z1 - z0
             steep = run < 0.1
             if steep:
-                patch = canvas.frontal(self.x - half, self.x + half, near[1], far[1], near[0])
+                patch = canvas.frontal(left, right, y0, y1, self.z + z0)
             else:
-                patch = canvas.slope(self.x - half, self.x + half, near, far)
-            if patch is None:
-                continue
-            cargo = outline.cargo > 0 and max(near[1], far[1]) > 3
+                patch = canvas.slope(left, right, (self.z + z0, y0), (self.z + z1, y1))
+            cargo = outline.cargo > 0 and max(y0, y1) > 3
             color = tint(self.cargo_rgb if cargo else self.paint_rgb, np.full_like(patch.s, 1.05))
-            if rise > 0.3 and far[1] > 1.2 and not steep:  # a windscreen
-                share = patch.t / math.hypot(rise, run)
+            length = math.hypot(rise, run)
+            if rise > 0.3 and y1 > 1.2 and not steep:  # a windscreen
+                share = patch.t / length
                 pane = (np.abs(patch.s - self.x) < 0.86 * half) & (share > 0.08) & (share < 0.92)
                 color[pane] = tint(_GLASS, 0.8 + 1.4 * share)[pane]
-            length = math.hypot(rise, run)
-            facing = light.cosine(0, run / length, -rise / length)
-            canvas.paint(patch, light.shade(color, facing), Label.VEHICLE)
+            facing = canvas.light.cosine(0, run / length, -rise / length)
+            canvas.paint(patch, color, facing, Label.VEHICLE)
 
-    def _paint_top_across(self, canvas: Canvas, light: Light, outline: Outline) -> None:
+    def _paint_top_across(self, canvas: Canvas, outline: Outline) -> None:
         """The roof of a vehicle seen from the side by an eye above it."""
-        tall = max(outline.y)
+        tall, sign = max(outline.y), 1 if self.heading == "right" else -1
         flat = [z for z, y in zip(outline.z, outline.y, strict=True) if y > tall - 0.06]
-        middle = outline.z[-1] / 2
-        ends = sorted(
-            (z - middle) * (1 if self.heading == "right" else -1) for z in (flat[0], flat[-1])
-        )
-        patch = canvas.slope(
-            self.x + ends[0], self.x + ends[1], (self.z, tall), (self.z + outline.width, tall)
-        )
-        if patch is not None:
-            rgb = self.cargo_rgb if outline.cargo else self.paint_rgb
-            color = tint(rgb, np.full_like(patch.s, 1.05))
-            canvas.paint(patch, light.shade(color, light.cosine(0, 1, 0)), Label.VEHICLE)
+        left, right = sorted((z - outline.z[-1] / 2) * sign for z in (flat[0], flat[-1]))
+        near, far = (self.z, tall), (self.z + outline.width, tall)
+        patch = canvas.slope(self.x + left, self.x + right, near, far)
+        rgb = self.cargo_rgb if outline.cargo else self.paint_rgb
+        color = tint(rgb, np.full_like(patch.s, 1.05))
+        canvas.paint(patch, color, canvas.light.cosine(0, 1, 0), Label.VEHICLE)

@@ -6,23 +6,20 @@ color: houses, vehicles and clothes come in many colors, and light, haze and sea
 them. Shapes: H, W image height and width in pixels.
 """
 
-from __future__ import annotations
-
-import os
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from raynef.demo.scene_backdrop import develop, draw_camera, draw_light, paint_ground, paint_sky
+from raynef.demo.scene_backdrop import paint_ground, paint_sky
+from raynef.demo.scene_camera import develop, draw_camera, draw_light
 from raynef.demo.scene_canvas import Canvas, Label, ShadowMap
-from raynef.demo.scene_dice import Dice
 from raynef.demo.scene_landscape import country, highway, lakeside, park
-from raynef.demo.scene_plan import keep_dry
+from raynef.demo.scene_plan import Plan
 from raynef.demo.scene_textures import make_textures
 from raynef.demo.scene_town import canal, square, street
+from raynef.io.files import write_atomic, write_text
 
 CLASSES: tuple[str, ...] = tuple(label.name.lower() for label in Label)
 
@@ -62,23 +59,23 @@ def render_scene(seed: int, *, height: int = 240, width: int = 320) -> Scene:
         )
     rng = np.random.Generator(np.random.PCG64(seed))
     light, tex = draw_light(rng), make_textures(rng)
-    dice = Dice(rng)
-    plan = dice.pick(KINDS)(dice)
-    canvas = Canvas(draw_camera(rng, height=height, width=width, eye=plan.eye))
+    plan = Plan(rng)
+    plan.pick(KINDS)(plan)
+    camera = draw_camera(rng, height=height, width=width, eye=plan.eye)
+    canvas = Canvas(camera, tex, light, ShadowMap(light))
 
-    shadows = ShadowMap(light)
-    things = keep_dry(plan)
+    things = plan.dry_things()
     for thing in things:
-        thing.cast(shadows)
+        thing.cast(canvas.shadows)
     for thing in things:
-        thing.paint(canvas, tex, light, shadows)
+        thing.paint(canvas)
     for ridge in reversed(plan.ridges):
-        ridge.paint(canvas, tex, light)
-    paint_ground(canvas, tex, light, shadows, plan.ground)
-    paint_sky(canvas, tex, light)
+        ridge.paint(canvas)
+    paint_ground(canvas, plan.ground)
+    paint_sky(canvas)
     if plan.water is not None:
-        plan.water.paint(canvas, tex, light)
-    return Scene(image=develop(canvas, light, rng), label=canvas.label)
+        plan.water.paint(canvas)
+    return Scene(image=develop(canvas, rng), label=canvas.label)
 
 
 def write_scenes(root: Path, *, num_train: int, num_val: int, seed: int = 0) -> Path:
@@ -107,8 +104,8 @@ def write_scenes(root: Path, *, num_train: int, num_val: int, seed: int = 0) -> 
             scene = render_scene(_scene_seed(seed, split, k))
             _write_scene(root, f"{name}_{k:05d}", scene)
     for name, count in splits.items():
-        _replace(root / f"{name}.txt", "".join(f"{name}_{k:05d}\n" for k in range(count)).encode())
-    _replace(root / "classes.txt", "".join(f"{name}\n" for name in CLASSES).encode())
+        write_text(root / f"{name}.txt", "".join(f"{name}_{k:05d}\n" for k in range(count)))
+    write_text(root / "classes.txt", "".join(f"{name}\n" for name in CLASSES))
     return root
 
 
@@ -119,17 +116,10 @@ def _scene_seed(seed: int, split: int, index: int) -> int:
 
 def _write_scene(root: Path, stem: str, scene: Scene) -> None:
     """Write the image and the label of one scene."""
-    image, label = BytesIO(), BytesIO()
-    Image.fromarray(scene.image).save(image, "JPEG", quality=95)
     indexed = Image.fromarray(scene.label).convert("L")
     indexed.putpalette([channel for rgb in PALETTE for channel in rgb])
-    indexed.save(label, "PNG")
-    _replace(root / "images" / f"{stem}.jpg", image.getvalue())
-    _replace(root / "labels" / f"{stem}.png", label.getvalue())
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file so that it appears whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
+    write_atomic(
+        root / "images" / f"{stem}.jpg",
+        lambda path: Image.fromarray(scene.image).save(path, "JPEG", quality=95),
+    )
+    write_atomic(root / "labels" / f"{stem}.png", lambda path: indexed.save(path, "PNG"))

@@ -11,28 +11,31 @@ from raynef.report.table import mean_sd, percent
 LEAKED, ELSEWHERE, AFTER_CRF = "†", "‡", "§"
 """Marks of a score that labels had leaked into, of one on other data than the paper's, and of the
 paper's where it alone is scored after a CRF."""
-_LATEX_MARKS = {LEAKED: "$^\\dagger$", ELSEWHERE: "$^\\ddagger$", AFTER_CRF: "$^\\S$"}
+_LATEX_SCORE = str.maketrans(
+    {
+        LEAKED: "$^\\dagger$",
+        ELSEWHERE: "$^\\ddagger$",
+        AFTER_CRF: "$^\\S$",
+        "±": "$\\pm$",
+        "–": "--",
+    }
+)
+_LATEX_TEXT = str.maketrans(
+    {"\\": "\\textbackslash ", "_": "\\_", "&": "\\&", "%": "\\%"}
+    | {"α": "$\\alpha$", "β": "$\\beta$", "λ": "$\\lambda$", "ψ": "$\\psi$", "∞": "$\\infty$"}
+)
 
 
 @dataclass(frozen=True)
 class Score:
-    """One method of one trial, scored.
+    """One method of one trial, scored."""
 
-    Attributes:
-        where: coordinates: data, target, method and the axes.
-        seed: of the trial.
-        values: metrics of the method, 0 to 1.
-        num_images: that were scored.
-        run: its folder, as seen from the table.
-        leaked: whether labels reached what was trained.
-    """
-
-    where: Mapping[str, Any]
-    seed: int
-    values: Mapping[str, float]
-    num_images: int
-    run: str
-    leaked: bool
+    where: Mapping[str, Any]  # coordinates: data, target, method and the axes
+    seed: int  # of the trial
+    values: Mapping[str, float]  # metrics of the method, 0 to 1
+    num_images: int  # that were scored
+    run: str  # its folder, as seen from the table
+    leaked: bool  # whether labels reached what was trained
 
 
 @dataclass(frozen=True)
@@ -64,21 +67,13 @@ class Entry:
 
 @dataclass(frozen=True)
 class Grid:
-    """A table.
+    """A table."""
 
-    Attributes:
-        title: above it.
-        corner: names of the coordinates that tell the rows apart.
-        columns: headings.
-        rows: headings of each, one for each name of the corner, with its entries.
-        notes: what the marks mean, and what made the numbers.
-    """
-
-    title: str
-    corner: tuple[str, ...]
-    columns: tuple[str, ...]
-    rows: tuple[tuple[tuple[str, ...], tuple[Entry, ...]], ...]
-    notes: tuple[str, ...]
+    title: str  # above it
+    corner: tuple[str, ...]  # names of the coordinates that tell the rows apart
+    columns: tuple[str, ...]  # headings
+    rows: tuple[tuple[tuple[str, ...], tuple[Entry, ...]], ...]  # headings and entries of each
+    notes: tuple[str, ...]  # what the marks mean, and what made the numbers
 
 
 def markdown(grid: Grid) -> str:
@@ -92,20 +87,16 @@ def markdown(grid: Grid) -> str:
 
 def latex(grid: Grid) -> str:
     """As a LaTeX tabular with the rules of booktabs."""
-    head = [*grid.corner, *grid.columns]
-    spec = "l" * len(grid.corner) + "c" * len(grid.columns)
-    lines = [
-        f"% {grid.title}",
-        f"\\begin{{tabular}}{{{spec}}}",
-        "\\toprule",
-        " & ".join(_escaped(name) for name in head) + " \\\\",
-        "\\midrule",
-    ]
-    for names, entries in grid.rows:
-        cells = [*map(_escaped, names), *(_latex_entry(entry) for entry in entries)]
-        lines.append(" & ".join(cells) + " \\\\")
-    notes = [f"% {note}" for note in grid.notes]
-    return "\n".join([*lines, "\\bottomrule", "\\end{tabular}", *notes]) + "\n"
+
+    def line(names: Sequence[str], entries: Sequence[Entry] = ()) -> str:
+        texts = [name.translate(_LATEX_TEXT) for name in names]
+        return " & ".join(texts + [_latex_entry(entry) for entry in entries]) + " \\\\"
+
+    head = line((*grid.corner, *grid.columns))
+    rows = [line(names, entries) for names, entries in grid.rows]
+    begin = f"\\begin{{tabular}}{{{'l' * len(grid.corner) + 'c' * len(grid.columns)}}}"
+    lines = [f"% {grid.title}", begin, "\\toprule", head, "\\midrule", *rows, "\\bottomrule"]
+    return "\n".join([*lines, "\\end{tabular}", *(f"% {note}" for note in grid.notes)]) + "\n"
 
 
 def long_csv(scores: Sequence[Score], papers: Mapping[str, Sequence[PaperValue | None]]) -> str:
@@ -116,29 +107,19 @@ def long_csv(scores: Sequence[Score], papers: Mapping[str, Sequence[PaperValue |
         papers: by metric, the paper's value for each of the scores.
     """
     axes = list(dict.fromkeys(key for score in scores for key in score.where))
-    metrics = list(papers)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    paper_columns = [f"paper_{metric}" for metric in metrics]
-    extra = ["num_images", "labels_leaked", "paper_labels_leaked", "paper_other_data"]
-    extra += ["paper_after_crf", "run"]
-    writer.writerow([*axes, "seed", *metrics, *paper_columns, *extra])
-    for index, score in enumerate(scores):
-        found = [papers[metric][index] for metric in metrics]
+    last = "num_images labels_leaked paper_labels_leaked paper_other_data paper_after_crf run"
+    head = [*axes, "seed", *papers, *(f"paper_{metric}" for metric in papers), *last.split()]
+    writer.writerow(head)
+    for score, *found in zip(scores, *papers.values(), strict=True):
         known = next((paper for paper in found if paper is not None), None)
+        marks = ("", "", "") if known is None else (known.leaked, known.elsewhere, known.after_crf)
         writer.writerow(
-            [
-                *(score.where.get(axis, "") for axis in axes),
-                score.seed,
-                *(_percent_of(score, metric) for metric in metrics),
-                *("" if paper is None else paper.value for paper in found),
-                score.num_images,
-                score.leaked,
-                "" if known is None else known.leaked,
-                "" if known is None else known.elsewhere,
-                "" if known is None else known.after_crf,
-                score.run,
-            ]
+            [*(score.where.get(axis, "") for axis in axes), score.seed]
+            + [_percent_of(score, metric) for metric in papers]
+            + ["" if paper is None else paper.value for paper in found]
+            + [score.num_images, score.leaked, *marks, score.run]
         )
     return text.getvalue()
 
@@ -184,17 +165,9 @@ def _markdown_entry(entry: Entry) -> str:
 
 
 def _latex_entry(entry: Entry) -> str:
-    text = _with_latex_marks(shown(entry).replace("±", "$\\pm$").replace("–", "--"))
+    text = shown(entry).translate(_LATEX_SCORE)
     text = f"\\textbf{{{text}}}" if entry.best else text
-    if entry.paper is None:
-        return text
-    return f"{text} ({_with_latex_marks(paper_shown(entry.paper))})"
-
-
-def _with_latex_marks(text: str) -> str:
-    for mark, written in _LATEX_MARKS.items():
-        text = text.replace(mark, written)
-    return text
+    return text + (f" ({paper_shown(entry.paper).translate(_LATEX_SCORE)})" if entry.paper else "")
 
 
 def _line(cells: Sequence[str]) -> str:
@@ -203,17 +176,3 @@ def _line(cells: Sequence[str]) -> str:
 
 def _quoted(path: str) -> str:
     return path.replace(" ", "%20").replace("(", "%28").replace(")", "%29")
-
-
-def _escaped(text: str) -> str:
-    """For LaTeX."""
-    for plain, written in (("\\", "\\textbackslash "), ("_", "\\_"), ("&", "\\&"), ("%", "\\%")):
-        text = text.replace(plain, written)
-    signs = {
-        "α": "$\\alpha$",
-        "β": "$\\beta$",
-        "λ": "$\\lambda$",
-        "ψ": "$\\psi$",
-        "∞": "$\\infty$",
-    }
-    return "".join(signs.get(letter, letter) for letter in text)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from raynef.report.chart import Axis, Dots, Line, Shape, chart
+from raynef.report.chart import Axis, Chart, Dots, Line, chart
 from raynef.report.sweep_records import AxisLine, AxisPlot, AxisPoint, Curve
 from raynef.report.table import mean_sd
 from raynef.report.words import Term, number, plain_number, term
@@ -49,7 +49,7 @@ class Figure:
 
     heading: str
     keys: tuple[Key, ...]
-    chart: Shape
+    chart: Chart
     terms: tuple[Term, ...] = ()
 
 

@@ -4,6 +4,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from raynef.report.ablation import is_leaked, paper_shown, shown
+from raynef.report.embed import cut_out, embed
+from raynef.report.palette import hex_color
 from raynef.report.words import number, percent, quantity, term, value_text
 
 if TYPE_CHECKING:
@@ -28,7 +30,19 @@ def templates() -> "Environment":
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for write in (is_leaked, number, paper_shown, percent, shown, term, value_text):
-        made.filters[write.__name__] = write
+    for show in (
+        cut_out,
+        embed,
+        hex_color,
+        is_leaked,
+        number,
+        paper_shown,
+        percent,
+        shown,
+        term,
+        value_text,
+    ):
+        made.filters[show.__name__] = show
+    made.filters["unit"] = lambda place: f"{place:.1f}"  # drawing units
     made.filters["quantity"] = lambda value, key: quantity(key, value)
     return made

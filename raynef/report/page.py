@@ -1,6 +1,5 @@
 """The report of a run: one HTML file that needs nothing beside itself."""
 
-import dataclasses
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -9,11 +8,12 @@ import numpy as np
 
 from raynef.report import html
 from raynef.report.figures import training_figures
-from raynef.report.gallery import cards, run_rows, without_ignored
+from raynef.report.gallery import COLUMNS, run_rows, without_ignored
 from raynef.report.palette import hex_color, palette
 from raynef.report.records import Evaluation, Report
 
 MAX_SKIPPED = 500
+_MAX_PATCHES = 9
 _FACTS = ("miou", "accuracy", "crf_miou", "crf_accuracy", "num_images", "protocol", "matching")
 _ONE_TABLE = 12  # rows; longer lists are split into two tables side by side
 
@@ -23,6 +23,9 @@ def render(report: Report) -> str:
     evaluation = report.evaluation or Evaluation()
     clusters = palette(max(2, 1 + _largest_cluster(report)))
     classes = palette(max(2, 1 + _largest_class(report, evaluation)))
+    rows = run_rows(report.gallery, clusters, classes, evaluation.class_names)
+    shown = {picture.name for row in rows for picture in row.pictures}
+    tables, absent = _class_tables(evaluation, classes)
     links = ["Gallery", "Scores", "Clusters", "Training", "Recipe", "Environment"]
     return html.page(
         "run.html",
@@ -32,10 +35,13 @@ def render(report: Report) -> str:
         summary=report.summary,
         report=report,
         leaked=_leaked(report),
-        rows=run_rows(report.gallery, clusters, classes, evaluation.class_names),
+        rows=rows,
+        columns={key: about for key, about in COLUMNS.items() if key in shown},
         facts=_FACTS,
-        tables=_class_tables(evaluation, classes),
-        cards=cards(report.clusters, clusters),
+        tables=tables,
+        absent=absent,
+        colors=clusters,
+        max_patches=_MAX_PATCHES,
         figures=training_figures(report.steps),
         recipe=_sections(report.recipe),
         environment=_pairs(report.environment),
@@ -50,16 +56,13 @@ def _leaked(report: Report) -> bool:
     return report.labels_leaked or in_training or scored
 
 
-@dataclasses.dataclass(frozen=True)
-class _Tables:
-    """IoU per class, (color or None, name, IoU), the best first, and classes that have none."""
+def _class_tables(
+    evaluation: Evaluation, colors: np.ndarray
+) -> tuple[list[list[tuple[str | None, str, float]]], list[str]]:
+    """(color, name, IoU) of classes in at most two tables, the best first, and classes without.
 
-    columns: tuple[tuple[tuple[str | None, str, float], ...], ...]
-    absent: tuple[str, ...]
-
-
-def _class_tables(evaluation: Evaluation, colors: np.ndarray) -> _Tables:
-    """At most two tables of classes; ``colors`` uint8 [num_colors, 3] by the class's index."""
+    ``colors`` uint8 [num_colors, 3] are by the class's index.
+    """
     known, absent = [], []
     numbers = {name: index for index, name in evaluation.class_names.items()}
     for name, iou in evaluation.per_class_iou.items():
@@ -70,8 +73,7 @@ def _class_tables(evaluation: Evaluation, colors: np.ndarray) -> _Tables:
             known.append((color, name, float(iou)))
     known.sort(key=lambda row: (-row[2], row[1]))
     half = len(known) if len(known) <= _ONE_TABLE else math.ceil(len(known) / 2)
-    starts = range(0, len(known), half or 1)
-    return _Tables(tuple(tuple(known[i : i + half]) for i in starts), tuple(absent))
+    return [known[i : i + half] for i in range(0, len(known), half or 1)], absent
 
 
 def _sections(recipe: Mapping[str, Any]) -> dict[str, tuple[int, list[tuple[str, Any]]]]:

@@ -73,17 +73,9 @@ def _farthest_first(num_colors: int) -> np.ndarray:
 
 
 def colorize(labels: np.ndarray, colors: np.ndarray, *, ignore: int | None = None) -> np.ndarray:
-    """Paint an index map.
+    """Paint an index map int [H, W] in ``colors`` uint8 [num_colors, 3]: uint8 [H, W, 3].
 
-    Parameters
-    ----------
-    labels : int [H, W]; negative values, and ``ignore`` where given (255 in label files), are
-        painted dark gray.
-    colors : uint8 [num_colors, 3]
-
-    Returns
-    -------
-    uint8 [H, W, 3]
+    Negative values, and ``ignore`` where given (255 in label files), are painted dark gray.
     """
     labels = np.asarray(labels).astype(np.int64)
     hidden = labels < 0 if ignore is None else (labels < 0) | (labels == ignore)
@@ -113,16 +105,8 @@ def overlay(
 ) -> np.ndarray:
     """Lay the colors of ``labels`` over ``image`` and draw a thin line between segments.
 
-    Parameters
-    ----------
-    image : uint8 [H, W, 3]
-    labels : int [H, W], as for :func:`colorize`
-    colors : uint8 [num_colors, 3]
-    alpha : weight of the colors, 0 (only the image) to 1 (only the colors)
-
-    Returns
-    -------
-    uint8 [H, W, 3]
+    All but ``image``, uint8 [H, W, 3], as for :func:`colorize`; ``alpha`` is the weight of the
+    colors, 0 (only the image) to 1 (only the colors).
     """
     labels = np.asarray(labels)
     if image.shape != (*labels.shape, 3):

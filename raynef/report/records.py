@@ -9,6 +9,39 @@ import numpy as np
 
 
 @dataclass(frozen=True)
+class Picture:
+    """One picture of a row: its name, and what it shows.
+
+    ``pixels`` are uint8 [H, W, 3]; with ``colors``, uint8 [num_colors, 3], they are an index map
+    int [H, W], -1 where there is none. ``alt`` stands for the name where that tells too little.
+    """
+
+    name: str
+    about: str
+    pixels: np.ndarray
+    colors: np.ndarray | None = None
+    alt: str = ""
+
+
+@dataclass(frozen=True)
+class Chip:
+    """An entry of the legend below a row: a color as hexadecimal digits, or None, and its name."""
+
+    color: str | None
+    name: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One image of a gallery: its name, a few words on how it went, and its pictures."""
+
+    name: str
+    facts: str | None
+    pictures: tuple[Picture, ...]
+    chips: tuple[Chip, ...] = ()
+
+
+@dataclass(frozen=True)
 class GalleryItem:
     """One validation image with what was found in it.
 
@@ -50,30 +83,20 @@ class ClusterCard:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores on one data set; None where they were not measured.
+    """Scores on one data set; None where they were not measured."""
 
-    Attributes:
-        miou: like all scores here a fraction, 0 to 1.
-        crf_miou: after a CRF, as ``crf_accuracy``.
-        per_class_iou: by the class's name; None where it is not in the scored images.
-        class_names: by index in the label files.
-        data: name of the data set, and where it lies.
-        supervised: a layer was trained on labels.
-        labels_leaked: labels reached what was trained.
-    """
-
-    miou: float | None = None
+    miou: float | None = None  # like all scores here a fraction, 0 to 1
     accuracy: float | None = None
-    crf_miou: float | None = None
+    crf_miou: float | None = None  # after a CRF, as ``crf_accuracy``
     crf_accuracy: float | None = None
     num_images: int | None = None
     protocol: str | None = None
     matching: str | None = None
-    per_class_iou: Mapping[str, float | None] = field(default_factory=dict)
-    class_names: Mapping[int, str] = field(default_factory=dict)
-    data: tuple[str, str] = ("?", "")
-    supervised: bool = False
-    labels_leaked: bool = False
+    per_class_iou: Mapping[str, float | None] = field(default_factory=dict)  # by name; None: absent
+    class_names: Mapping[int, str] = field(default_factory=dict)  # by index in the label files
+    data: tuple[str, str] = ("?", "")  # name of the data set, and where it lies
+    supervised: bool = False  # a layer was trained on labels
+    labels_leaked: bool = False  # labels reached what was trained
 
     def __post_init__(self) -> None:
         for name, iou in self.per_class_iou.items():
@@ -112,31 +135,18 @@ class SkippedFile:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything on the page; empty parts are replaced by a line that names the command to run.
-
-    Attributes:
-        title: of the page.
-        summary: numbers by the glossary's keys.
-        recipe: as plain values, likewise ``environment``.
-        steps: one mapping per training step, as ``steps.jsonl`` has them: step, epoch, loss, trace,
-            penalty, tau, lr, clusters_in_use, entropy, columns_below_1; missing values are left out
-            of the charts.
-        evaluation: None where there is none yet.
-        gallery: validation images.
-        clusters: the largest.
-        skipped: files that are in no number.
-        elsewhere: scores on other data.
-        labels_leaked: the run, or one that it started from, was trained on labels.
-    """
+    """Everything on the page; empty parts are replaced by a line that names the command to run."""
 
     title: str
-    summary: Mapping[str, str | float | int]
-    recipe: Mapping[str, Any]
+    summary: Mapping[str, str | float | int]  # numbers by the glossary's keys
+    recipe: Mapping[str, Any]  # as plain values, likewise ``environment``
     environment: Mapping[str, Any]
     steps: Sequence[Mapping[str, Any]]
+    """As ``steps.jsonl`` has them: step, epoch, loss, trace, penalty, tau, lr, clusters_in_use,
+    entropy, columns_below_1; missing values are left out of the charts."""
     evaluation: Evaluation | None
-    gallery: Sequence[GalleryItem]
-    clusters: Sequence[ClusterCard]
-    skipped: Sequence[SkippedFile]
-    elsewhere: Sequence[Evaluation] = ()
-    labels_leaked: bool = False
+    gallery: Sequence[GalleryItem]  # validation images
+    clusters: Sequence[ClusterCard]  # the largest
+    skipped: Sequence[SkippedFile]  # files that are in no number
+    elsewhere: Sequence[Evaluation] = ()  # scores on other data
+    labels_leaked: bool = False  # the run, or one that it started from, was trained on labels

@@ -1,36 +1,19 @@
 """What was read off the eigenvectors of some images: pictures side by side, with the numbers."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from raynef.report.embed import photo, shrink, shrink_labels, small_size
-from raynef.report.gallery import Row, Shot
+from raynef.report.embed import shrink, shrink_labels, small_size
 from raynef.report.html import page
+from raynef.report.records import Picture as Picture
+from raynef.report.records import Row as SpectralRow
 
 _WIDTH = 240  # pixels of a picture; a row has up to seven
 _FOUND, _MISSED, _TRUE = (60, 190, 90), (220, 70, 60), (250, 200, 40)
 _LOW, _HIGH = np.array([40, 70, 160.0]), np.array([235, 120, 40.0])
-
-
-@dataclass(frozen=True)
-class Picture:
-    """One picture of a row: its name, what it shows, and uint8 [H, W, 3]."""
-
-    name: str
-    about: str
-    pixels: np.ndarray
-
-
-@dataclass(frozen=True)
-class SpectralRow:
-    """One image: its name, a few words on how it went, and its pictures."""
-
-    name: str
-    facts: str
-    pictures: tuple[Picture, ...]
 
 
 def render_spectral(
@@ -44,13 +27,8 @@ def render_spectral(
 ) -> str:
     """The whole page as HTML text; write it as UTF-8.
 
-    Args:
-        kicker: the line above the title.
-        title: of the page.
-        about: what the pictures are.
-        summary: numbers, by the glossary's keys.
-        rows: images.
-        command: that makes rows where there are none.
+    ``kicker`` stands above the title, ``summary`` holds numbers by the glossary's keys, and
+    ``command`` makes rows where there are none.
     """
     return page(
         "spectral.html",
@@ -60,19 +38,17 @@ def render_spectral(
         warning=None,
         summary=summary,
         about=about,
-        rows=[_row(row) for row in rows],
+        rows=[_small(row) for row in rows],
         command=command,
     )
 
 
-def _row(row: SpectralRow) -> Row:
-    return Row(row.name, row.facts, tuple(_shot(row.name, picture) for picture in row.pictures))
-
-
-def _shot(name: str, picture: Picture) -> Shot:
-    size = small_size(*picture.pixels.shape[:2], max_width=_WIDTH)
-    small = photo(shrink(picture.pixels, size), alt=f"{name}: {picture.name}")
-    return Shot(picture.name, picture.about, small)
+def _small(row: SpectralRow) -> SpectralRow:
+    pictures = []
+    for picture in row.pictures:
+        size = small_size(*picture.pixels.shape[:2], max_width=_WIDTH)
+        pictures.append(dataclasses.replace(picture, pixels=shrink(picture.pixels, size)))
+    return dataclasses.replace(row, pictures=tuple(pictures))
 
 
 def painted_vector(vector: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -105,8 +81,7 @@ def with_boxes(
 
     Args:
         image: uint8 [H, W, 3].
-        found: half-open (x0, y0, x1, y1) in pixels of the image.
-        truth: [m, 4], likewise.
+        found: half-open (x0, y0, x1, y1) in pixels of the image, as ``truth`` [m, 4].
         right: whether the box is; None where nobody knows, drawn as right.
     """
     drawing = Image.fromarray(np.ascontiguousarray(image))

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from raynef.report.ablation import LEAKED
 from raynef.report.figures import axis_figures, trial_figures
-from raynef.report.gallery import sweep_rows
+from raynef.report.gallery import sweep_row
 from raynef.report.html import page
 from raynef.report.sweep_records import SweepReport, TrialEntry
 
@@ -34,7 +34,7 @@ def render_sweep(report: SweepReport) -> str:
         report=report,
         plots=[figure for plot in report.plots for figure in axis_figures(plot)],
         curves=trial_figures(report.curves),
-        images=[*sweep_rows(report.images)],
+        images=[sweep_row(image) for image in report.images],
         href=href,
         max_error=MAX_ERROR,
         leaked_mark=LEAKED,

@@ -19,38 +19,23 @@ class AxisPoint:
 
 @dataclass(frozen=True)
 class AxisLine:
-    """Scores along an axis.
+    """Scores along an axis."""
 
-    Attributes:
-        name: in the legend.
-        points: in any order.
-        paper: the paper's scores at the same places; None where it has none.
-    """
-
-    name: str
-    points: tuple[AxisPoint, ...]
-    paper: "AxisLine | None" = None
+    name: str  # in the legend
+    points: tuple[AxisPoint, ...]  # in any order
+    paper: "AxisLine | None" = None  # the paper's scores at the same places; None where it has none
 
 
 @dataclass(frozen=True)
 class AxisPlot:
-    """One metric over one axis.
-
-    Attributes:
-        axis: its name.
-        metric: its name; values are drawn in percent.
-        lines: one for each method and data set.
-        ticks: values that the axis can take; empty where they are drawn from a range.
-        log: whether the axis is logarithmic.
-        joined: points are joined to lines; a search has dots instead.
-    """
+    """One metric over one axis."""
 
     axis: str
-    metric: str
-    lines: tuple[AxisLine, ...]
-    ticks: tuple[float, ...] = ()
-    log: bool = False
-    joined: bool = True
+    metric: str  # its name; values are drawn in percent
+    lines: tuple[AxisLine, ...]  # one for each method and data set
+    ticks: tuple[float, ...] = ()  # values that the axis can take; none of a range
+    log: bool = False  # whether the axis is logarithmic
+    joined: bool = True  # points are joined to lines; a search has dots instead
 
 
 @dataclass(frozen=True)
@@ -99,23 +84,14 @@ class TrialScore:
 
 @dataclass(frozen=True)
 class TrialEntry:
-    """A trial in the list of all.
+    """A trial in the list of all."""
 
-    Attributes:
-        name: of its folder.
-        about: short, for people.
-        state: done, failed, damaged, stopped …, not finished or not run.
-        scores: none where there are none yet.
-        seconds: that it took, with scoring; None where that is not known.
-        error: why it failed.
-    """
-
-    name: str
-    about: str
-    state: str
+    name: str  # of its folder
+    about: str  # short, for people
+    state: str  # done, failed, damaged, stopped …, not finished or not run
     scores: tuple[TrialScore, ...] = ()
-    seconds: float | None = None
-    error: str | None = None
+    seconds: float | None = None  # that it took, with scoring; None where that is not known
+    error: str | None = None  # why it failed
 
     @property
     def has_failed(self) -> bool:
@@ -125,27 +101,16 @@ class TrialEntry:
 
 @dataclass(frozen=True)
 class SweepReport:
-    """Everything on the page of a sweep, finished or not.
-
-    Attributes:
-        grid: the table.
-        plots: of the axes that are numbers.
-        curves: of the trials that have steps.
-        num_without_curve: trials that train but have none.
-        trains: whether its trials train at all.
-        images: rows of the gallery.
-        gallery_note: why there are none, or fewer; None where nothing is amiss.
-        trials: all, in the order of the sweep.
-        links: from a score's ``run`` to what its link opens, both as seen from the page; a run
-            that is not here is opened as a folder.
-    """
+    """Everything on the page of a sweep, finished or not."""
 
     grid: Grid
-    plots: tuple[AxisPlot, ...] = ()
-    curves: tuple[Curve, ...] = ()
-    num_without_curve: int = 0
-    trains: bool = True
-    images: tuple[SweepImage, ...] = ()
-    gallery_note: str | None = None
-    trials: tuple[TrialEntry, ...] = ()
+    plots: tuple[AxisPlot, ...] = ()  # of the axes that are numbers
+    curves: tuple[Curve, ...] = ()  # of the trials that have steps
+    num_without_curve: int = 0  # trials that train but have none
+    trains: bool = True  # whether its trials train at all
+    images: tuple[SweepImage, ...] = ()  # rows of the gallery
+    gallery_note: str | None = None  # why there are none, or fewer; None where nothing is amiss
+    trials: tuple[TrialEntry, ...] = ()  # all, in the order of the sweep
     links: Mapping[str, str] = field(default_factory=dict)
+    """From a score's ``run`` to what its link opens, both as seen from the page; a run that is not
+    here is opened as a folder."""

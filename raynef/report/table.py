@@ -7,15 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Cell:
-    """The scores of one method in one row.
+    """The scores of one method in one row."""
 
-    Attributes:
-        miou: of each seed, 0 to 1.
-        accuracy: likewise.
-    """
-
-    miou: tuple[float, ...]
-    accuracy: tuple[float, ...]
+    miou: tuple[float, ...]  # of each seed, 0 to 1
+    accuracy: tuple[float, ...]  # likewise
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,11 @@
 import math
 import numbers
 from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
 from typing import Any
+
+import yaml
 
 
 @dataclass(frozen=True)
@@ -15,103 +19,21 @@ class Term:
     fraction: bool = False
 
 
-TERMS: dict[str, Term] = {
-    "miou": Term(
-        "mIoU",
-        "How well found and true areas overlap, averaged over classes; 100 % is perfect.",
-        fraction=True,
-    ),
-    "accuracy": Term(
-        "pixel accuracy", "Share of labeled pixels that got the right class.", fraction=True
-    ),
-    "miou_majority": Term(
-        "mIoU by majority",
-        "The same with each cluster named by the class that it overlaps most.",
-        fraction=True,
-    ),
-    "crf_miou": Term(
-        "mIoU after CRF",
-        "The same after segments were fitted to the edges of the image.",
-        fraction=True,
-    ),
-    "crf_accuracy": Term(
-        "accuracy after CRF", "Share of labeled pixels that are right then.", fraction=True
-    ),
-    "num_images": Term("images", "Photographs that went in."),
-    "num_patches": Term("patches", "Small squares the images were cut into; each gets a cluster."),
-    "num_clusters": Term("clusters", "Groups the method may use; it finds them without labels."),
-    "num_classes": Term("classes", "Named categories in the label files."),
-    "num_steps": Term("training steps", "Times the network was adjusted, one batch each."),
-    "num_epochs": Term("epochs", "Passes over the training images."),
-    "num_workers": Term("workers", "Processes that shared the training."),
-    "num_skipped": Term("skipped files", "Files that could not be used; listed below."),
-    "loss": Term("loss", "What training makes small: penalty minus trace; lower is better."),
-    "trace": Term(
-        "trace",
-        "Agreement of the clusters with the graph: patches that look alike share a cluster. "
-        "Higher is better.",
-    ),
-    "penalty": Term("penalty", "How much clusters repeat each other; near 0 all differ."),
-    "tau": Term("tau", "How soft the choice of a cluster is; falls, so that choices get firm."),
-    "lr": Term("learning rate", "Size of one training step."),
-    "clusters_in_use": Term("clusters in use", "Clusters that at least one patch belongs to."),
-    "columns_below_1": Term(
-        "weak clusters", "Clusters with hardly any patch in the batch; they are not scaled up."
-    ),
-    "entropy": Term("entropy", "How evenly patches spread over clusters; higher is more even."),
-    "purity": Term("purity", "Share of a cluster's labeled pixels in its class.", fraction=True),
-    "corloc": Term(
-        "CorLoc", "Share of images whose box overlaps an object by half or more.", fraction=True
-    ),
-    "corloc_lost": Term("CorLoc of LOST", "The same for LOST's box.", fraction=True),
-    "corloc_centre_box": Term(
-        "CorLoc of a center box",
-        "The same for a box at the center, of the mean size of all objects.",
-        fraction=True,
-    ),
-    "corloc_centre_box_largest": Term(
-        "CorLoc of a large center box",
-        "Likewise, of the mean size of each image's largest object.",
-        fraction=True,
-    ),
-    "corloc_whole_image": Term(
-        "CorLoc of whole images", "The same for a box around everything.", fraction=True
-    ),
-    "num_scored": Term("scored images", "Images with at least one object."),
-    "num_boxes": Term("boxes", "Objects that people drew boxes around."),
-    "protocol": Term("protocol", "How images are resized and scored."),
-    "matching": Term("matching", "How each cluster was given a class name for scoring."),
-    "backbone": Term("backbone", "The pretrained network that describes each patch."),
-    "dataset": Term("data set", "Where the images come from."),
-    "seed": Term("seed", "Start of the random numbers; the same seed repeats the run."),
-    "seconds": Term("seconds", "Wall-clock time of the run."),
-    "images_per_second": Term("images per second", "Speed, all workers together."),
-}
-_ALIASES = {
-    "mean_iou": "miou",
-    "pixel_accuracy": "accuracy",
-    "acc": "accuracy",
-    "images": "num_images",
-    "patches": "num_patches",
-    "clusters": "num_clusters",
-    "classes": "num_classes",
-    "steps": "num_steps",
-    "training_steps": "num_steps",
-    "epochs": "num_epochs",
-    "workers": "num_workers",
-    "skipped": "num_skipped",
-    "learning_rate": "lr",
-    "data_set": "dataset",
-    "duration_s": "seconds",
-    "wall_s": "seconds",
-}
-
-
 def term(key: str) -> Term:
     """The glossary's entry for ``key``; an unknown key is its own name, without a meaning."""
     plain = key.strip().lower().replace(" ", "_").replace("-", "_")
-    plain = _ALIASES.get(plain, plain)
-    return TERMS.get(plain) or Term(key.replace("_", " "), "")
+    return _glossary().get(plain) or Term(key.replace("_", " "), "")
+
+
+@lru_cache(maxsize=1)
+def _glossary() -> dict[str, Term]:
+    """``glossary.yaml`` by all keys."""
+    text = resources.files("raynef.report").joinpath("glossary.yaml").read_text(encoding="utf-8")
+    entries, terms = yaml.safe_load(text), {}
+    for key, entry in entries.items():
+        found = Term(entry["name"], entry["meaning"], entry.get("fraction", False))
+        terms |= dict.fromkeys([key, *entry.get("also", ())], found)
+    return terms
 
 
 def number(value: float) -> str:

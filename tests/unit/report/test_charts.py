@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from raynef.report.chart import MAX_BUCKETS, Axis, Line, Shape, chart
+from raynef.report.chart import MAX_BUCKETS, Axis, Chart, Line, chart
 from raynef.report.figures import Figure, training_figures
 from raynef.report.html import templates
 from raynef.report.scale import scale
@@ -17,9 +17,9 @@ def drawn(figure: Figure) -> str:
     return str(templates().get_template("figures.html").module.figure(figure))
 
 
-def path_of(shape: Shape) -> str:
-    (path,) = [inner.attributes["d"] for inner in shape.inner if inner.name == "path"]
-    return path or ""
+def path_of(found: Chart) -> str:
+    ((_, path),) = found.paths
+    return path
 
 
 @pytest.mark.parametrize(

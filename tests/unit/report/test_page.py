@@ -2,6 +2,8 @@
 
 import dataclasses
 import re
+import subprocess
+import sys
 from html.parser import HTMLParser
 
 import numpy as np
@@ -230,3 +232,10 @@ def test_an_evaluation_is_read_from_its_file() -> None:
     found = Evaluation.from_json(values)
     assert found == Evaluation(miou=0.5, crf_miou=0.6, class_names={3: "cow"})
     assert found.data == ("?", "")
+
+
+def test_jinja_is_imported_when_a_page_is_written() -> None:
+    rooms = "raynef.report.page, raynef.report.sweep_page, raynef.report.spectral_page"
+    source = f"import sys, {rooms}; print('jinja2' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True)
+    assert found.stdout.strip() == "False", found.stderr

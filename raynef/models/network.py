@@ -31,7 +31,6 @@ class SegmentationNetwork(nn.Module):
         num_labels: L.
         frozen: leading blocks that stay as they are (of a pyramid its stages, the stem among
             them), with all that precedes them.
-        seed: of the head's first weights.
 
     Raises:
         UserError: a model without a patch grid, or with fewer blocks.

@@ -18,10 +18,8 @@ _CHUNK_ELEMENTS = 1 << 20  # upsampled logits held at once: 4 MB of float32, wit
 def interpolation_matrix(num_out: int, num_in: int, *, cell: float) -> Tensor:
     """Bilinear weights [num_out, num_in] between centers, constant beyond the outermost centers.
 
-    Args:
-        num_out: samples, at (i + ½)·cell in units of one input cell.
-        num_in: input cells.
-        cell: size of an output sample in input cells, such as 1/16 for 16 pixels a patch.
+    Samples lie at (i + ½)·cell in units of one input cell: ``cell`` is the size of an output sample
+    in input cells, such as 1/16 for 16 pixels a patch.
     """
     at = (torch.arange(num_out, dtype=torch.float64) + 0.5) * cell - 0.5
     at = at.clamp(0, num_in - 1)
@@ -36,14 +34,10 @@ def interpolation_matrix(num_out: int, num_in: int, *, cell: float) -> Tensor:
 
 
 def upsample_argmax(logits: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """The largest of the upsampled logits, int64 [B, H, W].
+    """The largest of the upsampled logits L [B, h, w, K], int64 [B, H, W].
 
-    The same as the argmax of rows·L·columnsᵀ over all K maps, but for ties, in bounded memory.
-
-    Args:
-        logits: L, [B, h, w, K].
-        rows: weights [H, h] as in this module's head.
-        columns: weights [W, w] likewise.
+    The same as the argmax of R·L·Cᵀ over all K maps, but for ties, in bounded memory. Rows R [H, h]
+    and columns C [W, w] are weights as in this module's head.
     """
     down, across = _blocks(rows, logits.device), _blocks(columns, logits.device)
     return torch.stack([_argmax(image.float(), down, across) for image in logits])
@@ -51,17 +45,11 @@ def upsample_argmax(logits: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class _Blocks:
-    """The pixels of one axis in n blocks of at most p neighbors that see at most s patches.
+    """The pixels of one axis in n blocks of at most p neighbors that see at most s patches."""
 
-    Attributes:
-        patches: that a block sees, [n, s]; repeated where there are fewer.
-        weights: of the pixels on those patches, [n, p, s].
-        pixels: of each block, [n, p]; its last pixel is repeated where there are fewer.
-    """
-
-    patches: Tensor
-    weights: Tensor
-    pixels: Tensor
+    patches: Tensor  # that a block sees, [n, s]; repeated where there are fewer
+    weights: Tensor  # of the pixels on those patches, [n, p, s]
+    pixels: Tensor  # of each block, [n, p]; its last pixel is repeated where there are fewer
 
 
 def _blocks(matrix: Tensor, device: torch.device) -> _Blocks:

@@ -5,24 +5,17 @@ factorization: only products with W.
 """
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from raynef.core.affinity import Affinity
 from raynef.core.typed import norm
 from raynef.eigen.lanczos import Matmul, Ritz, descending_pairs, largest_eigenpairs
 
 _BLOCK = 12  # vectors of one product
 _TOLERANCE = {torch.float64: 1e-7, torch.float32: 1e-4}
-
-
-class Weights(Protocol):
-    """What is needed of W; ``raynef.core.affinity.Affinity`` is one."""
-
-    def degrees(self) -> Tensor: ...
-
-    def matmul(self, vectors: Tensor) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -40,7 +33,7 @@ class Eigenpairs:
 
 
 def smallest_eigenpairs(
-    weights: Weights,
+    weights: Affinity,
     num_pairs: int,
     *,
     solver: Literal["lanczos", "dense"] = "lanczos",

@@ -11,14 +11,7 @@ from torch.nn import functional
 
 from raynef.core.draws import torch_seeded
 from raynef.core.errors import UserError
-from raynef.features.taps import (
-    NoGridError,
-    as_tokens,
-    last_features,
-    plan_of,
-    recording,
-    taps_of,
-)
+from raynef.features.taps import NoGridError, as_tokens, last_features, plan_of, recording, taps_of
 
 _GROUPS = 32
 

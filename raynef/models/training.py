@@ -102,12 +102,7 @@ class Trainer:
         self.step_index = 0
 
     def step(
-        self,
-        features: Features,
-        images: Sequence[int],
-        *,
-        epoch: int,
-        labels: Tensor | None = None,
+        self, features: Features, images: Sequence[int], *, epoch: int, labels: Tensor | None = None
     ) -> StepRecord:
         """One step on the global batch of which this worker holds ``images``.
 

@@ -7,6 +7,7 @@ largest stays below another's least wins nowhere in the block, and is not interp
 256 clusters a handful is left.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -84,11 +85,10 @@ def _argmax(logits: Tensor, down: _Blocks, across: _Blocks) -> Tensor:
     high = near.amax(dim=1)[:, across.patches].amax(dim=2).flatten(0, 1)
     low = near.amin(dim=1)[:, across.patches].amin(dim=2).flatten(0, 1)
     can_win = high >= low.amax(dim=-1, keepdim=True)  # [blocks, K]
-    counts, order = can_win.sum(dim=-1).sort()
+    sums, order = can_win.sum(dim=-1).sort()
+    counts = sums.cpu().numpy().tolist()
     clusters = torch.empty((len(order), *size), dtype=torch.int64, device=logits.device)
-    for start, end, count in _groups(
-        counts.cpu().numpy().tolist(), num_clusters, size[0] * size[1]
-    ):
+    for start, end, count in _groups(counts, num_clusters, size[0] * size[1]):
         block = order[start:end]
         # Blocks with fewer than ``count`` are filled up with clusters that cannot win.
         rivals = can_win[block].byte().topk(count, dim=-1).indices
@@ -102,20 +102,14 @@ def _argmax(logits: Tensor, down: _Blocks, across: _Blocks) -> Tensor:
         pixels = across.weights[j][:, None] @ mixed  # [b, p, q, count]
         best = pixels.argmax(dim=-1).flatten(1)
         clusters[block] = rivals.gather(1, best).view(-1, *size)
-    result = torch.empty(
-        (int(down.pixels.max()) + 1, int(across.pixels.max()) + 1),
-        dtype=torch.int64,
-        device=logits.device,
-    )
-    result[down.pixels[:, None, :, None], across.pixels[None, :, None, :]] = clusters.view(
-        *grid, *size
-    )
+    result = clusters.new_empty(int(down.pixels.max()) + 1, int(across.pixels.max()) + 1)
+    at = (down.pixels[:, None, :, None], across.pixels[None, :, None, :])
+    result[at] = clusters.view(*grid, *size)
     return result
 
 
-def _groups(counts: list[int], num_clusters: int, area: int) -> list[tuple[int, int, int]]:
+def _groups(counts: list[int], num_clusters: int, area: int) -> Iterator[tuple[int, int, int]]:
     """Split ascending counts into (start, end, count): blocks of about as many rivals each."""
-    groups: list[tuple[int, int, int]] = []
     start = 0
     while start < len(counts):
         # Up to half as many again as the first: little is interpolated in vain, in few groups.
@@ -124,6 +118,5 @@ def _groups(counts: list[int], num_clusters: int, area: int) -> list[tuple[int, 
         end = start
         while end < len(counts) and counts[end] <= count and end - start < most:
             end += 1
-        groups.append((start, end, max(1, counts[end - 1])))
+        yield start, end, max(1, counts[end - 1])
         start = end
-    return groups

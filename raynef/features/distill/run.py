@@ -100,10 +100,7 @@ def distill(
 
 
 def _save(
-    trainer: DistillTrainer,
-    out: Path | None,
-    checkpoint: Path | None,
-    metadata: Mapping[str, str],
+    trainer: DistillTrainer, out: Path | None, checkpoint: Path | None, metadata: Mapping[str, str]
 ) -> None:
     """The state of a run, and its averaged weights in half precision."""
     if checkpoint is not None:

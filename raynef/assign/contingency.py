@@ -18,12 +18,9 @@ def contingency(
     """Count the pixels of one image: int64 [K, C].
 
     Args:
-        clusters: cluster of each pixel, int [H, W].
-        label: class of each pixel, int [H, W]; ``ignore`` is not counted.
-        num_clusters: K.
-        num_classes: C.
+        clusters: of each pixel, int [H, W].
+        label: class of each pixel, int [H, W]; ``ignore``, >= 0, is not counted.
         name: of the image, for the error.
-        ignore: the label of pixels that are not scored, >= 0.
 
     Raises:
         UserError: a label that is neither a class nor ``ignore``, naming both.

@@ -11,10 +11,7 @@ def normalized_cut(
 ) -> tuple[float, int]:
     """Mean over the clusters of cut(A, rest) / assoc(A, all), 0 to 1, and how many have a node.
 
-    Args:
-        matmul: product of the affinity with [N, b].
-        clusters: of each node, int64 [N].
-        num_clusters: K.
+    ``matmul`` is the product of the affinity with [N, b]; ``clusters`` of each node, int64 [N].
     """
     members = torch.nn.functional.one_hot(clusters, num_clusters).double()
     linked = matmul(members)

@@ -17,17 +17,11 @@ from raynef.core.errors import UserError
 
 @dataclass
 class Members:
-    """Running sums over the patches of each center, of which the means are made.
+    """Running sums over the patches of each center, of which the means are made."""
 
-    Attributes:
-        sums: [K, D] float64.
-        counts: [K] int64.
-        inertia: sum of squared distances to the centers.
-    """
-
-    sums: np.ndarray
-    counts: np.ndarray
-    inertia: float
+    sums: np.ndarray  # [K, D] float64
+    counts: np.ndarray  # [K] int64
+    inertia: float  # sum of squared distances to the centers
 
     def add(self, other: "Members") -> None:
         """Take the patches of another in."""
@@ -51,7 +45,6 @@ def find_centroids(
     Args:
         points: [M, D]; for ``cosine`` of unit length.
         num_clusters: K.
-        iterations: of Lloyd's algorithm.
         seed: of the first centers, which are points.
         cosine: keep the centers at unit length.
         threads: of faiss, on the CPU.
@@ -96,17 +89,10 @@ def tightest_clusters(
     draws: np.random.Generator,
     everyone: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Clusters of a few points from k-means++, of several runs the one with the least inertia.
+    """The cluster of each of a few points [M, D], of several runs of k-means++ the tightest.
 
-    Args:
-        points: [M, D], finite.
-        num_clusters: K, of which some may get no point.
-        iterations, starts: of a run, and how many runs.
-        draws: of the first centers.
-        everyone: points [N, D] that are clustered by the centers of ``points``; those if None.
-
-    Returns:
-        The cluster of each point, [M] or [N].
+    Some of the K clusters may get no point. Where ``everyone``, points [N, D], is given, these are
+    clustered by the centers that are found on ``points``.
     """
     best, least = np.zeros(len(points if everyone is None else everyone), dtype=np.int64), np.inf
     for _ in range(starts):

@@ -19,22 +19,16 @@ def overlaps(box: tuple[float, float, float, float], truth: np.ndarray) -> np.nd
 
 
 def corloc(best: np.ndarray) -> float:
-    """Share of the images whose box has IoU >= 0.5 with any of theirs; NaN of none.
-
-    Args:
-        best: largest IoU of each image's box, [n].
-    """
+    """Share of the images whose largest IoU, ``best`` [n], is >= 0.5; NaN of no image."""
     return float((best >= CORRECT).mean()) if len(best) else float("nan")
 
 
 def center_box(
     mean_size: tuple[float, float], size: tuple[int, int]
 ) -> tuple[float, float, float, float]:
-    """A box at the center of an image, the baseline that sees nothing.
+    """A box at the center of an image of ``size`` (H, W), the content-independent baseline.
 
-    Args:
-        mean_size: (height, width) as shares of the image's.
-        size: (H, W) of the image.
+    ``mean_size``: (height, width) as shares of the image's.
     """
     down, across = mean_size[0] * size[0] / 2, mean_size[1] * size[1] / 2
     x, y = size[1] / 2, size[0] / 2

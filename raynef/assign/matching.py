@@ -13,17 +13,11 @@ Criterion = Literal["iou", "count"]
 
 @dataclass(frozen=True)
 class Scores:
-    """How well matched clusters agree with the labels.
+    """How well matched clusters agree with the labels, 0 to 1."""
 
-    Attributes:
-        accuracy: share of the scored pixels whose cluster's class is their own, 0 to 1.
-        miou: mean IoU over the classes that occur in the labels, 0 to 1.
-        iou: per class [C], 0 to 1; NaN for a class that does not occur.
-    """
-
-    accuracy: float
-    miou: float
-    iou: np.ndarray
+    accuracy: float  # share of the scored pixels whose cluster's class is their own
+    miou: float  # mean IoU over the classes that occur in the labels
+    iou: np.ndarray  # per class [C]; NaN for a class that does not occur
 
 
 def match(

@@ -33,9 +33,7 @@ def cluster_nodes(values: np.ndarray, num_segments: int, *, seed: int) -> np.nda
 def background_segment(segments: np.ndarray, rule: Literal["border", "largest"]) -> int:
     """The segment that is the background: with the most border nodes, or the most nodes.
 
-    Args:
-        segments: [h, w], from 0 on.
-        rule: see above; of equal ones the first.
+    ``segments``: [h, w], from 0 on; of equal ones the first.
     """
     if rule == "largest":
         return int(np.bincount(segments.ravel()).argmax())

@@ -14,18 +14,12 @@ class Affinity:
     """W = F Fᵀ + S + E for each of B images of n nodes: symmetric, no entry below 0.
 
     A product with b vectors costs B·n·(D + b) memory; only where ``dense`` is held, n² too.
-
-    Attributes:
-        factor: F, [B, n, D]; None where there is no such part.
-        dense: S, float32 [B, n, n]; None where there is no such part.
-        sparse: E, CSR over the nodes of all images, block by block, [B·n, B·n].
-        num_images: B.
     """
 
-    factor: Tensor | None
-    dense: Tensor | None
-    sparse: Tensor
-    num_images: int = 1
+    factor: Tensor | None  # F, [B, n, D]
+    dense: Tensor | None  # S, float32 [B, n, n]
+    sparse: Tensor  # E, CSR over the nodes of all images, block by block, [B·n, B·n]
+    num_images: int = 1  # B
 
     @property
     def num_nodes(self) -> int:
@@ -53,11 +47,7 @@ class Affinity:
 
 
 def stacked(affinities: Sequence[Affinity]) -> Affinity:
-    """Affinities of images of one size as one, to be worked on together.
-
-    Raises:
-        ValueError: images of different sizes, or held in different ways.
-    """
+    """Affinities of images of one size and one form as one; raises ValueError for others."""
     sizes = {affinity.num_nodes for affinity in affinities}
     kinds = {(a.factor is None, a.dense is None) for a in affinities}
     if len(sizes) != 1 or len(kinds) != 1:

@@ -18,18 +18,12 @@ class Kernel:
     κ's two parts are symmetric, so each directed edge is kept once, by the worker that owns its
     row: M = ½(D^-½ S D^-½ + α D̃^-½ Ã D̃^-½) restricted to the worker's rows, S the directed
     (top-k) feature affinity and Ã the symmetric pixel adjacency. P places the rows in the batch.
-
-    Attributes:
-        half: M as sparse CSR, [n, N].
-        half_t: Mᵀ as sparse CSR, [N, n]: the same edges, sorted by column once per batch.
-        counts: rows of every worker, in rank order; Σ counts = N.
-        rank: whose rows ``half`` holds.
     """
 
-    half: Tensor
-    half_t: Tensor
-    counts: list[int] = field(default_factory=list[int])
-    rank: int = 0
+    half: Tensor  # M as sparse CSR, [n, N]
+    half_t: Tensor  # Mᵀ likewise, [N, n]: the same edges, sorted by column once per batch
+    counts: list[int] = field(default_factory=list[int])  # rows of every worker; Σ counts = N
+    rank: int = 0  # whose rows ``half`` holds
 
     @property
     def num_rows(self) -> int:
@@ -42,16 +36,9 @@ class Kernel:
         return self.half.shape[1]
 
     def matmul(self, local: Tensor, collectives: Collectives | None = None) -> Tensor:
-        """This worker's rows of κu.
+        """This worker's rows of Y = κu, [n, K], from its rows of u.
 
-        Args:
-            local: this worker's rows of u, [n, K].
-            collectives: needed when the batch is spread over workers.
-
-        Returns:
-            Rows of Y = κu, [n, K].
-
-        Collectives: one gather and one reduce-scatter of [N, K].
+        Collectives, needed when the batch is spread: one gather and one reduce-scatter of [N, K].
         """
         collectives = collectives or SingleProcess()
         gathered = collectives.all_gather_rows(local)

@@ -16,8 +16,7 @@ PARTS = ("features", "graph", "communication", "psi")
 class Stopwatch:
     """Seconds of each part of a step; within a part that another interrupts, the inner one counts.
 
-    Args:
-        device: of the work. On a GPU, which runs behind, the clock waits for it at each turn.
+    On a GPU ``device``, which runs behind, the clock waits for it at each turn.
     """
 
     def __init__(self, device: torch.device | None = None) -> None:

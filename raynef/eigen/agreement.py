@@ -19,34 +19,22 @@ _RANK = 1e-9  # of the largest singular value: below, a direction is not there
 
 @dataclass(frozen=True)
 class Agreement:
-    """Functions beside the exact eigenvectors of the same graph.
+    """Functions of rank m beside the exact eigenvectors of the same graph."""
 
-    Attributes:
-        exact: κ's largest eigenvalues, descending, [m], m the rank of the functions.
-        ritz: the functions' Ritz values, descending, [m].
-        cosines: of the principal angles between both spaces, descending, [m].
-        captured: share of each exact eigenvector within the functions' space, ‖Qᵀv‖², [m].
-        rayleigh: uᵀκu / uᵀu of each function as it is, [K]; 0 for one that is 0.
-        eigenvectors: the exact ones, [N, m].
-    """
-
-    exact: Tensor
-    ritz: Tensor
-    cosines: Tensor
-    captured: Tensor
-    rayleigh: Tensor
-    eigenvectors: Tensor
+    exact: Tensor  # κ's largest eigenvalues, descending, [m]
+    ritz: Tensor  # the functions' Ritz values, descending, [m]
+    cosines: Tensor  # of the principal angles between both spaces, descending, [m]
+    captured: Tensor  # share of each exact eigenvector within the functions' space, ‖Qᵀv‖², [m]
+    rayleigh: Tensor  # uᵀκu / uᵀu of each function as it is, [K]; 0 for one that is 0
+    eigenvectors: Tensor  # the exact ones, [N, m]
 
 
 def agreement(
     matmul: Callable[[Tensor], Tensor], functions: Tensor, *, tolerance: float = 1e-5
 ) -> Agreement:
-    """Compare functions with the exact eigenvectors.
+    """Compare functions U, [N, K] with K well below N, with the exact eigenvectors.
 
-    Args:
-        matmul: product of κ with [N, b].
-        functions: U, [N, K], K well below N.
-        tolerance: of the exact pairs' residuals.
+    ``matmul`` is the product of κ with [N, b], ``tolerance`` of the exact pairs' residuals.
     """
     functions = functions.double()
     image = matmul(functions)

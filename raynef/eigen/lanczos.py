@@ -24,19 +24,12 @@ Matmul = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Ritz:
-    """Approximate eigenpairs of B symmetric matrices.
+    """Approximate eigenpairs of B symmetric matrices."""
 
-    Attributes:
-        values: descending, [B, k].
-        vectors: orthonormal columns, [B, n, k].
-        residuals: ‖A v - μ v‖, measured with one more product, [B, k].
-        num_products: of A with a block.
-    """
-
-    values: Tensor
-    vectors: Tensor
-    residuals: Tensor
-    num_products: int
+    values: Tensor  # descending, [B, k]
+    vectors: Tensor  # orthonormal columns, [B, n, k]
+    residuals: Tensor  # ‖A v - μ v‖, measured with one more product, [B, k]
+    num_products: int  # of A with a block
 
     @classmethod
     def measured(cls, matmul: Matmul, values: Tensor, vectors: Tensor, num_products: int) -> "Ritz":
@@ -68,7 +61,6 @@ def largest_eigenpairs(
     Needs at least ``num_pairs + 3·block`` dimensions beside the known ones.
 
     Args:
-        matmul: product with the matrices.
         known: orthonormal eigenvectors that are not looked for, [B, n, c].
         num_pairs: k.
         mask: 1 where a coordinate may differ from 0, else 0, [B, n, 1].
@@ -125,11 +117,9 @@ def _orthonormal(
 ) -> tuple[Tensor, Tensor]:
     """Columns orthonormal to one another and to the bases, spanning the block beside them.
 
-    Where the block holds nothing new in a direction (an eigenspace is exhausted), a random vector
-    takes its place, with a factor of 0.
-
-    Returns:
-        Q [B, n, b] and R [B, b, b], with block = Q R + (a part within the bases).
+    Q [B, n, b] and R [B, b, b], with block = Q R + (a part within the bases). Where the block holds
+    nothing new in a direction (an eigenspace is exhausted), a random vector takes its place, with
+    a factor of 0.
     """
     for basis in bases:
         block = block - basis @ (basis.mT @ block)

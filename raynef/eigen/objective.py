@@ -23,19 +23,12 @@ from raynef.core.kernel import Kernel
 
 @dataclass(frozen=True)
 class ObjectiveTerms:
-    """L and what it is made of, each over the global batch.
+    """L and what it is made of, each over the global batch."""
 
-    Attributes:
-        loss: L, a scalar that carries the gradient; loss = penalty - trace.
-        trace: Σ_j R_jj, how well the clusters agree with the graph (higher is better).
-        penalty: β_eff Σ_{i<j} R_ij², how much the clusters repeat each other.
-        column_norms: ‖ψ_j‖₂, [K].
-    """
-
-    loss: Tensor
-    trace: Tensor
-    penalty: Tensor
-    column_norms: Tensor
+    loss: Tensor  # L, a scalar that carries the gradient; loss = penalty - trace
+    trace: Tensor  # Σ_j R_jj, how well the clusters agree with the graph (higher is better)
+    penalty: Tensor  # β_eff Σ_{i<j} R_ij², how much the clusters repeat each other
+    column_norms: Tensor  # ‖ψ_j‖₂, [K]
 
 
 class _Objective(torch.autograd.Function):
@@ -89,7 +82,6 @@ def eigenfunction_objective(
         kernel: this worker's share of κ over the same rows.
         beta_eff: weight of the orthogonality term, 0.01·β.
         stop_gradient: through the first factor of R̂, as the paper has it.
-        collectives: needed when the batch is spread over workers.
 
     Returns:
         L of the global batch, the same on every worker. Its gradient is that of this worker's

@@ -5,11 +5,12 @@ factorization: only products with W.
 """
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from raynef.core.affinity import Affinity
 from raynef.core.typed import norm
 from raynef.eigen.lanczos import Matmul, Ritz, descending_pairs, largest_eigenpairs
 
@@ -17,38 +18,22 @@ _BLOCK = 12  # vectors of one product
 _TOLERANCE = {torch.float64: 1e-7, torch.float32: 1e-4}
 
 
-class Weights(Protocol):
-    """What is needed of W; ``raynef.core.affinity.Affinity`` is one."""
-
-    def degrees(self) -> Tensor:
-        """Row sums, [B, n]."""
-        ...
-
-    def matmul(self, vectors: Tensor) -> Tensor:
-        """Product with [B, n, b]."""
-        ...
-
-
 @dataclass(frozen=True)
 class Eigenpairs:
     """The smallest eigenpairs of L y = λ D y for B graphs of n nodes.
 
-    Attributes:
-        values: λ, ascending from 0, in [0, 2], [B, k].
-        vectors: y, orthonormal in the D metric (yᵀDy = 1), [B, n, k]; the first is constant. The
-            side of the sign that has fewer nodes is positive.
-        residuals: ‖D^-½WD^-½ v - (1 - λ) v‖ with v = D^½ y, [B, k].
-        degrees: D, [B, n]; where it is 0, the node is isolated and every vector 0.
+    Vectors are orthonormal in the D metric (yᵀDy = 1), and the first is constant. The side of the
+    sign that has fewer nodes is positive. A node of degree 0 is isolated, and every vector 0 there.
     """
 
-    values: Tensor
-    vectors: Tensor
-    residuals: Tensor
-    degrees: Tensor
+    values: Tensor  # λ, ascending from 0, in [0, 2], [B, k]
+    vectors: Tensor  # y, [B, n, k]
+    residuals: Tensor  # ‖D^-½WD^-½ v - (1 - λ) v‖ with v = D^½ y, [B, k]
+    degrees: Tensor  # D, [B, n]
 
 
 def smallest_eigenpairs(
-    weights: Weights,
+    weights: Affinity,
     num_pairs: int,
     *,
     solver: Literal["lanczos", "dense"] = "lanczos",
@@ -64,13 +49,9 @@ def smallest_eigenpairs(
 
     Args:
         weights: W, symmetric, no entry below 0.
-        num_pairs: k, the constant one included; capped at the nodes that have an edge.
+        num_pairs: k >= 1, the constant one included; capped at the nodes that have an edge.
         solver: ``dense`` holds n×n; small graphs are always done so.
         tolerance: of the residuals, for ``lanczos``; 1e-7 by default, 1e-4 where W is float32.
-        seed: of Lanczos' first block.
-
-    Raises:
-        ValueError: fewer than one pair.
     """
     if num_pairs < 1:
         raise ValueError(f"parameter num_pairs must be >= 1, got {num_pairs}")

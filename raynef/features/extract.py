@@ -13,17 +13,11 @@ from raynef.features.precision import Precision, computing_in, usual_precision
 
 @dataclass(frozen=True)
 class Features:
-    """What the graph and ψ see of some images.
+    """What the graph and ψ see of some images."""
 
-    Attributes:
-        taps: [B, T, h·w, D], row-major over the grid; the last tap makes the graph.
-        thumbnails: the images at the size of the grid, [B, h, w, 3] in [0, 1].
-        valid: False where a patch holds padding, [B, h, w].
-    """
-
-    taps: Tensor
-    thumbnails: Tensor
-    valid: Tensor
+    taps: Tensor  # [B, T, h·w, D], row-major over the grid; the last tap makes the graph
+    thumbnails: Tensor  # the images at the size of the grid, [B, h, w, 3] in [0, 1]
+    valid: Tensor  # False where a patch holds padding, [B, h, w]
 
 
 def extract_features(
@@ -36,7 +30,6 @@ def extract_features(
     """Run the backbone on uint8 pixels [B, H, W, 3], H and W multiples of the patch size.
 
     Args:
-        backbone: on the device to use.
         pixels: the image at the top left of each crop; what follows repeats its edge.
         extents: (height, width) of each image within its crop, [B, 2]; all of it if None. The
             backbone sees zeros (its mean) beyond, and patches with a pixel beyond are not valid.

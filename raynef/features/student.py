@@ -79,11 +79,8 @@ def create_student(*, img_size: int | tuple[int, int] = 224) -> VisionTransforme
     """``raynef_vit_micro_patch16`` with weights of its own initialization.
 
     Images [B, 3, H, W] in [-1, 1], any multiples of 16 -> ``forward_features`` [B, h·w, 192]:
-    patch tokens after the final norm, row-major, without a class token.
-
-    Args:
-        img_size: (height, width) of the position embeddings' grid in pixels; other sizes resample
-            them.
+    patch tokens after the final norm, row-major, without a class token. ``img_size`` is that of the
+    position embeddings' grid in pixels; other sizes resample them.
     """
     model = VisionTransformer(
         img_size=img_size,

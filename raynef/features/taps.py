@@ -38,22 +38,16 @@ class NoGridError(Exception):
 class Plan:
     """Where the taps of a model are.
 
-    Attributes:
-        blocks: over which block 0 and block n/2 are counted.
-        stage: whose output is the last map where ``forward_features`` goes on to another width
-            (the head convolution of EfficientNets); None for isotropic models.
-        dim: D, features of a patch.
-        patch_size: P, pixels of a patch's side: the total stride of the grid.
-        num_prefix_tokens: class, distillation and register tokens before the patches.
-        final_norm: norm that the model itself applies after pooling (fc_norm), or None.
+    A pyramid's ``stage`` is that whose output is the last map where ``forward_features`` goes on to
+    another width (the head convolution of EfficientNets).
     """
 
-    blocks: tuple[nn.Module, ...]
-    stage: nn.Module | None
-    dim: int
-    patch_size: int
-    num_prefix_tokens: int
-    final_norm: nn.Module | None
+    blocks: tuple[nn.Module, ...]  # over which block 0 and block n/2 are counted
+    stage: nn.Module | None  # None for isotropic models
+    dim: int  # D, features of a patch
+    patch_size: int  # P, pixels of a patch's side: the total stride of the grid
+    num_prefix_tokens: int  # class, distillation and register tokens before the patches
+    final_norm: nn.Module | None  # that the model itself applies after pooling (fc_norm)
 
 
 def plan_of(model: Any, stage: int | None = None) -> Plan:

@@ -38,10 +38,7 @@ def build_kernel(
         alpha: weight of the pixel graph.
         valid: which patches have a row in ``features``, [b, h, w]; all of them if None. Patches
             with padding are left out: they enter no graph, norm or loss.
-        collectives: needed when the batch is spread over workers.
-
-    Returns:
-        This worker's share of κ; all of it when the worker is alone.
+        collectives: needed when the batch is spread over workers, who have a share of κ each.
 
     Raises:
         ValueError: where the numbers of rows and patches, or the parameters, do not fit.
@@ -55,7 +52,8 @@ def build_kernel(
     _check(features, thumbnails, valid, num_neighbors, pixel_neighbors, alpha)
 
     local = unit_rows(features)
-    counts = _row_counts(local, collectives)
+    own_count = torch.tensor([local.shape[0]], dtype=torch.int64, device=local.device)
+    counts = [int(rows) for rows in collectives.all_gather_rows(own_count)]
     first = sum(counts[: collectives.rank])
     everyone = collectives.all_gather_rows(local)
     columns, similarity = nearest_neighbors(
@@ -86,11 +84,6 @@ def build_kernel(
 
 def _floating(value: Tensor) -> Tensor:
     return value if value.dtype in (torch.float32, torch.float64) else value.float()
-
-
-def _row_counts(local: Tensor, collectives: Collectives) -> list[int]:
-    count = torch.tensor([local.shape[0]], dtype=torch.int64, device=local.device)
-    return [int(rows) for rows in collectives.all_gather_rows(count)]
 
 
 def _degrees(

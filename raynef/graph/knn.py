@@ -21,10 +21,10 @@ def nearest_neighbors(
     """The directed affinity S of Eq. 2, in row blocks: nothing N×N is held.
 
     Args:
-        queries: unit rows of this worker, [n, D]; they are rows first_row… of ``keys``.
+        queries: unit rows of this worker, [n, D]: rows ``first_row``… of the keys, so that no patch
+            is its own neighbor.
         keys: unit rows of the global batch, [N, D].
         num_neighbors: k, capped at N - 1, and 0 where N is 0.
-        first_row: index in ``keys`` of the first query, so that no patch is its own neighbor.
 
     Returns:
         Columns [n, k] (int64) and cosine similarities [n, k], negatives clamped to 0.

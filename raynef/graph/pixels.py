@@ -26,17 +26,15 @@ def pixel_edges(
     """The symmetric adjacency of Eq. 3 over the valid patches of some images.
 
     The union of k-nearest-neighbor graphs of (r, g, b, w·x, w·y), one for each (k, w), no patch
-    its own neighbor, made symmetric by OR, every weight 1.
+    its own neighbor, made symmetric by OR, every weight 1; k is capped at an image's valid patches
+    less 1.
 
     Args:
         thumbnails: images at the size of the patch grid, [B, h, w, 3] in [0, 1].
-        pixel_neighbors: pairs (k, w) of a neighbor count and a distance weight; k is capped at
-            the number of an image's valid patches less 1.
         valid: False where a patch holds padding, [B, h, w]; such patches have no row.
 
     Returns:
-        Rows and columns of the edges, two int64 vectors sorted by row, then column; indices count
-        the valid patches of ``thumbnails``.
+        Rows and columns of the edges, int64, sorted by row, then column.
     """
     place = coordinates(thumbnails.shape[1], thumbnails.shape[2], thumbnails)
     none = torch.empty(0, dtype=torch.int64, device=thumbnails.device)

@@ -44,10 +44,9 @@ def sampled_affinity(
     """W = (a share of W_feat's entries) + λ W_knn, at the resolution of ``image``.
 
     Each pair {u, v}, u = v among them, is kept with probability ``fraction``, and then in both
-    directions. What is kept is not scaled by 1/fraction: the paper has plain entries, and with
-    them λ keeps its meaning. Where a patch has 16×16 pixels, 1/16² leaves each pixel about as many
-    entries of W_feat as there are patches, which is what it has at the resolution of the patches;
-    scaled, the features would outweigh the colors 256 times as much.
+    directions. What is kept is not scaled by 1/fraction, as published: where a patch has 16×16
+    pixels, 1/16² leaves each pixel about as many entries of W_feat as there are patches, and λ
+    keeps its meaning; scaled, the features would outweigh the colors 256 times as much.
 
     Time and memory follow the entries that are kept, fraction·N²: 8 bytes each, and as much again
     while W is made (23 million at 240×320, 368 million at 480×640).
@@ -133,17 +132,11 @@ def _drawn_pairs(
 
 @dataclass(frozen=True)
 class _Cosines:
-    """Entries of F Fᵀ.
+    """Entries of F Fᵀ."""
 
-    Attributes:
-        gram: G, float32 [h'·w', h'·w'].
-        corners: patches that each pixel lies between, [N, 4].
-        shares: its bilinear weights of them, float32 [N, 4].
-    """
-
-    gram: np.ndarray
-    corners: np.ndarray
-    shares: np.ndarray
+    gram: np.ndarray  # G, float32 [h'·w', h'·w']
+    corners: np.ndarray  # patches that each pixel lies between, [N, 4]
+    shares: np.ndarray  # its bilinear weights of them, float32 [N, 4]
 
     @classmethod
     def of(cls, features: Tensor, grid: tuple[int, int]) -> "_Cosines":
@@ -152,9 +145,7 @@ class _Cosines:
         rows = unit_rows(features.detach().reshape(-1, dim).float()).cpu()
         top, bottom, down = _between(grid[0], height)
         left, right, across = _between(grid[1], width)
-        corners = [
-            row[:, None] * width + column for row in (top, bottom) for column in (left, right)
-        ]
+        corners = [y[:, None] * width + x for y in (top, bottom) for x in (left, right)]
         shares = [y[:, None] * x for y in (1 - down, down) for x in (1 - across, across)]
         return cls(
             gram=(rows @ rows.T).numpy(),

@@ -11,14 +11,7 @@ from torch.nn import functional
 
 from raynef.core.draws import torch_seeded
 from raynef.core.errors import UserError
-from raynef.features.taps import (
-    NoGridError,
-    as_tokens,
-    last_features,
-    plan_of,
-    recording,
-    taps_of,
-)
+from raynef.features.taps import NoGridError, as_tokens, last_features, plan_of, recording, taps_of
 
 _GROUPS = 32
 
@@ -31,7 +24,6 @@ class SegmentationNetwork(nn.Module):
         num_labels: L.
         frozen: leading blocks that stay as they are (of a pyramid its stages, the stem among
             them), with all that precedes them.
-        seed: of the head's first weights.
 
     Raises:
         UserError: a model without a patch grid, or with fewer blocks.

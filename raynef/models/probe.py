@@ -20,7 +20,6 @@ def fit_probe(rows: np.ndarray, shares: np.ndarray, config: Probe, *, seed: int)
     Args:
         rows: features, float32 [M, D].
         shares: of the classes in each patch, float32 [M, C]; a patch without labels has no weight.
-        config: epochs, learning rate, batch size.
         seed: of the initial weights and of the order.
     """
     labeled = shares.sum(axis=1) > 0

@@ -22,33 +22,21 @@ _CONFIG, WEIGHTS, _BACKBONE = "config.json", "model.safetensors", "backbone.safe
 
 @dataclass(frozen=True)
 class Mapping:
-    """Clusters named by classes, fitted on labels by ``raynef evaluate``.
+    """Clusters named by classes, fitted on labels by ``raynef evaluate``."""
 
-    Attributes:
-        classes: class of each cluster, K long; -1 for a cluster without one.
-        class_names: C long.
-    """
-
-    classes: tuple[int, ...]
-    class_names: tuple[str, ...]
+    classes: tuple[int, ...]  # class of each cluster, K long; -1 for a cluster without one
+    class_names: tuple[str, ...]  # C long
 
 
 @dataclass(frozen=True)
 class SavedSegmenter:
-    """What config.json says of a segmenter, under the names of ``Segmenter``'s arguments.
-
-    Attributes:
-        num_clusters: K.
-        linear: the head is a linear one, not ψ itself.
-        num_blocks: of ψ, or of the linear head's trunk; 0 where that has none.
-        cosine: the linear head's.
-    """
+    """What config.json says of a segmenter, under the names of ``Segmenter``'s arguments."""
 
     backbone: BackboneConfig
-    num_clusters: int
-    linear: bool
-    num_blocks: int
-    cosine: bool
+    num_clusters: int  # K
+    linear: bool  # the head is a linear one, not ψ itself
+    num_blocks: int  # of ψ, or of the linear head's trunk; 0 where that has none
+    cosine: bool  # the linear head's
     short_side: int
     mapping: Mapping | None
     supervised: bool

@@ -56,11 +56,9 @@ class Segmenter:
     60.3 %; 58.4 % with each photograph squeezed into one square.)
 
     Args:
-        backbone: with its weights.
         head: ψ, trained (its own head is made plain), or a linear head.
         backbone_config: the recipe's, for saving and for its ``input_size``.
         short_side: size at which images are segmented, in pixels.
-        mapping: see ``Mapping``.
         supervised: a linear probe, trained on labels: its outputs are the classes of ``mapping``,
             which is never fitted.
         labels_leaked: ψ was trained on labels too (train.leak_labels).
@@ -147,9 +145,7 @@ class Segmenter:
     def clusters(self, pixels: np.ndarray, size: tuple[int, int] | None = None) -> np.ndarray:
         """Cluster maps of images of one size: uint8 [B, H, W, 3] -> uint16 [B, *size].
 
-        Args:
-            pixels: at ``short_side``, or a crop of that.
-            size: (height, width) of the maps; (H, W) if None.
+        Images are at ``short_side``, or crops of that; ``size`` is theirs if None.
         """
         height, width = pixels.shape[1:3]
         windows = self.windows((height, width))

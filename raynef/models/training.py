@@ -29,15 +29,7 @@ from raynef.graph import build_kernel
 class StepRecord:
     """What a step did, over the global batch; without one valid patch in it, only that.
 
-    Attributes:
-        step, epoch: counted from 0.
-        loss, trace, penalty: as of ``ObjectiveTerms``.
-        columns_below_1: clusters with ‖ψ_j‖ < 1, which the L2 batch norm leaves as they are.
-        tau, lr: temperature and learning rate.
-        patches: N.
-        clusters_in_use: those that hold a patch.
-        entropy: mean of softmax(logits), in nats.
-        cross_entropy: with ``train.leak_labels`` alone.
+    ``loss``, ``trace`` and ``penalty`` are those of ``ObjectiveTerms``.
     """
 
     step: int
@@ -45,13 +37,13 @@ class StepRecord:
     loss: float = 0.0
     trace: float = 0.0
     penalty: float = 0.0
-    columns_below_1: int = 0
+    columns_below_1: int = 0  # clusters with ‖ψ_j‖ < 1, which the L2 batch norm leaves as they are
     tau: float
     lr: float
-    patches: int = 0
-    clusters_in_use: int = 0
-    entropy: float = 0.0
-    cross_entropy: float | None = None
+    patches: int = 0  # N
+    clusters_in_use: int = 0  # those that hold a patch
+    entropy: float = 0.0  # mean of softmax(logits), in nats
+    cross_entropy: float | None = None  # with ``train.leak_labels`` alone
 
     def as_dict(self) -> dict[str, float]:
         """A line of steps.jsonl."""
@@ -78,14 +70,10 @@ class Trainer:
     """ψ, its optimizer and its schedules.
 
     Args:
-        recipe: what to train.
         in_dim: T·D, features that ψ sees of a patch.
         num_steps: of the whole training; temperature and learning rate follow a cosine over them.
-            Where a training is lengthened, they are those of the new length: from the step at which
-            it goes on, both follow the cosine that a training of that length has from there on, and
-            so rise at that step.
-        device: of this worker.
-        collectives: to the other workers.
+            Where a training is lengthened, both follow the cosine of the new length from the step
+            at which it goes on, and so rise at that step.
         num_classes: C of the labels that ``train.leak_labels`` lets in; 0 where it does not.
         watch: counts the seconds of graph, communication and all else.
     """
@@ -114,27 +102,17 @@ class Trainer:
         self.step_index = 0
 
     def step(
-        self,
-        features: Features,
-        images: Sequence[int],
-        *,
-        epoch: int,
-        labels: Tensor | None = None,
+        self, features: Features, images: Sequence[int], *, epoch: int, labels: Tensor | None = None
     ) -> StepRecord:
         """One step on the global batch of which this worker holds ``images``.
 
-        Args:
-            features: of this worker's images.
-            images: their indices in the data set, which seed their Gumbel noise.
-            epoch: likewise.
-            labels: shares of the classes in each patch, [B, h·w, C]; with ``train.leak_labels``
-                alone.
+        ``images`` are indices in the data set, which with the epoch seed the Gumbel noise;
+        ``labels``, with ``train.leak_labels`` alone, shares of the classes in each patch,
+        [B, h·w, C]. A global batch without one valid patch (crops of images smaller than a patch)
+        has no graph: the step changes no weight, and its terms are 0, as is ``patches``.
 
         Raises:
             NonFiniteLossError: with step and rank, before any weight is touched.
-
-        A global batch without one valid patch (crops of images smaller than a patch) has no graph:
-        the step changes no weight, and its terms are 0, as is ``patches``.
 
         Collectives: those of kernel and loss, one sum of the gradient, one of K + 2 statistics
         (two more of a number each where labels leak).
@@ -301,11 +279,10 @@ class Labeleak(nn.Module):
     ) -> Tensor:
         """This worker's part of the mean cross-entropy over the global batch's labeled pixels.
 
-        Args:
-            hidden: ψ's features of the valid patches, [n, T·D].
-            labels: shares of the classes in each patch, [B, h·w, C].
-            rows: which patches are valid, [B, h·w].
-            collectives: one sum of one number: the labeled pixels, in patches.
+        ``hidden``: ψ's features of the valid patches, [n, T·D]; ``labels``: shares of the classes
+        in each patch, [B, h·w, C]; ``rows``: which patches are valid, [B, h·w].
+
+        Collectives: one sum of one number, the labeled pixels, in patches.
         """
         if labels is None:
             raise ValueError("train.leak_labels is on, but the step was given no labels")
@@ -317,9 +294,7 @@ class Labeleak(nn.Module):
 
 def uses_bfloat16(precision: str, device: torch.device) -> bool:
     """Whether ψ's products are made in bfloat16 on a device, by ``train.precision``."""
-    if precision == "auto":
-        return device.type == "cuda"
-    return precision == "bfloat16"
+    return precision == "bfloat16" or (precision == "auto" and device.type == "cuda")
 
 
 def uses_orthogonal_head(psi: Psi) -> bool:

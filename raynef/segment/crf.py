@@ -13,23 +13,14 @@ from raynef.core.errors import UserError
 
 @dataclass(frozen=True)
 class Potentials:
-    """Strength and reach of the two kernels; the defaults are arXiv:2304.02841's code's.
+    """Strength and reach of the two kernels; the defaults are arXiv:2304.02841's code's."""
 
-    Attributes:
-        gaussian_sxy: reach of the first kernel, in pixels.
-        gaussian_weight: its strength.
-        bilateral_sxy: reach of the second kernel, in pixels …
-        bilateral_srgb: … and in steps of a color channel, 0 to 255.
-        bilateral_weight: its strength.
-        iterations: of mean-field inference.
-    """
-
-    gaussian_sxy: float = 1.0
+    gaussian_sxy: float = 1.0  # reach of the first kernel, in pixels
     gaussian_weight: float = 3.0
-    bilateral_sxy: float = 67.0
-    bilateral_srgb: float = 3.0
+    bilateral_sxy: float = 67.0  # reach of the second kernel, in pixels …
+    bilateral_srgb: float = 3.0  # … and in steps of a color channel, 0 to 255
     bilateral_weight: float = 4.0
-    iterations: int = 10
+    iterations: int = 10  # of mean-field inference
 
 
 def dense_crf(
@@ -41,7 +32,6 @@ def dense_crf(
         image: uint8 [H, W, 3]. Of any other type it is refused: colors in [0, 1] would be read
             as black.
         log_probabilities: of m labels before inference, [m, H, W]; they need not sum to 1.
-        potentials: see ``Potentials``; its defaults if None.
 
     Raises:
         UserError: pydensecrf is not installed.

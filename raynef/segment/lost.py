@@ -12,11 +12,9 @@ _LARGEST_SEEDS = 100  # the paper's k: patches of low degree that may join the s
 
 
 def lost_mask(features: np.ndarray, num_seeds: int = _LARGEST_SEEDS) -> np.ndarray:
-    """The object's patches, bool [h, w].
+    """The object's patches, bool [h, w], of features [h, w, D] that are not normalized.
 
-    Args:
-        features: [h, w, D], as they are (not normalized), as published.
-        num_seeds: patches of low degree, the seed among them, that may join.
+    ``num_seeds`` patches of low degree, the seed among them, may join.
     """
     height, width, dim = features.shape
     rows = features.reshape(-1, dim).astype(np.float64)

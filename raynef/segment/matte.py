@@ -32,17 +32,14 @@ _DIGITS = 6  # to which two pixels are the same to it
 
 @dataclass(frozen=True)
 class Sparsity:
-    """How layers are driven towards 0 and 1.
+    """How layers are driven towards 0 and 1, by terms (x² + ε²)^(γ/2).
 
-    Attributes:
-        power: γ of the cost.
-        smallest: ε; the cost's terms are (x² + ε²)^(γ/2).
-        num_steps: of reweighted least squares. Few, because the cost is least of all where one
-            layer has every pixel: after 20 steps of five layers of a photograph two are left.
+    Steps of reweighted least squares are few, because the cost is least of all where one layer has
+    every pixel: after 20 steps of five layers of a photograph two are left.
     """
 
-    power: float = 0.8
-    smallest: float = 1e-2
+    power: float = 0.8  # γ
+    smallest: float = 1e-2  # ε
     num_steps: int = 5
 
 
@@ -63,9 +60,7 @@ def soft_layers(
     Args:
         vectors: eigenvectors of the image, [N, k]; the constant one may be among them.
         num_layers: m.
-        sparsity: of the layers.
-        num_starts: of K-means, of which the tightest is taken.
-        seed: of K-means.
+        num_starts, seed: of K-means, of which the tightest run is taken.
 
     Returns:
         float32 [m, N].
@@ -92,12 +87,6 @@ def soft_layers(
     return alpha[:, order].T.float().contiguous()
 
 
-def cost(alpha: Tensor, sparsity: Sparsity) -> float:
-    """How far layers [N, m] are from 0 and 1."""
-    both = torch.stack([alpha, 1 - alpha])
-    return float((both.square() + sparsity.smallest**2).pow(sparsity.power / 2).sum())
-
-
 def sparser(basis: Tensor, alpha: Tensor, sparsity: Sparsity) -> Tensor:
     """One step: the combinations that minimize the quadratic problem at the present layers.
 
@@ -108,7 +97,6 @@ def sparser(basis: Tensor, alpha: Tensor, sparsity: Sparsity) -> Tensor:
     Args:
         basis: E, [N, d], orthogonal, with first the constant 1.
         alpha: [N, m].
-        sparsity: of the layers.
 
     Returns:
         y, [d, m].
@@ -129,15 +117,8 @@ def sparser(basis: Tensor, alpha: Tensor, sparsity: Sparsity) -> Tensor:
 def rgba_layer(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     """A layer to put over others: the image's colors, opaque where α is 1.
 
-    Args:
-        image: uint8 [H, W, 3].
-        alpha: [H, W] in [0, 1].
-
-    Returns:
-        uint8 [H, W, 4]; colors are not multiplied by α.
-
-    Raises:
-        ValueError: sizes that differ.
+    uint8 [H, W, 3] and [H, W] in [0, 1] -> uint8 [H, W, 4]; colors are not multiplied by α.
+    ValueError for sizes that differ.
     """
     if image.shape[:2] != alpha.shape:
         raise ValueError(
@@ -170,12 +151,6 @@ def _clusters(points: np.ndarray, num_clusters: int, *, num_starts: int, seed: i
     distinct = np.unique(sample.round(_DIGITS), axis=0)
     if len(distinct) <= num_clusters:
         return vq(points, distinct)[0].astype(np.int64)
-    labels = tightest_clusters(
-        sample,
-        num_clusters,
-        iterations=_ROUNDS,
-        starts=num_starts,
-        draws=generator,
-        everyone=points,
-    )
+    options = {"iterations": _ROUNDS, "starts": num_starts}
+    labels = tightest_clusters(sample, num_clusters, **options, draws=generator, everyone=points)
     return labels.astype(np.int64)

@@ -16,11 +16,9 @@ def top_probabilities(
     Memory is that of the result and of a band of rows, whatever K.
 
     Args:
-        logits: L of one image, [h, w, K].
-        rows: R, [H, h]; pixel logits are R·L·Cᵀ.
-        columns: C, [W, w].
+        logits: L of one image, [h, w, K], which are divided by the temperature first.
+        rows, columns: R [H, h] and C [W, w]; pixel logits are R·L·Cᵀ.
         num_top: m, clusters to keep; all where K is no larger.
-        temperature: by which logits are divided first.
 
     Returns:
         The clusters, int64 [m], ascending, and their log probabilities, float32 [m, H, W].

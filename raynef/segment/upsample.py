@@ -7,6 +7,7 @@ largest stays below another's least wins nowhere in the block, and is not interp
 256 clusters a handful is left.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -18,10 +19,8 @@ _CHUNK_ELEMENTS = 1 << 20  # upsampled logits held at once: 4 MB of float32, wit
 def interpolation_matrix(num_out: int, num_in: int, *, cell: float) -> Tensor:
     """Bilinear weights [num_out, num_in] between centers, constant beyond the outermost centers.
 
-    Args:
-        num_out: samples, at (i + ½)·cell in units of one input cell.
-        num_in: input cells.
-        cell: size of an output sample in input cells, such as 1/16 for 16 pixels a patch.
+    Samples lie at (i + ½)·cell in units of one input cell: ``cell`` is the size of an output sample
+    in input cells, such as 1/16 for 16 pixels a patch.
     """
     at = (torch.arange(num_out, dtype=torch.float64) + 0.5) * cell - 0.5
     at = at.clamp(0, num_in - 1)
@@ -36,14 +35,10 @@ def interpolation_matrix(num_out: int, num_in: int, *, cell: float) -> Tensor:
 
 
 def upsample_argmax(logits: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """The largest of the upsampled logits, int64 [B, H, W].
+    """The largest of the upsampled logits L [B, h, w, K], int64 [B, H, W].
 
-    The same as the argmax of rows·L·columnsᵀ over all K maps, but for ties, in bounded memory.
-
-    Args:
-        logits: L, [B, h, w, K].
-        rows: weights [H, h] as in this module's head.
-        columns: weights [W, w] likewise.
+    The same as the argmax of R·L·Cᵀ over all K maps, but for ties, in bounded memory. Rows R [H, h]
+    and columns C [W, w] are weights as in this module's head.
     """
     down, across = _blocks(rows, logits.device), _blocks(columns, logits.device)
     return torch.stack([_argmax(image.float(), down, across) for image in logits])
@@ -51,17 +46,11 @@ def upsample_argmax(logits: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class _Blocks:
-    """The pixels of one axis in n blocks of at most p neighbors that see at most s patches.
+    """The pixels of one axis in n blocks of at most p neighbors that see at most s patches."""
 
-    Attributes:
-        patches: that a block sees, [n, s]; repeated where there are fewer.
-        weights: of the pixels on those patches, [n, p, s].
-        pixels: of each block, [n, p]; its last pixel is repeated where there are fewer.
-    """
-
-    patches: Tensor
-    weights: Tensor
-    pixels: Tensor
+    patches: Tensor  # that a block sees, [n, s]; repeated where there are fewer
+    weights: Tensor  # of the pixels on those patches, [n, p, s]
+    pixels: Tensor  # of each block, [n, p]; its last pixel is repeated where there are fewer
 
 
 def _blocks(matrix: Tensor, device: torch.device) -> _Blocks:
@@ -96,11 +85,10 @@ def _argmax(logits: Tensor, down: _Blocks, across: _Blocks) -> Tensor:
     high = near.amax(dim=1)[:, across.patches].amax(dim=2).flatten(0, 1)
     low = near.amin(dim=1)[:, across.patches].amin(dim=2).flatten(0, 1)
     can_win = high >= low.amax(dim=-1, keepdim=True)  # [blocks, K]
-    counts, order = can_win.sum(dim=-1).sort()
+    sums, order = can_win.sum(dim=-1).sort()
+    counts = sums.cpu().numpy().tolist()
     clusters = torch.empty((len(order), *size), dtype=torch.int64, device=logits.device)
-    for start, end, count in _groups(
-        counts.cpu().numpy().tolist(), num_clusters, size[0] * size[1]
-    ):
+    for start, end, count in _groups(counts, num_clusters, size[0] * size[1]):
         block = order[start:end]
         # Blocks with fewer than ``count`` are filled up with clusters that cannot win.
         rivals = can_win[block].byte().topk(count, dim=-1).indices
@@ -114,20 +102,14 @@ def _argmax(logits: Tensor, down: _Blocks, across: _Blocks) -> Tensor:
         pixels = across.weights[j][:, None] @ mixed  # [b, p, q, count]
         best = pixels.argmax(dim=-1).flatten(1)
         clusters[block] = rivals.gather(1, best).view(-1, *size)
-    result = torch.empty(
-        (int(down.pixels.max()) + 1, int(across.pixels.max()) + 1),
-        dtype=torch.int64,
-        device=logits.device,
-    )
-    result[down.pixels[:, None, :, None], across.pixels[None, :, None, :]] = clusters.view(
-        *grid, *size
-    )
+    result = clusters.new_empty(int(down.pixels.max()) + 1, int(across.pixels.max()) + 1)
+    at = (down.pixels[:, None, :, None], across.pixels[None, :, None, :])
+    result[at] = clusters.view(*grid, *size)
     return result
 
 
-def _groups(counts: list[int], num_clusters: int, area: int) -> list[tuple[int, int, int]]:
+def _groups(counts: list[int], num_clusters: int, area: int) -> Iterator[tuple[int, int, int]]:
     """Split ascending counts into (start, end, count): blocks of about as many rivals each."""
-    groups: list[tuple[int, int, int]] = []
     start = 0
     while start < len(counts):
         # Up to half as many again as the first: little is interpolated in vain, in few groups.
@@ -136,6 +118,5 @@ def _groups(counts: list[int], num_clusters: int, area: int) -> list[tuple[int, 
         end = start
         while end < len(counts) and counts[end] <= count and end - start < most:
             end += 1
-        groups.append((start, end, max(1, counts[end - 1])))
+        yield start, end, max(1, counts[end - 1])
         start = end
-    return groups

@@ -11,29 +11,18 @@ from raynef.segment.upsample import interpolation_matrix
 
 @dataclass(frozen=True)
 class Windows:
-    """The windows of one image, all of one size; one that covers the image is a whole pass.
+    """The windows of one image, all of one size; one that covers the image is a whole pass."""
 
-    Attributes:
-        image: (H, W) of the image, in pixels.
-        window: (height, width) of a window, at most the image's.
-        tops, lefts: where windows start; every pair is one.
-    """
-
-    image: tuple[int, int]
-    window: tuple[int, int]
-    tops: tuple[int, ...]
+    image: tuple[int, int]  # (H, W), in pixels
+    window: tuple[int, int]  # (height, width), at most the image's
+    tops: tuple[int, ...]  # where windows start; every pair is one
     lefts: tuple[int, ...]
 
     def cut(self, pixels: np.ndarray) -> np.ndarray:
         """[H, W, 3] -> the windows, row by row, [n, height, width, 3]."""
         height, width = self.window
-        return np.stack(
-            [
-                pixels[top : top + height, left : left + width]
-                for top in self.tops
-                for left in self.lefts
-            ]
-        )
+        starts = [(top, left) for top in self.tops for left in self.lefts]
+        return np.stack([pixels[y : y + height, x : x + width] for y, x in starts])
 
     def join(self, logits: Tensor) -> Tensor:
         """Logits of the windows [n, h, w, K], side by side as they lie: [Σh, Σw, K]."""
@@ -45,23 +34,19 @@ class Windows:
     ) -> tuple[Tensor, Tensor]:
         """R [H, Σh] and C [W, Σw]: R·L·Cᵀ are the pixel logits of a map of ``size`` = (H, W).
 
-        Args:
-            grid: (h, w) of one window's logits, which may reach beyond the window (padding).
-            size: of the map.
-            cell: height and width of a cell of the grid, in pixels of the image.
+        ``grid``: (h, w) of one window's logits, which may reach beyond the window (padding), of
+        cells of ``cell`` = (height, width) pixels of the image.
         """
+        single = len(self.tops) == len(self.lefts) == 1
         starts = (self.tops, self.lefts)
-        axes = zip(size, grid, cell, self.image, self.window, starts, strict=True)
-        if len(self.tops) == len(self.lefts) == 1:
-            rows, columns = (
-                interpolation_matrix(out, cells, cell=length / (out * pixels))
-                for out, cells, pixels, length, _, _ in axes
+        rows, columns = (
+            interpolation_matrix(out, cells, cell=length / (out * pixels))
+            if single
+            else average_matrix(first, length, window, cells, cell=pixels, num_out=out)
+            for out, cells, pixels, length, window, first in zip(
+                size, grid, cell, self.image, self.window, starts, strict=True
             )
-        else:
-            rows, columns = (
-                average_matrix(first, length, window, cells, cell=pixels, num_out=out)
-                for out, cells, pixels, length, window, first in axes
-            )
+        )
         return rows, columns
 
 

@@ -23,21 +23,13 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class DistillResult:
-    """What a run did; the student itself holds the averaged weights.
+    """What a run did; the student itself holds the averaged weights."""
 
-    Attributes:
-        steps: optimizer steps, those before a resumption included.
-        images_seen: crops that were trained on.
-        minutes: wall time of training.
-        loss: mean over the last 100 steps (fewer after a resumption).
-        skipped: reason by path of the images that could not be read.
-    """
-
-    steps: int
-    images_seen: int
-    minutes: float
-    loss: float
-    skipped: dict[str, str] = field(default_factory=dict)
+    steps: int  # of the optimizer, those before a resumption included
+    images_seen: int  # crops that were trained on
+    minutes: float  # wall time of training
+    loss: float  # mean over the last 100 steps (fewer after a resumption)
+    skipped: dict[str, str] = field(default_factory=dict)  # unreadable images: reason by path
 
 
 def distill(
@@ -108,10 +100,7 @@ def distill(
 
 
 def _save(
-    trainer: DistillTrainer,
-    out: Path | None,
-    checkpoint: Path | None,
-    metadata: Mapping[str, str],
+    trainer: DistillTrainer, out: Path | None, checkpoint: Path | None, metadata: Mapping[str, str]
 ) -> None:
     """The state of a run, and its averaged weights in half precision."""
     if checkpoint is not None:

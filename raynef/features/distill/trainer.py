@@ -18,6 +18,8 @@ from raynef.features.precision import has_bfloat16
 # less than one of full size while it is still wrong.
 _FIRST_GAIN = 0.5
 
+_PARTS, _VALUES = ("student", "heads", "optimizer"), ("average", "step", "images_seen", "seconds")
+
 
 def patch_tokens(model: Any, images: Tensor) -> tuple[Tensor, Tensor]:
     """Images [B, 3, H, W] in [0, 1] -> patch tokens half way and after the final norm.
@@ -175,14 +177,9 @@ class DistillTrainer:
         """What a checkpoint holds."""
         return {
             "config": asdict(self.config),
-            "student": self.student.state_dict(),
-            "heads": self.heads.state_dict(),
-            "average": self.average,
-            "optimizer": self.optimizer.state_dict(),
-            "step": self.step,
-            "images_seen": self.images_seen,
-            "seconds": self.seconds,
             "skipped": dict(self.crops.skipped),  # the teacher's thread may add to it
+            **{name: getattr(self, name).state_dict() for name in _PARTS},
+            **{name: getattr(self, name) for name in _VALUES},
         }
 
     def restore(self, path: Path) -> None:
@@ -195,9 +192,8 @@ class DistillTrainer:
                 f"checkpoint {path} is of another run (checkpoint's value, ours): {differ}; remove "
                 "it to start anew"
             )
-        self.student.load_state_dict(state["student"])
-        self.heads.load_state_dict(state["heads"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.average, self.step = state["average"], state["step"]
-        self.images_seen, self.seconds = state["images_seen"], state["seconds"]
+        for name in _PARTS:
+            getattr(self, name).load_state_dict(state[name])
+        for name in _VALUES:
+            setattr(self, name, state[name])
         self.crops.skipped.update(state["skipped"])

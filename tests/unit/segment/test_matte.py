@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from raynef.segment.matte import Sparsity, _orthogonal, cost, rgba_layer, soft_layers, sparser
+from raynef.segment.matte import Sparsity, _orthogonal, rgba_layer, soft_layers, sparser
 
 
 def planted(shares=(0.5, 0.3, 0.2), size=2000, num_vectors=8, noise=0.05, seed=0):
@@ -14,6 +14,12 @@ def planted(shares=(0.5, 0.3, 0.2), size=2000, num_vectors=8, noise=0.05, seed=0
     indicators = np.eye(len(shares))[owner]
     mixed = indicators @ generator.normal(size=(len(shares), num_vectors))
     return owner, torch.from_numpy(mixed + noise * generator.normal(size=mixed.shape))
+
+
+def cost(alpha, sparsity):
+    """How far layers [N, m] are from 0 and 1."""
+    both = torch.stack([alpha, 1 - alpha])
+    return float((both.square() + sparsity.smallest**2).pow(sparsity.power / 2).sum())
 
 
 def check_layers(layers, num_layers, size):

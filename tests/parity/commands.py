@@ -1,4 +1,4 @@
-"""Every command of the README at its smallest, in an order in which each finds what it needs.
+"""Every command at its smallest, in an order in which each finds what it needs.
 
 Paths are relative to the folder that all of them run in. No command needs a network, a data set or
 weights that do not come with raynef.

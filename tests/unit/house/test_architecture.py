@@ -30,6 +30,16 @@ def test_each_file_defines_the_function(file, name):
     assert name in defined
 
 
+def test_each_path_that_is_named_is_there():
+    """Here, and in the guide for contributors."""
+    pages = (TEXT, (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))
+    named = {
+        path for page in pages for path in re.findall(r"`((?:raynef|tests|docs)/[\w/.]+)`", page)
+    }
+    assert len(named) > 20
+    assert [path for path in sorted(named) if not (ROOT / path).exists()] == []
+
+
 def test_every_equation_of_both_papers_is_listed():
     numbers = {"arXiv:2304.02841": range(1, 8), "arXiv:2205.07839": range(1, 4)}
     expected = {(paper, str(n)) for paper, all_of in numbers.items() for n in all_of}

@@ -22,19 +22,8 @@ from raynef.config.recipe import Evaluate, Recipe
 from raynef.config.yaml_file import read_yaml, require_keys, whole_numbers
 from raynef.core.errors import UserError
 from raynef.io.storage import is_address
+from raynef.sweeps.methods import COLUMNS
 
-COLUMNS = {
-    "kmeans": "K-means",
-    "ours": "Ours",
-    "ours_star": "Ours*",
-    "probe": "probe, backbone",
-    "probe_psi": "probe, ψ",
-    "leaked": "Ours, labels leaked",
-    "leaked_star": "Ours*, labels leaked",
-}
-"""Methods by key, with their titles in a table."""
-SUPERVISED = frozenset({"probe", "probe_psi", "leaked", "leaked_star"})
-"""Columns that saw labels in training: shown apart, never the best of a row."""
 PLAN = "compare.json"
 """In the folder of a comparison: every score that was asked for, and the file that holds it."""
 

@@ -21,20 +21,12 @@ from raynef.io.files import read_json
 from raynef.io.storage import without_secrets
 from raynef.jobs.spectral.eigen import claim, eigen_key, ensure_eigenpairs
 from raynef.jobs.spectral.features import ensure_features, features_key
-from raynef.jobs.spectral.localize import localize
-from raynef.jobs.spectral.objects import has_masks, segment_objects
-from raynef.jobs.spectral.semantic import OWN, semantic
-from raynef.jobs.spectral.semantic import Method as SemanticMethod
+from raynef.jobs.spectral.objects import has_masks
+from raynef.jobs.spectral.semantic import OWN
 from raynef.stores.run import git_commit
-from raynef.sweeps.catalog import METRICS_OF
+from raynef.sweeps.methods import METHODS, Method, job_of
+from raynef.sweeps.state import RunScore
 from raynef.sweeps.sweep import Trial, score_key
-
-_BOXES = ("localize", "lost")
-_LABELS: dict[str, SemanticMethod] = {
-    "semantic": "spectral",
-    "cluster_seg": "cluster-seg",
-    "cluster_patch": "cluster-patch",
-}
 
 
 @dataclass(frozen=True)
@@ -77,11 +69,12 @@ def make_stores(recipe: Recipe, out: Path, *, num_eigenvectors: int = 0) -> Stor
 
 def require_truth(methods: Sequence[str], images: ImageSet) -> None:
     """Raise UserError unless a data set has what some methods are scored on."""
-    if any(method in _BOXES for method in methods):
+    needed = {METHODS[method].truth for method in methods}
+    if "boxes" in needed:
         require_boxes(images)
-    if any(method in _LABELS for method in methods):
+    if "labels" in needed:
         require_labels(images)
-    if "object" in methods and not has_masks(images):
+    if "masks" in needed and not has_masks(images):
         raise UserError(
             f"{without_secrets(images.root)} has no masks of two classes, background and "
             "foreground; object is scored on cub, duts_te, dut_omron, ecssd, or a folder with "
@@ -91,7 +84,7 @@ def require_truth(methods: Sequence[str], images: ImageSet) -> None:
 
 def spectral_scores(
     trial: Trial, folder: Path, out: Path, *, num_eigenvectors: int = 0
-) -> list[dict[str, Any]]:
+) -> list[RunScore]:
     """The score of every method of a trial, each found in its STORE or made.
 
     Args:
@@ -105,46 +98,35 @@ def spectral_scores(
     """
     recipe, (scored,) = trial.recipe, trial.scores
     stores = make_stores(recipe, out, num_eigenvectors=num_eigenvectors)
-    sections = {name: to_dict(scored)[name] for name in ("data", "evaluate")}
-    scores = []
-    for method in trial.methods:
-        run = folder / "run" / ("localize" if method in _BOXES else method)
+    plain, scores = to_dict(scored), []
+    for name in trial.methods:
+        method = METHODS[name]
+        run = folder / "run" / method.part
         claim(recipe, run, features=stores.features, pairs=stores.pairs)
-        found = _found(method, run) or _made(method, run, recipe, lost="lost" in trial.methods)
-        values = {metric: found[_field(method, metric)] for metric in METRICS_OF[method]}
+        found = _found(method, run)
+        if found is None:
+            found = job_of(method.job)(run, **method.options(recipe, trial.methods))
+        values = {metric: found[f"{metric}{method.suffix}"] for metric in method.metrics}
         if None in values.values():
-            raise UserError(f"{method} has no score on {recipe.data.name}: see {run}")
+            raise UserError(f"{name} has no score on {recipe.data.name}: see {run}")
         scores.append(
-            {
-                **values,
-                "num_images": found.get("num_scored", found["num_images"]),
-                "commit": git_commit(),
-                **sections,
-                "method": method,
-                "score": score_key(scored),
-                "run": str(run.relative_to(folder)),
-            }
+            RunScore(
+                values,
+                found.get("num_scored", found["num_images"]),
+                git_commit(),
+                plain["data"],
+                plain["evaluate"],
+                method=name,
+                score=score_key(scored),
+                run=str(run.relative_to(folder)),
+            )
         )
     return scores
 
 
-def _found(method: str, run: Path) -> dict[str, Any] | None:
+def _found(method: Method, run: Path) -> dict[str, Any] | None:
     """What an earlier try came to; its page is written last."""
-    name = "semantic" if method in _LABELS else run.name
-    if not (run / f"{name}.html").is_file():
+    if not (run / f"{method.page}.html").is_file():
         return None
-    found = read_json(run / f"{name}.json")
-    return found if all(_field(method, m) in found for m in METRICS_OF[method]) else None
-
-
-def _made(method: str, run: Path, recipe: Recipe, *, lost: bool) -> dict[str, Any]:
-    if method in _BOXES:
-        return localize(run, lost=lost)
-    if method == "object":
-        return segment_objects(run)
-    return semantic(run, recipe, method=_LABELS[method], seed=recipe.train.seed)
-
-
-def _field(method: str, metric: str) -> str:
-    """Where a job's result has a metric of a method."""
-    return "corloc_lost" if method == "lost" else metric
+    found = read_json(run / f"{method.page}.json")
+    return found if all(f"{metric}{method.suffix}" in found for metric in method.metrics) else None

@@ -1,15 +1,88 @@
-"""A sweep's folder, read: what was asked for, and what became of it."""
+"""A sweep's folder: what was asked for, in sweep.json, and what became of every trial."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from raynef.core.errors import UserError
-from raynef.io.files import read_json
+from raynef.io.files import read_json, without_infinity, write_json
 from raynef.report.ablation import Score
-from raynef.sweeps.catalog import METRICS
-from raynef.sweeps.comparison import SUPERVISED
+from raynef.stores.run import environment
+from raynef.sweeps.methods import METHODS
+from raynef.sweeps.space import Space
+from raynef.sweeps.state import TrialState, folder_of, read_state
+from raynef.sweeps.sweep import Cell, DataSet, Plan, Target
+
+_DAMAGED = (OSError, ValueError, KeyError, TypeError, AttributeError)
+
+
+@dataclass(frozen=True)
+class Images:
+    """A data set of a sweep: its name in tables, its preset, and where it is."""
+
+    name: str
+    preset: str
+    root: str | None = None
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A trial of a sweep: its folder, what people call it, and the values of the axes."""
+
+    name: str
+    about: str = ""
+    point: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class SweepRecord:
+    """sweep.json: the space, where it was swept, and every cell of the table with its trial."""
+
+    space: Space
+    data: tuple[Images, ...]
+    targets: tuple[Images, ...]
+    seeds: tuple[int, ...]
+    environment: Mapping[str, Any]
+    trials: tuple[Listed, ...] = ()
+    cells: tuple[Cell, ...] = ()
+
+    def write(self, out: Path, planned: Plan) -> None:
+        """Write the record of a plan."""
+        listed = [Listed(trial.name, trial.about, dict(trial.point)) for trial in planned.trials]
+        plain = {**asdict(self), "space": self.space.plain()}
+        plain |= {
+            "trials": [asdict(trial) for trial in listed],
+            "cells": [asdict(c) for c in planned.cells],
+        }
+        write_json(out / "sweep.json", without_infinity(plain))
+
+    @classmethod
+    def read(cls, plain: Mapping[str, Any]) -> "SweepRecord":
+        """From JSON. Raises what shows that it is damaged."""
+        return cls(
+            space=Space.read(plain["space"]),
+            data=tuple(Images(**entry) for entry in plain["data"]),
+            targets=tuple(Images(**entry) for entry in plain.get("targets", ())),
+            seeds=tuple(plain["seeds"]),
+            environment=plain["environment"],
+            trials=tuple(Listed(**entry) for entry in plain["trials"]),
+            cells=tuple(Cell(**entry) for entry in plain["cells"]),
+        )
+
+
+def record_of(
+    space: Space, data: Sequence[DataSet], targets: Sequence[Target], seeds: Sequence[int]
+) -> SweepRecord:
+    """The record of a sweep that begins here and now."""
+    return SweepRecord(
+        space,
+        tuple(Images(d.name, d.recipe.data.name, d.recipe.data.root) for d in data),
+        tuple(Images(target.name, target.data.name, target.data.root) for target in targets),
+        tuple(seeds),
+        environment(),
+    )
 
 
 @dataclass(frozen=True)
@@ -19,48 +92,56 @@ class SweepFolder:
     Attributes:
         path: of its folder.
         record: sweep.json.
+        tolerant: a trial whose files are damaged is so by its state; else reading raises.
     """
 
     path: Path
-    record: dict[str, Any]
+    record: SweepRecord
+    tolerant: bool = False
 
     @property
-    def space(self) -> dict[str, Any]:
-        """The space that was swept, as plain values."""
-        return self.record["space"]
+    def space(self) -> Space:
+        """The space that was swept."""
+        return self.record.space
 
-    def trial(self, name: str, file: str) -> dict[str, Any] | None:
-        """One of a trial's files: trial, result, error or stopped."""
-        path = self.path / "trials" / name / f"{file}.json"
-        return read_json(path) if path.is_file() else None
+    @cached_property
+    def states(self) -> Mapping[str, TrialState]:
+        """What became of each trial, by its name; read once."""
+        wanted: dict[str, set[tuple[str, str]]] = {t.name: set() for t in self.record.trials}
+        for cell in self.record.cells:
+            wanted.setdefault(cell.trial, set()).add((cell.method, cell.score))
+        return {name: self._state(name, scores) for name, scores in wanted.items()}
 
-    def missing(self, name: str) -> str | None:
-        """Why a trial has no scores."""
-        if self.trial(name, "error"):
-            return "failed"
-        stopped = self.trial(name, "stopped")
-        return f"stopped at epoch {stopped.get('epoch')}" if stopped else None
+    def _state(self, name: str, wanted: set[tuple[str, str]]) -> TrialState:
+        try:
+            return read_state(folder_of(self.path, name), wanted)
+        except _DAMAGED as error:
+            if not self.tolerant:
+                raise
+            return TrialState("damaged", error=f"{type(error).__name__}: {error}")
 
-    def score(self, cell: Mapping[str, Any]) -> Score | None:
+    def score(self, cell: Cell) -> Score | None:
         """The score of a cell; None while there is none."""
-        result, trial = self.trial(cell["trial"], "result"), self.trial(cell["trial"], "trial")
-        if result is None or trial is None:
+        state = self.states[cell.trial]
+        if state.result is None or state.record is None:
             return None
-        for found in result["scores"]:
-            if (found["method"], found["score"]) == (cell["method"], cell["score"]):
-                values = {metric: found[metric] for metric in METRICS if metric in found}
-                if result.get("objective") is not None:
-                    values["objective"] = result["objective"]
-                leaked = trial["recipe"]["train"]["leak_labels"] or cell["method"] in SUPERVISED
-                return Score(
-                    where=cell["where"],
-                    seed=cell["seed"],
-                    values=values,
-                    num_images=found["num_images"],
-                    run=str(Path("trials") / cell["trial"] / found["run"]),
-                    leaked=leaked,
-                )
-        return None
+        found = state.result.score(cell.method, cell.score)
+        if found is None:
+            return None
+        objective = state.result.objective
+        leaked = state.record.recipe["train"]["leak_labels"] or METHODS[cell.method].supervised
+        return Score(
+            where=cell.where,
+            seed=cell.seed,
+            values=found.values if objective is None else {**found.values, "objective": objective},
+            num_images=found.num_images,
+            run=str(Path("trials") / cell.trial / found.run),
+            leaked=leaked,
+        )
+
+    def scores(self) -> list[Score]:
+        """Of all cells that have one."""
+        return [score for cell in self.record.cells if (score := self.score(cell)) is not None]
 
 
 def is_sweep(path: str | Path) -> bool:
@@ -68,16 +149,17 @@ def is_sweep(path: str | Path) -> bool:
     return (Path(path) / "sweep.json").is_file()
 
 
-def open_sweep(path: str | Path) -> SweepFolder:
+def open_sweep(path: str | Path, *, tolerant: bool = False) -> SweepFolder:
     """Open a sweep's folder. Raises UserError where it is none."""
     path = Path(path).absolute()
+    file = path / "sweep.json"
     if not is_sweep(path):
         raise UserError(f"{path} is no sweep (it has no sweep.json)")
     try:
-        record = read_json(path / "sweep.json")
-        missing = {"space", "cells", "trials", "data", "seeds", "environment"} - record.keys()
-    except (ValueError, AttributeError) as error:
-        raise UserError(f"{path / 'sweep.json'} is damaged: {error!r}") from error
-    if missing:
-        raise UserError(f"{path / 'sweep.json'} is damaged: it lacks {', '.join(sorted(missing))}")
-    return SweepFolder(path, record)
+        plain = read_json(file)
+        missing = {"space", "cells", "trials", "data", "seeds", "environment"} - plain.keys()
+        if not missing:
+            return SweepFolder(path, SweepRecord.read(plain), tolerant)
+    except (ValueError, AttributeError, KeyError, TypeError) as error:
+        raise UserError(f"{file} is damaged: {error!r}") from error
+    raise UserError(f"{file} is damaged: it lacks {', '.join(sorted(missing))}")

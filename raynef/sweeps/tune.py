@@ -11,13 +11,12 @@ What is done is found again by what it depends on: the same command goes on wher
 interrupted, and one that asks for more keeps what is there.
 """
 
-import contextlib
 import logging
 import math
 import os
 import re
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,29 +33,25 @@ from raynef.cluster.session import (
     resources_of,
     threads_of_each,
 )
+from raynef.config.recipe import Recipe
 from raynef.core.errors import UserError
-from raynef.features.blocks import load_block_features
 from raynef.images.datasets.registry import open_split
-from raynef.io.files import read_json, without_infinity, write_json
-from raynef.io.holds import LOCK, locked
-from raynef.io.log import logged
 from raynef.jobs.extract import ensure_store, fitting_backbone
 from raynef.jobs.train import cpus_needed
-from raynef.stores.run import environment
 from raynef.sweeps.board import Board
-from raynef.sweeps.catalog import with_crf
-from raynef.sweeps.search import FixedTrials, OptunaTrials, Trials, drawn_points, state_of
-from raynef.sweeps.space import BACKBONE, INCOMPARABLE, Search, Space
-from raynef.sweeps.spectral import make_stores, require_truth, same_stores
-from raynef.sweeps.sweep import TRAINED, DataSet, Plan, Target, Trial, plan
-from raynef.sweeps.trials import Job, note_failure, run_trial, store_of
+from raynef.sweeps.request import check_request, held, opened, say_start, with_crf_columns
+from raynef.sweeps.runs import store_of
+from raynef.sweeps.search import FixedTrials, OptunaTrials, Trials, drawn_points
+from raynef.sweeps.space import Search, Space
+from raynef.sweeps.spectral import make_stores, same_stores
+from raynef.sweeps.state import folder_of, note_failure, note_stopped, state_of
+from raynef.sweeps.sweep import DataSet, Plan, Target, Trial, plan
+from raynef.sweeps.sweep_folder import record_of
+from raynef.sweeps.trials import Job, run_trial
 
 logger = logging.getLogger("raynef")
 
 _RETRIES = 2  # of a trial that a lost worker, or a bug, ended
-_OF_BACKBONE = {BACKBONE, "spectral.feature", "spectral.block", "spectral.stage"}
-"""Axes along which some backbones or blocks may not do: each trial says so for itself."""
-_LEAVES = {LOCK, "log.txt"}  # what a sweep leaves that was killed in its first moments
 _QUIET = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C ends the command, as any other of raynef
@@ -109,160 +104,79 @@ def sweep(
         UserError: the user's mistake, named, before anything is trained.
     """
     options, out, seeds = options or Options(), Path(out).absolute(), tuple(seeds) or space.seeds
-    data = [_opened(space, dataset) for dataset in data]
-    space = _with_crf_columns(space, data, targets)
+    data = [opened(space, dataset) for dataset in data]
+    space = with_crf_columns(space, data, targets)
     for target in targets:
         open_split(target.data, target.data.val_split)
-    _check_request(space, data, targets, seeds)
+    check_request(space, data, targets, seeds)
     callbacks = _loggers(options)
 
     def planned(points: Sequence[Mapping[str, Any]]) -> Plan:
         return plan(space, data, targets=targets, seeds=seeds, points=points)
 
-    with _held(out):
+    with held(out):
         trials: Trials
         if space.search is not None and space.search.algorithm == "optuna":
             trials = OptunaTrials(space, planned, out, seed=seeds[0])
         else:
             trials = FixedTrials(planned(drawn_points(space, seed=seeds[0])), out)
-        record = _record(space, data, targets, seeds)
-        _write_record(out, record, trials.plan())
-        _say_start(space, trials)
+        record = record_of(space, data, targets, seeds)
+        record.write(out, trials.plan())
+        say_start(space, trials.total(), trials.num_left())
         if trials.num_left():
             needed = max(cpus_needed(recipe) for recipe in trials.recipes())
             with ray_session(options.address, min_cpus=needed):
-                if space.is_spectral:
-                    _make_spectral_stores(trials, out)
-                else:
-                    _make_features(trials, out)
+                make_stores_of = _make_spectral_stores if space.is_spectral else _make_features
+                make_stores_of(trials, out)
                 if trials.num_left():
                     _run(trials, space.search, out, options, callbacks)
         done = trials.plan()
-        _write_record(out, record, done)
+        record.write(out, done)
     return _result(done, out)
 
 
-def _opened(space: Space, dataset: DataSet) -> DataSet:
-    """With its number of classes; a wrong path is said here, before hours are spent."""
-    recipe = dataset.recipe
-    images = open_split(recipe.data, recipe.data.train_split)
-    if space.is_spectral:
-        require_truth(space.methods, images)
-        if not {axis.key for axis in space.axes} & _OF_BACKBONE:
-            load_block_features(recipe.backbone, recipe.spectral)
-    else:
-        fitting_backbone(recipe)
-    return replace(dataset, num_classes=len(images.class_names) or None)
-
-
-def _with_crf_columns(space: Space, data: Sequence[DataSet], targets: Sequence[Target]) -> Space:
-    """The space with its metrics after the CRF beside them, where any score has one."""
-    scored = [target.evaluate for target in targets] or [d.recipe.evaluate for d in data]
-    on_axis = any(axis.key == "evaluate.crf" for axis in space.axes)
-    if space.is_spectral or not (on_axis or any(evaluate.crf for evaluate in scored)):
-        return space
-    return replace(space, metrics=with_crf(space.metrics))
-
-
-def _check_request(
-    space: Space, data: Sequence[DataSet], targets: Sequence[Target], seeds: Sequence[int]
+def _make_stores(
+    trials: Trials, what: str, key: Callable[[Recipe], Hashable], make: Callable[[Recipe], object]
 ) -> None:
-    names = [dataset.name for dataset in data]
-    if not names:
-        raise UserError("a sweep needs a data set: --recipe NAME --data.root DIR, or --roots")
-    for name in names:
-        if names.count(name) > 1:
-            raise UserError(f"two data sets have the name {name}; give them folders of other names")
-    if space.targets and not targets:
-        raise UserError(
-            f"{space.source} scores its runs on other data; name some, as in the paper: --targets "
-            + " ".join(f"{name}=DIR" for name in space.targets)
-        )
-    if space.search is not None and (len(data) > 1 or len(seeds) > 1):
-        raise UserError(
-            f"{space.source} is a search: it takes one data set and one seed, got {len(data)} and "
-            f"{len(seeds)}"
-        )
-
-
-@contextlib.contextmanager
-def _held(out: Path) -> Iterator[None]:
-    """Hold the sweep's folder, so that no other process may."""
-    if out.exists() and not out.is_dir():
-        raise UserError(f"--out {out} is a file, not a folder")
-    known = {LOCK, "log.txt", "sweep.json", "features", "scored", "spectral", "trials", "tune"}
-    if (
-        out.is_dir()
-        and not (out / "sweep.json").is_file()
-        and {p.name for p in out.iterdir()} - known
-    ):
-        raise UserError(f"--out {out} is not empty and no sweep of raynef; give another folder")
-    with locked(out, f"another live sweep holds {out}; wait for it"), logged(out):
-        yield
-
-
-def _say_start(space: Space, trials: Trials) -> None:
-    total, left = trials.total(), trials.num_left()
-    logger.info("%s: %d trials, %d of them done", space.title, total, total - left)
-    if space.search is None:
-        return
-    what = space.search.metric
-    logger.info(
-        "%s search of %d points, scheduler %s, by %s",
-        space.search.algorithm,
-        space.search.num_samples,
-        space.search.scheduler,
-        "the objective, which sees no label" if what == "objective" else "validation mIoU",
-    )
-    misleading = [axis.key for axis in space.axes if axis.key in INCOMPARABLE]
-    if what == "objective" and misleading:
-        logger.warning(
-            "the objective does not compare runs across %s: it is larger for the easier problem, "
-            "such as a smaller K; set these in the recipe, or read the table by mIoU",
-            ", ".join(misleading),
-        )
-    if what == "miou":
-        logger.warning(
-            "search.metric is miou: the LABELS of the validation split steer this search. What it "
-            "finds is no longer unsupervised; score it on images that took no part"
-        )
+    """What trials share, once for each key; where it cannot be made its trials have failed."""
+    stores: dict[Hashable, str | None] = {None: None}  # with the error of one that cannot be made
+    for recipe in trials.recipes():
+        place = key(recipe)
+        if place not in stores:
+            stores[place] = None
+            try:
+                make(recipe)
+            except UserError as mistake:
+                logger.error("%s of %s: %s", what, recipe.backbone.name, mistake)
+                stores[place] = str(mistake)
+        error = stores[place]
+        if error is not None:
+            trials.give_up(recipe, error)
 
 
 def _make_features(trials: Trials, out: Path) -> None:
-    """Every store that a trial needs, once; trials whose features cannot be made have failed."""
-    stores: dict[Path, str | None] = {}  # with the error of one that cannot be made
-    for recipe in trials.recipes():
-        if recipe.train.features == "streamed":
-            continue
-        path = store_of(out, recipe)
-        if path not in stores:
-            stores[path] = None
-            try:
-                fitting_backbone(recipe)
-                ensure_store(recipe, open_split(recipe.data, recipe.data.train_split), path)
-            except UserError as mistake:
-                logger.error("features of %s: %s", recipe.backbone.name, mistake)
-                stores[path] = str(mistake)
-        error = stores[path]
-        if error is not None:
-            trials.give_up(recipe, error)
+    """Every feature store that a trial needs."""
+
+    def place(recipe: Recipe) -> Path | None:
+        return None if recipe.train.features == "streamed" else store_of(out, recipe)
+
+    def make(recipe: Recipe) -> None:
+        fitting_backbone(recipe)
+        images = open_split(recipe.data, recipe.data.train_split)
+        ensure_store(recipe, images, store_of(out, recipe))
+
+    _make_stores(trials, "features", place, make)
 
 
 def _make_spectral_stores(trials: Trials, out: Path) -> None:
     """Likewise features and eigenpairs for the trials of a spectral space."""
-    stores: dict[Hashable, str | None] = {}
-    for recipe in trials.recipes():
-        group = same_stores(recipe)
-        if group not in stores:
-            stores[group] = None
-            try:
-                make_stores(recipe, out, num_eigenvectors=_most_eigenvectors(trials))
-            except UserError as mistake:
-                logger.error("eigenpairs of %s: %s", recipe.backbone.name, mistake)
-                stores[group] = str(mistake)
-        error = stores[group]
-        if error is not None:
-            trials.give_up(recipe, error)
+    most = _most_eigenvectors(trials)
+    _make_stores(
+        trials,
+        "eigenpairs",
+        same_stores,
+        lambda recipe: make_stores(recipe, out, num_eigenvectors=most),
+    )
 
 
 def _most_eigenvectors(trials: Trials) -> int:
@@ -338,7 +252,7 @@ def _run(
 
 def _epochs(trial: Trial) -> int:
     """That a trial trains; 0 where it trains none."""
-    return trial.recipe.train.epochs if trial.kind in TRAINED else 0
+    return trial.recipe.train.epochs if trial.trains else 0
 
 
 def _scheduler(search: Search | None, epochs: int, workers: int) -> ASHAScheduler | None:
@@ -364,14 +278,13 @@ def _note(result: Any, trials: Trials, out: Path, *, may_stop: bool) -> None:
     """Write down what became of a trial, where it could not do so itself."""
     if result.config is None:
         return
-    folder = out / "trials" / trials.resolve(result.config).name
+    folder = folder_of(out, trials.resolve(result.config).name)
     if result.error is not None:
         note_failure(folder, _cause(result.error))
     elif not any((folder / name).is_file() for name in ("result.json", "error.json")):
         metrics = result.metrics or {}
         if may_stop and "epoch" in metrics:
-            kept = ("epoch", "objective", "miou")
-            write_json(folder / "stopped.json", {key: metrics.get(key) for key in kept})
+            note_stopped(folder, metrics)
         else:
             note_failure(folder, "it ended without a result; see log.txt in its run")
 
@@ -450,61 +363,17 @@ def _require(package: str, flag: str) -> None:
         ) from error
 
 
-def _record(
-    space: Space, data: Sequence[DataSet], targets: Sequence[Target], seeds: Sequence[int]
-) -> dict[str, Any]:
-    """What was asked for, as ``raynef table`` reads it."""
-    return {
-        "space": space.plain(),
-        "data": [
-            {"name": d.name, "preset": d.recipe.data.name, "root": d.recipe.data.root} for d in data
-        ],
-        "targets": [{"name": t.name, "preset": t.data.name, "root": t.data.root} for t in targets],
-        "seeds": list(seeds),
-        "environment": environment(),
-    }
-
-
-def _write_record(out: Path, record: dict[str, Any], planned: Plan) -> None:
-    write_json(out / "sweep.json", without_infinity({**record, **_cells(planned)}))
-
-
-def _cells(planned: Plan) -> dict[str, Any]:
-    return {
-        "trials": [
-            {"name": trial.name, "about": trial.about, "point": dict(trial.point)}
-            for trial in planned.trials
-        ],
-        "cells": [
-            {
-                "where": dict(cell.where),
-                "seed": cell.seed,
-                "trial": cell.trial,
-                "method": cell.method,
-                "score": cell.score,
-            }
-            for cell in planned.cells
-        ],
-    }
-
-
 def _result(planned: Plan, out: Path) -> dict[str, Any]:
     """What became of every trial."""
-    failed, stopped, done = {}, [], 0
-    for trial in planned.trials:
-        state = state_of(out, trial)
-        done += state == "done"
-        if state == "failed":
-            failed[trial.name] = read_json(out / "trials" / trial.name / "error.json")["error"]
-        elif state == "stopped":
-            stopped.append(trial.name)
+    states = {trial.name: state_of(out, trial) for trial in planned.trials}
+    failed = {name: state.error for name, state in states.items() if state.state == "failed"}
     for name, error in failed.items():
         logger.error("failed: %s: %s", name, error)
     return {
         "sweep": str(out),
-        "trials": len(planned.trials),
-        "done": done,
-        "stopped": stopped,
+        "trials": len(states),
+        "done": sum(state.state == "done" for state in states.values()),
+        "stopped": [name for name, state in states.items() if state.state == "stopped"],
         "failed": failed,
         "ok": not failed,
     }

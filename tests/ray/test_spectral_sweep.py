@@ -6,9 +6,7 @@ from raynef.io.files import read_json
 from raynef.sweeps.space import Axis
 from raynef.sweeps.sweep import DataSet
 from raynef.sweeps.table import write_tables
-from raynef.sweeps.tune import (
-    sweep,
-)
+from raynef.sweeps.tune import sweep
 from tests.unit.sweeps.test_spectral_sweep import COLOR, INF, space
 
 

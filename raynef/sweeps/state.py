@@ -1,0 +1,219 @@
+"""A trial's folder: what was noted of it, and the one place that says what became of it.
+
+SWEEP/trials/NAME/trial.json     what it is, and the values of the axes
+SWEEP/trials/NAME/result.json    its scores: present when it is done
+SWEEP/trials/NAME/error.json     why it failed
+SWEEP/trials/NAME/stopped.json   where a search stopped it
+"""
+
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from raynef.io.files import read_json, without_infinity, write_json
+from raynef.io.holds import is_held
+from raynef.sweeps.methods import METRICS
+from raynef.sweeps.sweep import Trial, score_key
+
+State = Literal["done", "failed", "stopped", "working", "begun", "to come", "damaged"]
+
+
+@dataclass(frozen=True)
+class RunScore:
+    """The score of a run by one protocol.
+
+    Attributes:
+        values: metrics, 0 to 1.
+        num_images: that were scored.
+        commit: of the run.
+        data: section of the recipe that scored it, as plain values.
+        evaluate: likewise.
+        method: of the trial; empty outside of one.
+        score: key of data and protocol; empty outside of a trial.
+        run: folder of the method, as seen from the trial's.
+    """
+
+    values: Mapping[str, float]
+    num_images: int
+    commit: str | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+    evaluate: Mapping[str, Any] = field(default_factory=dict)
+    method: str = ""
+    score: str = ""
+    run: str = ""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What tells the scores of a trial apart."""
+        return self.method, self.score
+
+    def plain(self) -> dict[str, Any]:
+        """For JSON: the metrics stand beside the rest."""
+        rest = {name: getattr(self, name) for name in _OF_SCORE}
+        return {**self.values, **{name: value for name, value in rest.items() if value != ""}}
+
+    @classmethod
+    def read(cls, plain: Mapping[str, Any]) -> "RunScore":
+        """From JSON."""
+        values = {metric: float(plain[metric]) for metric in METRICS if metric in plain}
+        return cls(values, **{name: plain[name] for name in _OF_SCORE if name in plain})
+
+
+_OF_SCORE = [field.name for field in fields(RunScore) if field.name != "values"]
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """What a trial came to; ``objective`` and ``training_seconds`` of what trained ψ or fitted."""
+
+    scores: tuple[RunScore, ...]
+    training_seconds: float | None = None
+    objective: float | None = None
+    seconds: float | None = None
+
+    def score(self, method: str, score: str) -> RunScore | None:
+        """That of a method by a protocol."""
+        return next((found for found in self.scores if found.key == (method, score)), None)
+
+    def plain(self) -> dict[str, Any]:
+        """For result.json."""
+        numbers = {name: getattr(self, name) for name in _NUMBERS}
+        present = {name: value for name, value in numbers.items() if value is not None}
+        return {"scores": [score.plain() for score in self.scores], **present}
+
+    @classmethod
+    def read(cls, plain: Mapping[str, Any]) -> "TrialResult":
+        """From JSON. Raises what shows that it is damaged."""
+        for score in plain["scores"]:
+            _require(score, "method", "score", "run", "evaluate", "num_images")
+            _require(score["data"], "name", "root", "val_split")
+        scores = tuple(RunScore.read(score) for score in plain["scores"])
+        return cls(scores, **{name: plain.get(name) for name in _NUMBERS})
+
+
+_NUMBERS = ("training_seconds", "objective", "seconds")
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """What a trial is, as it was noted before it started; ``recipe`` as plain values."""
+
+    name: str
+    kind: str
+    about: str
+    methods: tuple[str, ...]
+    seed: int
+    point: Mapping[str, Any]
+    recipe: Mapping[str, Any]
+    commit: str | None
+
+    @classmethod
+    def read(cls, plain: Mapping[str, Any]) -> "TrialRecord":
+        """From JSON. Raises what shows that it is damaged."""
+        _require(plain, "kind", "seed")
+        _require(plain["recipe"]["backbone"], "name")
+        _require(plain["recipe"]["train"], "epochs", "leak_labels")
+        empty = {"name": "", "about": "", "methods": (), "point": {}, "commit": None}
+        return cls(**{f.name: plain.get(f.name, empty.get(f.name)) for f in fields(cls)})
+
+
+def _require(values: Mapping[str, Any], *keys: str) -> None:
+    missing = [key for key in keys if key not in values]
+    if missing:
+        raise ValueError(f"it lacks {', '.join(missing)}")
+
+
+@dataclass(frozen=True)
+class TrialState:
+    """What became of a trial.
+
+    Attributes:
+        state: done once every score that is asked for is there; working while a process holds it;
+            begun when it is not finished and none does; to come when it has no folder.
+        record: what it is; None before it started.
+        result: its scores, all that are asked for where it is done.
+        error: why it failed, or what is damaged.
+        stopped: epoch and metrics at which a search stopped it.
+    """
+
+    state: State
+    record: TrialRecord | None = None
+    result: TrialResult | None = None
+    error: str | None = None
+    stopped: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def words(self) -> str:
+        """For people."""
+        if self.state == "stopped":
+            return f"stopped at epoch {self.stopped.get('epoch')}"
+        shown = {"working": "not finished", "begun": "not finished", "to come": "not run"}
+        return shown.get(self.state, self.state)
+
+    @property
+    def missing(self) -> str | None:
+        """Why a trial that has ended has no score."""
+        return self.words if self.state in ("failed", "stopped", "damaged") else None
+
+
+def read_state(folder: Path, wanted: Collection[tuple[str, str]]) -> TrialState:
+    """What became of a trial, from its folder.
+
+    Args:
+        folder: may not be there.
+        wanted: the scores that are asked for, as ``RunScore.key``.
+
+    Raises:
+        OSError, ValueError, KeyError, TypeError, AttributeError: a file is damaged.
+    """
+    files: dict[str, Any] = {
+        name: read_json(folder / f"{name}.json") if (folder / f"{name}.json").is_file() else None
+        for name in ("trial", "result", "error", "stopped")
+    }
+    record = None if files["trial"] is None else TrialRecord.read(files["trial"])
+    result = None if files["result"] is None else TrialResult.read(files["result"])
+    error = None if files["error"] is None else str(files["error"]["error"])
+    if result is not None and set(wanted) <= {score.key for score in result.scores}:
+        return TrialState("done", record, result, error)
+    if error is not None:
+        return TrialState("failed", record, result, error)
+    if files["stopped"] is not None:
+        return TrialState("stopped", record, result, stopped=dict(files["stopped"]))
+    if is_held(folder):
+        return TrialState("working", record, result)
+    return TrialState("to come" if record is None else "begun", record, result)
+
+
+def folder_of(out: Path, name: str) -> Path:
+    """Of a trial within a sweep."""
+    return out / "trials" / name
+
+
+def state_of(out: Path, trial: Trial) -> TrialState:
+    """What became of a trial of a plan."""
+    return read_state(folder_of(out, trial.name), trial.wanted)
+
+
+def first_score(trial: Trial, result: TrialResult) -> RunScore:
+    """Of the first method by the first protocol."""
+    key = (trial.methods[0], score_key(trial.scores[0]))
+    return next(score for score in result.scores if score.key == key)
+
+
+def note_failure(folder: Path, error: str) -> None:
+    """Write down why a trial failed."""
+    write_json(folder / "error.json", {"error": error, "time": time.strftime("%FT%T%z")})
+
+
+def note_stopped(folder: Path, metrics: Mapping[str, Any]) -> None:
+    """Write down where a search stopped a trial."""
+    kept = ("epoch", "objective", "miou")
+    write_json(folder / "stopped.json", {key: metrics.get(key) for key in kept})
+
+
+def note_record(folder: Path, record: TrialRecord) -> None:
+    """Write down what a trial is."""
+    plain = {field.name: getattr(record, field.name) for field in fields(record)}
+    write_json(folder / "trial.json", without_infinity(plain))

@@ -99,7 +99,8 @@ def _require_data(row: Row) -> None:
 
 def trial_of(row: Row, column: str, seed: int) -> Trial:
     """The trial of one method at a row, as at a point of a space; its name is the run's folder."""
-    kind, leaks = METHODS[column].kind, METHODS[column].leaks or row.recipe.train.leak_labels
+    kind = METHODS[column].kind
+    leaks = kind == "leaked" or row.recipe.train.leak_labels
     return Trial(
         name=f"runs/{_folder(row.recipe)}/{kind}/seed-{seed}",
         kind=kind,

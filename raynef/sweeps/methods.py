@@ -22,7 +22,10 @@ METRICS = {
 }
 """With their titles. ``miou_majority`` names clusters by majority where ``miou`` of labels matches
 them one to one."""
-_CLUSTERS = "eigen.num_eigenfunctions"
+_STAR: dict[str, Any] = {"upon": "baseline:kmeans_psi", "part": "kmeans-psi"}
+_IMAGES = ("data", "backbone", "evaluate")
+_SPECTRAL = ("data", "backbone", "spectral", "kmeans")  # of kmeans the number of points alone
+_ALL = ("accuracy", "miou", "miou_majority")
 
 
 @dataclass(frozen=True)
@@ -31,25 +34,24 @@ class Method:
 
     Attributes:
         title: in a table.
-        kind: of its trials: ours, leaked, kmeans, probe or spectral. Methods of one kind share a
-            trial.
-        job: what makes the run of its trial, as ``module:function`` of ``raynef.jobs``.
-        upon: what makes the method of that run, likewise; empty where the run is the method.
+        kind: of its trials: ours, leaked, kmeans, probe or spectral; one trial makes all methods
+            of its kind.
+        job: ``module:function`` of ``raynef.jobs`` that makes the trial's run.
+        upon: likewise what makes the method of that run, if it is another.
         part: folder of the method within the trial's run.
-        page: of that folder, which a score leads to; PAGE.html, and of a spectral job PAGE.json.
+        page: PAGE.html in that folder is what a score leads to; PAGE.json a spectral result.
         sees: sections and fields of the recipe that it depends on, besides the seed; empty for
             what trains ψ, which sees them all.
         metrics: that it is scored by, without a CRF.
         truth: what a data set must have so that it can be scored.
         supervised: it saw labels in training: shown apart, and never the best of a row.
-        options: arguments of a spectral job besides its folder, from the recipe and the methods of
-            the trial.
-        suffix: of the metrics' names in the result of a spectral job.
+        options: of a spectral job, from the recipe and the methods of the trial.
+        suffix: of the metrics' names in a spectral result.
     """
 
     title: str
     kind: str
-    job: str
+    job: str = "train:train"
     upon: str = ""
     part: str = ""
     page: str = "report"
@@ -66,11 +68,6 @@ class Method:
         return not self.sees
 
     @property
-    def leaks(self) -> bool:
-        """Whether labels reach the training of ψ."""
-        return self.kind == "leaked"
-
-    @property
     def is_spectral(self) -> bool:
         """Whether it is of Deep Spectral Methods, which train nothing."""
         return self.kind == "spectral"
@@ -81,7 +78,7 @@ class Method:
 
     def recipe(self, recipe: Recipe) -> Recipe:
         """A recipe as the method trains by it: what it does not see is at its default."""
-        if self.leaks:
+        if self.kind == "leaked":
             return replace(recipe, train=replace(recipe.train, leak_labels=True))
         if not self.sees:
             return recipe
@@ -101,74 +98,51 @@ def job_of(name: str) -> Callable[..., dict[str, Any]]:
     return getattr(importlib.import_module(f"raynef.jobs.{module}"), function)
 
 
-_STAR: dict[str, Any] = {"job": "train:train", "upon": "baseline:kmeans_psi", "part": "kmeans-psi"}
-_SPECTRAL = ("data", "backbone", "spectral", "kmeans")  # of kmeans the number of points alone
-_BOXES: dict[str, Any] = {
-    "kind": "spectral",
-    "job": "spectral.localize:localize",
-    "part": "localize",
-    "page": "localize",
-    "sees": _SPECTRAL,
-    "metrics": ("corloc",),
-    "truth": "boxes",
-    "options": lambda recipe, methods: {"lost": "lost" in methods},
-}
-
-
-def _labels(title: str, part: str, variant: str) -> Method:
-    """One of the methods of ``raynef spectral semantic``."""
+def _boxes(title: str, suffix: str = "") -> Method:
     return Method(
         title,
         "spectral",
-        "spectral.semantic:semantic",
-        part=part,
-        page="semantic",
+        "spectral.localize:localize",
+        part="localize",
+        page="localize",
         sees=_SPECTRAL,
-        metrics=("accuracy", "miou", "miou_majority"),
-        options=lambda recipe, methods: {
-            "recipe": recipe,
-            "method": variant,
-            "seed": recipe.train.seed,
-        },
+        metrics=("corloc",),
+        truth="boxes",
+        options=lambda recipe, methods: {"lost": "lost" in methods},
+        suffix=suffix,
     )
 
 
+def _labels(title: str, part: str, variant: str) -> Method:
+    def options(recipe: Recipe, methods: Sequence[str]) -> dict[str, Any]:
+        return {"recipe": recipe, "method": variant, "seed": recipe.train.seed}
+
+    job = "spectral.semantic:semantic"
+    made: dict[str, Any] = {"part": part, "page": "semantic", "options": options}
+    return Method(title, "spectral", job, sees=_SPECTRAL, metrics=_ALL, **made)
+
+
+_OBJECT: dict[str, Any] = {"part": "object", "page": "object", "truth": "masks"}
+_PROBE: dict[str, Any] = {"upon": "baseline:probe_psi", "part": "probe-psi"}
 METHODS = {
     "kmeans": Method(
         "K-means",
         "kmeans",
         "baseline:kmeans",
-        sees=("data", "backbone", "kmeans", "evaluate", _CLUSTERS),
+        sees=(*_IMAGES, "kmeans", "eigen.num_eigenfunctions"),
     ),
-    "ours": Method("Ours", "ours", "train:train"),
+    "ours": Method("Ours", "ours"),
     "ours_star": Method("Ours*", "ours", **_STAR),
     "probe": Method(
-        "probe, backbone",
-        "probe",
-        "baseline:probe",
-        sees=("data", "backbone", "probe", "evaluate"),
-        supervised=True,
+        "probe, backbone", "probe", "baseline:probe", sees=(*_IMAGES, "probe"), supervised=True
     ),
-    "probe_psi": Method(
-        "probe, ψ",
-        "ours",
-        "train:train",
-        upon="baseline:probe_psi",
-        part="probe-psi",
-        supervised=True,
-    ),
-    "leaked": Method("Ours, labels leaked", "leaked", "train:train", supervised=True),
+    "probe_psi": Method("probe, ψ", "ours", **_PROBE, supervised=True),
+    "leaked": Method("Ours, labels leaked", "leaked", supervised=True),
     "leaked_star": Method("Ours*, labels leaked", "leaked", **_STAR, supervised=True),
-    "localize": Method("DSM", **_BOXES),
-    "lost": Method("LOST", **_BOXES, suffix="_lost"),
+    "localize": _boxes("DSM"),
+    "lost": _boxes("LOST", suffix="_lost"),
     "object": Method(
-        "DSM",
-        "spectral",
-        "spectral.objects:segment_objects",
-        part="object",
-        page="object",
-        sees=_SPECTRAL,
-        truth="masks",
+        "DSM", "spectral", "spectral.objects:segment_objects", sees=_SPECTRAL, **_OBJECT
     ),
     "semantic": _labels("DSM", "semantic", "spectral"),
     "cluster_seg": _labels("Cluster-Seg", "cluster_seg", "cluster-seg"),

@@ -17,14 +17,7 @@ from raynef.core.draws import seed_of
 from raynef.core.errors import UserError
 from raynef.io.files import read_json
 from raynef.sweeps.space import Axis, Space
-from raynef.sweeps.state import (
-    TrialRecord,
-    TrialState,
-    first_score,
-    folder_of,
-    note_failure,
-    state_of,
-)
+from raynef.sweeps.state import TrialRecord, TrialState, folder_of, note_failure, state_of
 from raynef.sweeps.sweep import Plan, Trial, grid_of
 
 Point = Mapping[str, Any]
@@ -181,8 +174,8 @@ _OVER = ("done", "failed", "stopped")
 def _reached(trial: Trial, state: TrialState, metric: str) -> float | None:
     """What a trial came to that is done, failed or stopped."""
     if state.state == "done" and state.result is not None:
-        objective, miou = state.result.objective, first_score(trial, state.result).values["miou"]
-        return {"objective": objective, "miou": miou}[metric]
+        miou = state.result.first(trial).values["miou"]
+        return state.result.objective if metric == "objective" else miou
     return state.stopped.get(metric)
 
 

@@ -143,7 +143,7 @@ def _axis(key: Any, spec: Any, source: str) -> Axis:
         raise UserError(f"{name} is empty: {distribution} needs a list of values, got {values!r}")
     count = _DRAWN.get(distribution)
     if count is not None:
-        if len(values) != count or not all(_is_number(value) for value in values):
+        if len(values) != count or not all(map(_is_number, values)):
             raise UserError(f"{name}: {distribution} takes {count} numbers, got {values!r}")
         values = [float(value) if isinstance(value, str) else value for value in values]
         if distribution != "randn" and not values[0] < values[1]:
@@ -156,13 +156,11 @@ def _axis(key: Any, spec: Any, source: str) -> Axis:
 
 
 def _is_number(value: Any) -> bool:
-    if isinstance(value, str):  # YAML 1.1 reads 1e-3, without a point, as text
-        try:
-            float(value)
-        except ValueError:
-            return False
-        return True
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    try:
+        float(value)  # YAML 1.1 reads 1e-3, without a point, as text
+    except (TypeError, ValueError):
+        return False
+    return not isinstance(value, bool)
 
 
 def _search(values: Any, axes: Sequence[Axis], source: str) -> Search | None:

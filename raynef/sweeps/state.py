@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from raynef.io.files import read_json, without_infinity, write_json
+from raynef.io.files import read_json, write_json
 from raynef.io.holds import is_held
 from raynef.sweeps.methods import METRICS
 from raynef.sweeps.sweep import Trial, score_key
@@ -20,19 +20,23 @@ from raynef.sweeps.sweep import Trial, score_key
 State = Literal["done", "failed", "stopped", "working", "begun", "to come", "damaged"]
 
 
+def known(record: type, plain: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a record's fields that plain values hold."""
+    return {field.name: plain[field.name] for field in fields(record) if field.name in plain}
+
+
+def _require(values: Mapping[str, Any], *keys: str) -> None:
+    missing = [key for key in keys if key not in values]
+    if missing:
+        raise ValueError(f"it lacks {', '.join(missing)}")
+
+
 @dataclass(frozen=True)
 class RunScore:
-    """The score of a run by one protocol.
+    """The score of a run: metrics, 0 to 1, and the sections of the recipe that scored it.
 
-    Attributes:
-        values: metrics, 0 to 1.
-        num_images: that were scored.
-        commit: of the run.
-        data: section of the recipe that scored it, as plain values.
-        evaluate: likewise.
-        method: of the trial; empty outside of one.
-        score: key of data and protocol; empty outside of a trial.
-        run: folder of the method, as seen from the trial's.
+    Within a trial it has its ``method``, ``score``, the key of data and protocol, and ``run``, the
+    method's folder as seen from the trial's.
     """
 
     values: Mapping[str, float]
@@ -50,23 +54,20 @@ class RunScore:
         return self.method, self.score
 
     def plain(self) -> dict[str, Any]:
-        """For JSON: the metrics stand beside the rest."""
-        rest = {name: getattr(self, name) for name in _OF_SCORE}
-        return {**self.values, **{name: value for name, value in rest.items() if value != ""}}
+        """For JSON, where the metrics stand beside the rest."""
+        rest = {name: value for name, value in vars(self).items() if value != ""}
+        return {**rest.pop("values"), **rest}
 
     @classmethod
     def read(cls, plain: Mapping[str, Any]) -> "RunScore":
         """From JSON."""
         values = {metric: float(plain[metric]) for metric in METRICS if metric in plain}
-        return cls(values, **{name: plain[name] for name in _OF_SCORE if name in plain})
-
-
-_OF_SCORE = [field.name for field in fields(RunScore) if field.name != "values"]
+        return cls(**{**known(cls, plain), "values": values})
 
 
 @dataclass(frozen=True)
 class TrialResult:
-    """What a trial came to; ``objective`` and ``training_seconds`` of what trained ψ or fitted."""
+    """What a trial came to; the objective of one that trained ψ, seconds where they were taken."""
 
     scores: tuple[RunScore, ...]
     training_seconds: float | None = None
@@ -77,11 +78,15 @@ class TrialResult:
         """That of a method by a protocol."""
         return next((found for found in self.scores if found.key == (method, score)), None)
 
+    def first(self, trial: Trial) -> RunScore:
+        """Of the trial's first method by its first protocol."""
+        key = (trial.methods[0], score_key(trial.scores[0]))
+        return next(found for found in self.scores if found.key == key)
+
     def plain(self) -> dict[str, Any]:
         """For result.json."""
-        numbers = {name: getattr(self, name) for name in _NUMBERS}
-        present = {name: value for name, value in numbers.items() if value is not None}
-        return {"scores": [score.plain() for score in self.scores], **present}
+        present = {name: value for name, value in vars(self).items() if value is not None}
+        return {**present, "scores": [score.plain() for score in self.scores]}
 
     @classmethod
     def read(cls, plain: Mapping[str, Any]) -> "TrialResult":
@@ -90,24 +95,21 @@ class TrialResult:
             _require(score, "method", "score", "run", "evaluate", "num_images")
             _require(score["data"], "name", "root", "val_split")
         scores = tuple(RunScore.read(score) for score in plain["scores"])
-        return cls(scores, **{name: plain.get(name) for name in _NUMBERS})
-
-
-_NUMBERS = ("training_seconds", "objective", "seconds")
+        return cls(**{**known(cls, plain), "scores": scores})
 
 
 @dataclass(frozen=True)
 class TrialRecord:
     """What a trial is, as it was noted before it started; ``recipe`` as plain values."""
 
-    name: str
-    kind: str
-    about: str
-    methods: tuple[str, ...]
-    seed: int
-    point: Mapping[str, Any]
-    recipe: Mapping[str, Any]
-    commit: str | None
+    name: str = ""
+    kind: str = ""
+    about: str = ""
+    methods: tuple[str, ...] = ()
+    seed: int = 0
+    point: Mapping[str, Any] = field(default_factory=dict)
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    commit: str | None = None
 
     @classmethod
     def read(cls, plain: Mapping[str, Any]) -> "TrialRecord":
@@ -115,14 +117,7 @@ class TrialRecord:
         _require(plain, "kind", "seed")
         _require(plain["recipe"]["backbone"], "name")
         _require(plain["recipe"]["train"], "epochs", "leak_labels")
-        empty = {"name": "", "about": "", "methods": (), "point": {}, "commit": None}
-        return cls(**{f.name: plain.get(f.name, empty.get(f.name)) for f in fields(cls)})
-
-
-def _require(values: Mapping[str, Any], *keys: str) -> None:
-    missing = [key for key in keys if key not in values]
-    if missing:
-        raise ValueError(f"it lacks {', '.join(missing)}")
+        return cls(**known(cls, plain))
 
 
 @dataclass(frozen=True)
@@ -131,7 +126,7 @@ class TrialState:
 
     Attributes:
         state: done once every score that is asked for is there; working while a process holds it;
-            begun when it is not finished and none does; to come when it has no folder.
+            begun when it is not finished and none does; to come when it was never started.
         record: what it is; None before it started.
         result: its scores, all that are asked for where it is done.
         error: why it failed, or what is damaged.
@@ -168,22 +163,25 @@ def read_state(folder: Path, wanted: Collection[tuple[str, str]]) -> TrialState:
     Raises:
         OSError, ValueError, KeyError, TypeError, AttributeError: a file is damaged.
     """
-    files: dict[str, Any] = {
-        name: read_json(folder / f"{name}.json") if (folder / f"{name}.json").is_file() else None
-        for name in ("trial", "result", "error", "stopped")
-    }
-    record = None if files["trial"] is None else TrialRecord.read(files["trial"])
-    result = None if files["result"] is None else TrialResult.read(files["result"])
-    error = None if files["error"] is None else str(files["error"]["error"])
+
+    def read(name: str) -> Any:
+        file = folder / f"{name}.json"
+        return read_json(file) if file.is_file() else None
+
+    noted, found, failed, stopped = map(read, ("trial", "result", "error", "stopped"))
+    record = None if noted is None else TrialRecord.read(noted)
+    result = None if found is None else TrialResult.read(found)
+    error = None if failed is None else str(failed["error"])
+    state: State = "to come" if record is None else "begun"
     if result is not None and set(wanted) <= {score.key for score in result.scores}:
-        return TrialState("done", record, result, error)
-    if error is not None:
-        return TrialState("failed", record, result, error)
-    if files["stopped"] is not None:
-        return TrialState("stopped", record, result, stopped=dict(files["stopped"]))
-    if is_held(folder):
-        return TrialState("working", record, result)
-    return TrialState("to come" if record is None else "begun", record, result)
+        state = "done"
+    elif error is not None:
+        state = "failed"
+    elif stopped is not None:
+        state = "stopped"
+    elif is_held(folder):
+        state = "working"
+    return TrialState(state, record, result, error, dict(stopped or {}))
 
 
 def folder_of(out: Path, name: str) -> Path:
@@ -196,12 +194,6 @@ def state_of(out: Path, trial: Trial) -> TrialState:
     return read_state(folder_of(out, trial.name), trial.wanted)
 
 
-def first_score(trial: Trial, result: TrialResult) -> RunScore:
-    """Of the first method by the first protocol."""
-    key = (trial.methods[0], score_key(trial.scores[0]))
-    return next(score for score in result.scores if score.key == key)
-
-
 def note_failure(folder: Path, error: str) -> None:
     """Write down why a trial failed."""
     write_json(folder / "error.json", {"error": error, "time": time.strftime("%FT%T%z")})
@@ -211,9 +203,3 @@ def note_stopped(folder: Path, metrics: Mapping[str, Any]) -> None:
     """Write down where a search stopped a trial."""
     kept = ("epoch", "objective", "miou")
     write_json(folder / "stopped.json", {key: metrics.get(key) for key in kept})
-
-
-def note_record(folder: Path, record: TrialRecord) -> None:
-    """Write down what a trial is."""
-    plain = {field.name: getattr(record, field.name) for field in fields(record)}
-    write_json(folder / "trial.json", without_infinity(plain))

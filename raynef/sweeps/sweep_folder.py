@@ -1,7 +1,7 @@
 """A sweep's folder: what was asked for, in sweep.json, and what became of every trial."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ class Listed:
 
     name: str
     about: str = ""
-    point: Mapping[str, Any] | None = None
+    point: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -41,48 +41,35 @@ class SweepRecord:
     """sweep.json: the space, where it was swept, and every cell of the table with its trial."""
 
     space: Space
-    data: tuple[Images, ...]
-    targets: tuple[Images, ...]
-    seeds: tuple[int, ...]
+    data: Sequence[Images]
+    targets: Sequence[Images]
+    seeds: Sequence[int]
     environment: Mapping[str, Any]
-    trials: tuple[Listed, ...] = ()
-    cells: tuple[Cell, ...] = ()
+    trials: Sequence[Listed] = ()
+    cells: Sequence[Cell] = ()
 
     def write(self, out: Path, planned: Plan) -> None:
-        """Write the record of a plan."""
-        listed = [Listed(trial.name, trial.about, dict(trial.point)) for trial in planned.trials]
-        plain = {**asdict(self), "space": self.space.plain()}
-        plain |= {
-            "trials": [asdict(trial) for trial in listed],
-            "cells": [asdict(c) for c in planned.cells],
-        }
-        write_json(out / "sweep.json", without_infinity(plain))
+        """Write the record with the trials and cells of a plan."""
+        trials = [Listed(trial.name, trial.about, dict(trial.point)) for trial in planned.trials]
+        plain = asdict(replace(self, trials=trials, cells=planned.cells))
+        write_json(out / "sweep.json", without_infinity({**plain, "space": self.space.plain()}))
 
     @classmethod
     def read(cls, plain: Mapping[str, Any]) -> "SweepRecord":
         """From JSON. Raises what shows that it is damaged."""
-        return cls(
-            space=Space.read(plain["space"]),
-            data=tuple(Images(**entry) for entry in plain["data"]),
-            targets=tuple(Images(**entry) for entry in plain.get("targets", ())),
-            seeds=tuple(plain["seeds"]),
-            environment=plain["environment"],
-            trials=tuple(Listed(**entry) for entry in plain["trials"]),
-            cells=tuple(Cell(**entry) for entry in plain["cells"]),
-        )
+        kinds = {"data": Images, "targets": Images, "trials": Listed, "cells": Cell}
+        rows = {name: [kind(**row) for row in plain.get(name, ())] for name, kind in kinds.items()}
+        space = Space.read(plain["space"])
+        return cls(space, seeds=plain["seeds"], environment=plain["environment"], **rows)
 
 
 def record_of(
     space: Space, data: Sequence[DataSet], targets: Sequence[Target], seeds: Sequence[int]
 ) -> SweepRecord:
     """The record of a sweep that begins here and now."""
-    return SweepRecord(
-        space,
-        tuple(Images(d.name, d.recipe.data.name, d.recipe.data.root) for d in data),
-        tuple(Images(target.name, target.data.name, target.data.root) for target in targets),
-        tuple(seeds),
-        environment(),
-    )
+    trained = [Images(d.name, d.recipe.data.name, d.recipe.data.root) for d in data]
+    scored = [Images(target.name, target.data.name, target.data.root) for target in targets]
+    return SweepRecord(space, trained, scored, list(seeds), environment())
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from raynef.config.recipe import Recipe, to_dict
 from raynef.core.errors import BadImageError, NonFiniteLossError, UserError
 from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.images.datasets.registry import open_split
-from raynef.io.files import read_json, write_json
+from raynef.io.files import read_json, without_infinity, write_json
 from raynef.io.holds import LOCK
 from raynef.jobs.counting import count
 from raynef.jobs.results import class_names, name_and_score
@@ -42,10 +42,8 @@ from raynef.sweeps.state import (
     RunScore,
     TrialRecord,
     TrialResult,
-    first_score,
     folder_of,
     note_failure,
-    note_record,
     state_of,
 )
 from raynef.sweeps.sweep import Trial
@@ -91,7 +89,17 @@ def run_trial(config: dict[str, Any], job: Job) -> None:
         return
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / LOCK).acquire(timeout=_HELD_S):
-        note_record(folder, _record(trial))
+        record = TrialRecord(
+            name=trial.name,
+            kind=trial.kind,
+            about=trial.about,
+            methods=trial.methods,
+            seed=trial.recipe.train.seed,
+            point=trial.point,
+            recipe=to_dict(trial.recipe),
+            commit=git_commit(),
+        )
+        write_json(folder / "trial.json", without_infinity(vars(record)))
         (folder / "error.json").unlink(missing_ok=True)  # of an earlier try
         started = time.monotonic()
         try:
@@ -109,19 +117,6 @@ def run_trial(config: dict[str, Any], job: Job) -> None:
         )
         write_json(folder / "result.json", result.plain())
     tune.report(_last_report(trial, result))
-
-
-def _record(trial: Trial) -> TrialRecord:
-    return TrialRecord(
-        name=trial.name,
-        kind=trial.kind,
-        about=trial.about,
-        methods=trial.methods,
-        seed=trial.recipe.train.seed,
-        point=trial.point,
-        recipe=to_dict(trial.recipe),
-        commit=git_commit(),
-    )
 
 
 def kept_in(out: Path) -> Path:
@@ -173,7 +168,7 @@ def _in_this_process(
 
 def _last_report(trial: Trial, result: TrialResult) -> dict[str, Any]:
     """What Ray Tune hears at the end; the last epoch is reported here, with its scores."""
-    values: dict[str, Any] = {**first_score(trial, result).values, "done_trial": True}
+    values: dict[str, Any] = {**result.first(trial).values, "done_trial": True}
     if result.objective is not None:
         values["objective"] = result.objective
     return {"epoch": trial.recipe.train.epochs, **values}

@@ -11,12 +11,14 @@ What is done is found again by what it depends on: the same command goes on wher
 interrupted, and one that asks for more keeps what is there.
 """
 
+import importlib
 import logging
 import math
 import os
 import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +47,7 @@ from raynef.sweeps.search import FixedTrials, OptunaTrials, Trials, drawn_points
 from raynef.sweeps.space import Search, Space
 from raynef.sweeps.spectral import make_stores, same_stores
 from raynef.sweeps.state import folder_of, note_failure, note_stopped, state_of
-from raynef.sweeps.sweep import DataSet, Plan, Target, Trial, plan
+from raynef.sweeps.sweep import DataSet, Plan, Target, plan
 from raynef.sweeps.sweep_folder import record_of
 from raynef.sweeps.trials import Job, run_trial
 
@@ -115,9 +117,8 @@ def sweep(
         return plan(space, data, targets=targets, seeds=seeds, points=points)
 
     with held(out):
-        trials: Trials
         if space.search is not None and space.search.algorithm == "optuna":
-            trials = OptunaTrials(space, planned, out, seed=seeds[0])
+            trials: Trials = OptunaTrials(space, planned, out, seed=seeds[0])
         else:
             trials = FixedTrials(planned(drawn_points(space, seed=seeds[0])), out)
         record = record_of(space, data, targets, seeds)
@@ -139,17 +140,17 @@ def _make_stores(
     trials: Trials, what: str, key: Callable[[Recipe], Hashable], make: Callable[[Recipe], object]
 ) -> None:
     """What trials share, once for each key; where it cannot be made its trials have failed."""
-    stores: dict[Hashable, str | None] = {None: None}  # with the error of one that cannot be made
+    errors: dict[Hashable, str | None] = {None: None}  # a trial of key None shares nothing
     for recipe in trials.recipes():
         place = key(recipe)
-        if place not in stores:
-            stores[place] = None
+        if place not in errors:
+            errors[place] = None
             try:
                 make(recipe)
             except UserError as mistake:
                 logger.error("%s of %s: %s", what, recipe.backbone.name, mistake)
-                stores[place] = str(mistake)
-        error = stores[place]
+                errors[place] = str(mistake)
+        error = errors[place]
         if error is not None:
             trials.give_up(recipe, error)
 
@@ -170,13 +171,8 @@ def _make_features(trials: Trials, out: Path) -> None:
 
 def _make_spectral_stores(trials: Trials, out: Path) -> None:
     """Likewise features and eigenpairs for the trials of a spectral space."""
-    most = _most_eigenvectors(trials)
-    _make_stores(
-        trials,
-        "eigenpairs",
-        same_stores,
-        lambda recipe: make_stores(recipe, out, num_eigenvectors=most),
-    )
+    make = partial(make_stores, out=out, num_eigenvectors=_most_eigenvectors(trials))
+    _make_stores(trials, "eigenpairs", same_stores, make)
 
 
 def _most_eigenvectors(trials: Trials) -> int:
@@ -199,11 +195,9 @@ def _run(
     recipes = trials.recipes()
     workers = max(recipe.train.num_workers for recipe in recipes)
     epochs = max(recipe.train.epochs for recipe in recipes)
-    cpus = ray.cluster_resources().get("CPU", 1)
-    gpus = gpus_for(TRAIN)
-    concurrent = _concurrent(
-        options.max_concurrent, workers, int(cpus), gpus, nodes=len(nodes_for(TRAIN))
-    )
+    cpus, gpus = int(ray.cluster_resources().get("CPU", 1)), gpus_for(TRAIN)
+    nodes = len(nodes_for(TRAIN))
+    concurrent = _concurrent(options.max_concurrent, workers, cpus, gpus, nodes=nodes)
     threads = threads_of_each(concurrent)
     share = _gpu_share(concurrent if workers == 1 else 1, gpus)
     scheduler = _scheduler(search, epochs, workers)
@@ -218,14 +212,8 @@ def _run(
     )
     alone = {"CPU": 1 if gpus else threads, "GPU": share, **resources_of(TRAIN)}
     resources = {"CPU": 0.01} if workers > 1 else alone
-    board = Board(
-        lambda config: trials.resolve(config).about,
-        total=trials.total(),
-        done=trials.total() - trials.num_left(),
-        epochs=lambda config: _epochs(trials.resolve(config)),
-        concurrent=concurrent,
-    )
-    session = f"{len(list((out / 'tune').glob('*'))) + 1:03d}" if (out / "tune").is_dir() else "001"
+    done = trials.total() - trials.num_left()
+    board = Board(trials.resolve, total=trials.total(), done=done, concurrent=concurrent)
     tuner = tune.Tuner(
         tune.with_resources(tune.with_parameters(run_trial, job=job), resources),
         param_space=trials.param_space(),
@@ -239,7 +227,7 @@ def _run(
             trial_dirname_creator=lambda trial: trials.resolve(trial.config).name[-120:],
         ),
         run_config=tune.RunConfig(
-            name=session,
+            name=f"{len(list((out / 'tune').glob('*'))) + 1:03d}",  # a session
             storage_path=str(out / "tune"),
             failure_config=tune.FailureConfig(max_failures=_RETRIES),
             callbacks=[board, *callbacks],
@@ -248,11 +236,6 @@ def _run(
     )
     for result in tuner.fit():
         _note(result, trials, out, may_stop=scheduler is not None)
-
-
-def _epochs(trial: Trial) -> int:
-    """That a trial trains; 0 where it trains none."""
-    return trial.recipe.train.epochs if trial.trains else 0
 
 
 def _scheduler(search: Search | None, epochs: int, workers: int) -> ASHAScheduler | None:
@@ -306,12 +289,8 @@ def _concurrent(wanted: int | None, workers: int, cpus: int, gpus: int, *, nodes
     concurrent = wanted or max(1, (gpus or nodes) // workers)
     if concurrent > most:
         logger.warning(
-            "--max-concurrent %d is more than the cluster holds (%d CPUs, %d GPUs): %d trials at a "
-            "time, the others wait",
-            concurrent,
-            cpus,
-            gpus,
-            most,
+            f"--max-concurrent {concurrent} is more than the cluster holds ({cpus} CPUs, {gpus} "
+            f"GPUs): {most} trials at a time, the others wait"
         )
     return min(concurrent, most)
 
@@ -340,27 +319,21 @@ def _loggers(options: Options) -> list[tune.Callback]:
     """
     callbacks: list[tune.Callback] = [TBXLoggerCallback()]
     if options.mlflow is not None:
-        _require("mlflow", "--mlflow")
-        from ray.air.integrations.mlflow import MLflowLoggerCallback
-
-        callbacks.append(
-            MLflowLoggerCallback(tracking_uri=options.mlflow, experiment_name="raynef")
-        )
+        logs = _integration("mlflow").MLflowLoggerCallback
+        callbacks.append(logs(tracking_uri=options.mlflow, experiment_name="raynef"))
     if options.wandb is not None:
-        _require("wandb", "--wandb")
-        from ray.air.integrations.wandb import WandbLoggerCallback
-
-        callbacks.append(WandbLoggerCallback(project=options.wandb))
+        callbacks.append(_integration("wandb").WandbLoggerCallback(project=options.wandb))
     return callbacks
 
 
-def _require(package: str, flag: str) -> None:
+def _integration(package: str) -> Any:
     try:
-        __import__(package)
+        importlib.import_module(package)
     except ImportError as error:
         raise UserError(
-            f"{flag} needs the package {package}: pip install 'raynef[{package}]'"
+            f"--{package} needs the package {package}: pip install 'raynef[{package}]'"
         ) from error
+    return importlib.import_module(f"ray.air.integrations.{package}")
 
 
 def _result(planned: Plan, out: Path) -> dict[str, Any]:

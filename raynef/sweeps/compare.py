@@ -103,7 +103,6 @@ def trial_of(row: Row, column: str, seed: int) -> Trial:
     leaks = kind == "leaked" or row.recipe.train.leak_labels
     return Trial(
         name=f"runs/{_folder(row.recipe)}/{kind}/seed-{seed}",
-        kind=kind,
         recipe=replace(row.recipe, train=replace(row.recipe.train, seed=seed, leak_labels=leaks)),
         methods=(column,),
         scores=(replace(row.recipe, evaluate=row.evaluate),),
@@ -146,20 +145,13 @@ def _write(out: Path, source: Path, done: Sequence[Scored]) -> None:
     """The table as far as it is done."""
     present = {column for scored in done for column in scored.cells}
     titles = {key: method.title for key, method in METHODS.items() if key in present}
-    rows, commits = [], set()
-    for scored in done:
-        crf = scored.row.evaluate.crf and "CRF" not in scored.row.name
-        cells = {
-            key: Cell(
-                tuple(score.values["miou"] for score in scores),
-                tuple(score.values["accuracy"] for score in scores),
-            )
-            for key, scores in scored.cells.items()
-        }
-        scores = [score for column in scored.cells.values() for score in column]
-        name = scored.row.name + (", after a CRF" if crf else "")
-        rows.append(TableRow(name=name, num_images=scores[0].num_images, cells=cells))
-        commits |= {str(score.commit)[:7] for score in scores}
+    rows = []
+    for row, cells in ((scored.row, scored.cells) for scored in done):
+        name = row.name + (", after a CRF" if row.evaluate.crf and "CRF" not in row.name else "")
+        num_images = next(iter(cells.values()))[0].num_images
+        rows.append(TableRow(name, num_images, {key: _cell(found) for key, found in cells.items()}))
+    scores = [score for scored in done for found in scored.cells.values() for score in found]
+    commits = {str(score.commit)[:7] for score in scores}
     made = environment()
     machine = made["machine"]
     note = (
@@ -173,3 +165,8 @@ def _write(out: Path, source: Path, done: Sequence[Scored]) -> None:
     plain = [scored.plain() for scored in done]
     write_json(out / "table.json", {"environment": made, "rows": plain})
     write_text(out / "table.md", markdown(rows, titles, supervised=SUPERVISED) + "\n" + note)
+
+
+def _cell(scores: Sequence[RunScore]) -> Cell:
+    miou, accuracy = (tuple(s.values[name] for s in scores) for name in ("miou", "accuracy"))
+    return Cell(miou, accuracy)

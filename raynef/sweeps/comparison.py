@@ -30,14 +30,14 @@ PLAN = "compare.json"
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a table.
+    """One row of a table: an explicit point, with its own methods and seeds.
 
     Attributes:
         name: its title.
         recipe: of its runs, with the default ``evaluate`` section of its presets.
         evaluate: the protocol of its scores.
         seeds: of its runs; the row shows mean ± standard deviation.
-        columns: keys of ``COLUMNS``, in order.
+        columns: keys of ``METHODS``, in order.
     """
 
     name: str

@@ -30,11 +30,11 @@ def with_store(recipe: Recipe, out: Path) -> Recipe:
 
 
 def make(method: str, recipe: Recipe, folder: Path, **training: Any) -> Path:
-    """The run of a method, found or made.
+    """The run of a method that is not spectral, found or made.
 
     Args:
-        method: a key of ``METHODS``, none of a spectral one.
-        recipe: of the run; ``train.leak_labels`` as the method needs it.
+        method: a key of ``METHODS``.
+        recipe: as the method sees it.
         folder: of the run that the method is, or that it builds upon.
         training: arguments of ``train`` besides.
 
@@ -59,12 +59,10 @@ def score_file(run: Path, recipe: Recipe) -> Path:
 
 
 def score(run: Path, recipe: Recipe, *, kept: Path | None = None) -> RunScore:
-    """The score of a run by a protocol, found in its folder or made; after a CRF too if it has one.
+    """The score of a finished run, found in its folder or made; after a CRF too if it has one.
 
-    Args:
-        run: finished.
-        recipe: whose ``data`` and ``evaluate`` sections score it.
-        kept: folder where the backbone's outputs are kept for other runs.
+    The recipe's ``data`` and ``evaluate`` sections score it; ``kept`` is a folder where the
+    backbone's outputs are kept for other runs.
     """
     file = score_file(run, recipe)
     found = RunScore.read(read_json(file)) if file.is_file() else None
@@ -86,14 +84,9 @@ def score(run: Path, recipe: Recipe, *, kept: Path | None = None) -> RunScore:
 def make_and_score(
     trial: Trial, recipe: Recipe, folder: Path, *, kept: Path | None = None, **training: Any
 ) -> list[RunScore]:
-    """Every method of a trial, every score of each.
+    """Every score of every method of a trial, whose run is in ``folder``; see ``make``, ``score``.
 
-    Args:
-        trial: of methods that are not spectral.
-        recipe: the trial's, with its feature store.
-        folder: of the trial's run.
-        kept: see ``score``.
-        training: arguments of ``train`` besides.
+    ``recipe`` is the trial's, with its feature store.
     """
     scores = []
     for method in trial.methods:

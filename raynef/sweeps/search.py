@@ -5,6 +5,7 @@ of them when a sweep is resumed. A storage of Optuna's would be a second record,
 was finished as the driver died, and knows one metric alone.
 """
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -78,11 +79,7 @@ class FixedTrials:
 class OptunaTrials:
     """Trials that Optuna suggests; it learns from those that are done, of earlier sessions too.
 
-    Args:
-        space: with a search, and every axis drawn.
-        planned: makes trials of points.
-        out: folder of the sweep.
-        seed: of Optuna's draws.
+    ``planned`` makes trials of points; ``seed`` is of Optuna's draws.
     """
 
     def __init__(
@@ -120,10 +117,15 @@ class OptunaTrials:
         return max(0, self.total() - sum(state.state in _OVER for _, _, state in self._begun()))
 
     def recipes(self) -> list[Recipe]:
-        features = [a for a in self._space.axes if a.key.partition(".")[0] in ("data", "backbone")]
-        rest = {a.key: _any_value(a) for a in self._space.axes if a not in features}
-        listed = Space(self._space.source, "", axes=tuple(_as_grid(axis) for axis in features))
-        points = [{**rest, **point} for point in grid_of(listed)]
+        """One for each choice of the axes that change features."""
+        values = [
+            axis.values
+            if axis.key.partition(".")[0] in ("data", "backbone")
+            else [plain(domain(axis).sample(random_state=np.random.default_rng(0)))]
+            for axis in self._space.axes
+        ]
+        keys = [axis.key for axis in self._space.axes]
+        points = [dict(zip(keys, point, strict=True)) for point in itertools.product(*values)]
         return [trial.recipe for trial in self._planned(points).trials]
 
     def give_up(self, recipe: Recipe, error: str) -> None:
@@ -176,7 +178,7 @@ def _reached(trial: Trial, state: TrialState, metric: str) -> float | None:
     if state.state == "done" and state.result is not None:
         miou = state.result.first(trial).values["miou"]
         return state.result.objective if metric == "objective" else miou
-    return state.stopped.get(metric)
+    return state.stopped.get(metric) if state.state == "stopped" else None
 
 
 def _searcher_class() -> type:
@@ -221,11 +223,3 @@ def domain(axis: Axis) -> Any:
 def plain(value: Any) -> Any:
     """Searchers hand out numpy's numbers; a recipe takes Python's."""
     return value.item() if isinstance(value, np.generic) else value
-
-
-def _any_value(axis: Axis) -> Any:
-    return plain(domain(axis).sample(random_state=np.random.default_rng(0)))
-
-
-def _as_grid(axis: Axis) -> Axis:
-    return Axis(axis.key, "grid", axis.values)

@@ -66,7 +66,7 @@ class Search:
 
 @dataclass(frozen=True)
 class Space:
-    """A space as its file says; see the module.
+    """A space as its file says; see ``raynef.sweeps.space_file``.
 
     Attributes:
         source: the file, for errors.

@@ -45,15 +45,10 @@ def same_stores(recipe: Recipe) -> Hashable:
 
 
 def make_stores(recipe: Recipe, out: Path, *, num_eigenvectors: int = 0) -> Stores:
-    """The features and eigenpairs of a recipe within a sweep: found, or made, or finished.
+    """The features and eigenpairs of a recipe in the sweep ``out``: found, or made, or finished.
 
-    Args:
-        recipe: its data, backbone and spectral sections count.
-        out: folder of the sweep.
-        num_eigenvectors: that any trial of the sweep takes: a store of the most serves all.
-
-    Raises:
-        UserError: as ``raynef.jobs.spectral.eigen.eigen``.
+    A store of ``num_eigenvectors``, the most that any trial of the sweep takes, serves all. Raises
+    UserError as ``raynef.jobs.spectral.eigen.eigen``.
     """
     images = open_split(recipe.data, recipe.data.train_split)
     stride = load_block_features(recipe.backbone, recipe.spectral).stride
@@ -85,16 +80,10 @@ def require_truth(methods: Sequence[str], images: ImageSet) -> None:
 def spectral_scores(
     trial: Trial, folder: Path, out: Path, *, num_eigenvectors: int = 0
 ) -> list[RunScore]:
-    """The score of every method of a trial, each found in its STORE or made.
+    """The score of every method of a spectral trial, each found in its STORE or made.
 
-    Args:
-        trial: of kind spectral; ``train.seed`` is of K-means.
-        folder: of the trial.
-        out: of the sweep.
-        num_eigenvectors: see ``make_stores``.
-
-    Raises:
-        UserError: as the methods, or a data set on which one has no score.
+    ``folder`` is the trial's; ``train.seed`` of its recipe is of K-means. Raises UserError as the
+    methods, or where one has no score on the data set.
     """
     recipe, (scored,) = trial.recipe, trial.scores
     stores = make_stores(recipe, out, num_eigenvectors=num_eigenvectors)

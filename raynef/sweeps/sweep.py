@@ -14,7 +14,7 @@ from typing import Any
 
 from raynef.config.recipe import Data, Evaluate, Recipe, check, fingerprint, to_dict
 from raynef.core.errors import UserError
-from raynef.sweeps.methods import METHODS, Method
+from raynef.sweeps.methods import METHODS
 from raynef.sweeps.space import Space, with_point
 
 
@@ -22,10 +22,7 @@ from raynef.sweeps.space import Space, with_point
 class DataSet:
     """A data set of a sweep: its name in tables, and the recipe for it without any axis.
 
-    Attributes:
-        name: of its preset; of its folder for a ``folder``.
-        recipe: with root, the space's fields and the user's flags.
-        num_classes: C, for spaces that tie K to it; None where it is not known.
+    ``num_classes`` is None where the data set does not name its classes.
     """
 
     name: str
@@ -48,7 +45,6 @@ class Trial:
 
     Attributes:
         name: of its folder; the same whenever it depends on the same.
-        kind: ours, leaked, kmeans, probe or spectral.
         recipe: with its seed; without feature store. Its protocol is that of the first score.
         methods: that are made of it, in order.
         scores: recipes whose ``data`` and ``evaluate`` sections score it.
@@ -57,12 +53,16 @@ class Trial:
     """
 
     name: str
-    kind: str
     recipe: Recipe
     methods: tuple[str, ...]
     scores: tuple[Recipe, ...]
     about: str
     point: Mapping[str, Any]
+
+    @property
+    def kind(self) -> str:
+        """Ours, leaked, kmeans, probe or spectral; see ``Method``."""
+        return METHODS[self.methods[0]].kind
 
     @property
     def trains(self) -> bool:
@@ -115,10 +115,10 @@ def plan(
     seeds: Sequence[int],
     points: Sequence[Mapping[str, Any]] | None = None,
 ) -> Plan:
-    """Unroll a space.
+    """Unroll a space over data sets and seeds.
 
     Args:
-        space: see there.
+        space: what is varied.
         data: where to train.
         targets: where to score, in place of the data set trained on.
         seeds: of each point.
@@ -136,8 +136,12 @@ def plan(
             if target is not None:
                 scored = replace(recipe, data=target.data, evaluate=target.evaluate)
             trial = _trial(method, recipe, scored, dataset, point)
-            known = found.get(trial.name)
-            found[trial.name] = trial if known is None else _joined(known, trial)
+            known = found.get(trial.name, trial)
+            methods = dict.fromkeys((*known.methods, method))
+            scores = {score_key(score): score for score in (*known.scores, scored)}
+            found[trial.name] = replace(
+                known, methods=tuple(methods), scores=tuple(scores.values())
+            )
             where = {"data": dataset.name, "method": method, **_plain(point)}
             if target is not None:
                 where["target"] = target.name
@@ -199,19 +203,22 @@ def _trial(
     name: str, recipe: Recipe, scored: Recipe, dataset: DataSet, point: Mapping[str, Any]
 ) -> Trial:
     """The trial of one method with one score."""
-    method: Method = METHODS[name]
+    method = METHODS[name]
     recipe = method.recipe(recipe)
     point = {
         key: value
         for key, value in point.items()
         if method.sees_field(key) and not key.startswith("evaluate.")
     }
-    parts = [dataset.name, method.kind, *(f"{_short(key)}={_word(v)}" for key, v in point.items())]
+    parts = [
+        dataset.name,
+        method.kind,
+        *(f"{_short(key)}={short_value(v)}" for key, v in point.items()),
+    ]
     parts.append(f"seed={recipe.train.seed}")
     folder = re.sub(r"[^A-Za-z0-9=._-]+", "-", "_".join(parts))
     return Trial(
         name=f"{folder}_{identity(recipe, method.kind)}",
-        kind=method.kind,
         recipe=recipe,
         methods=(name,),
         scores=(scored,),
@@ -220,23 +227,15 @@ def _trial(
     )
 
 
-def _joined(trial: Trial, other: Trial) -> Trial:
-    """One trial for the methods and scores of both."""
-    scores = {score_key(score): score for score in (*trial.scores, *other.scores)}
-    methods = dict.fromkeys((*trial.methods, *other.methods))
-    return replace(trial, methods=tuple(methods), scores=tuple(scores.values()))
-
-
 def _short(key: str) -> str:
     """An axis in a folder's name."""
     return "K" if key == "eigen.num_eigenfunctions" else key.rpartition(".")[2]
 
 
-def _word(value: Any) -> str:
-    """A value in a folder's name."""
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return str(value).rpartition("/")[2].removesuffix(".yaml")
+def short_value(value: Any) -> str:
+    """A value in a folder's name, and in a table."""
+    text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    return text.rpartition("/")[2].removesuffix(".yaml")
 
 
 def _plain(point: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from raynef.report.ablation import (
     markdown,
 )
 from raynef.sweeps.methods import CRF, METHODS, METRICS, TRAINED
-from raynef.sweeps.sweep import Cell
+from raynef.sweeps.sweep import Cell, short_value
 from raynef.sweeps.sweep_folder import SweepFolder, open_sweep
 
 logger = logging.getLogger("raynef")
@@ -82,9 +82,7 @@ def shown_value(key: str, value: Any) -> str:
         return "yes" if value else "no"
     if value in (math.inf, "inf"):  # JSON holds the text
         return "∞"
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return str(value).rpartition("/")[2].removesuffix(".yaml")
+    return short_value(value)
 
 
 def _pivot(sweep: SweepFolder) -> Grid:

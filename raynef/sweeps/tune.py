@@ -16,9 +16,8 @@ import logging
 import math
 import os
 import re
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,17 +34,14 @@ from raynef.cluster.session import (
     resources_of,
     threads_of_each,
 )
-from raynef.config.recipe import Recipe
 from raynef.core.errors import UserError
 from raynef.images.datasets.registry import open_split
-from raynef.jobs.extract import ensure_store, fitting_backbone
 from raynef.jobs.train import cpus_needed
 from raynef.sweeps.board import Board
 from raynef.sweeps.request import check_request, held, opened, say_start, with_crf_columns
-from raynef.sweeps.runs import store_of
 from raynef.sweeps.search import FixedTrials, OptunaTrials, Trials, drawn_points
+from raynef.sweeps.shared import make_features, make_spectral_stores, most_eigenvectors
 from raynef.sweeps.space import Search, Space
-from raynef.sweeps.spectral import make_stores, same_stores
 from raynef.sweeps.state import folder_of, note_failure, note_stopped, state_of
 from raynef.sweeps.sweep import DataSet, Plan, Target, plan
 from raynef.sweeps.sweep_folder import record_of
@@ -89,7 +85,7 @@ def sweep(
     seeds: Sequence[int] = (),
     options: Options | None = None,
 ) -> dict[str, Any]:
-    """Run a sweep; the result of ``raynef tune``.
+    """Run a sweep of a space in the folder ``out``; the result of ``raynef tune``.
 
     Args:
         space: what is varied.
@@ -97,7 +93,7 @@ def sweep(
         out: folder of the sweep.
         targets: where to score, for spaces that name some.
         seeds: of each point; the space's if empty.
-        options: see there.
+        options: how it runs.
 
     Returns:
         Counts of trials, the failed ones with their errors, and ``ok``: whether none failed.
@@ -127,58 +123,13 @@ def sweep(
         if trials.num_left():
             needed = max(cpus_needed(recipe) for recipe in trials.recipes())
             with ray_session(options.address, min_cpus=needed):
-                make_stores_of = _make_spectral_stores if space.is_spectral else _make_features
-                make_stores_of(trials, out)
+                make = make_spectral_stores if space.is_spectral else make_features
+                make(trials, out)
                 if trials.num_left():
                     _run(trials, space.search, out, options, callbacks)
         done = trials.plan()
         record.write(out, done)
     return _result(done, out)
-
-
-def _make_stores(
-    trials: Trials, what: str, key: Callable[[Recipe], Hashable], make: Callable[[Recipe], object]
-) -> None:
-    """What trials share, once for each key; where it cannot be made its trials have failed."""
-    errors: dict[Hashable, str | None] = {None: None}  # a trial of key None shares nothing
-    for recipe in trials.recipes():
-        place = key(recipe)
-        if place not in errors:
-            errors[place] = None
-            try:
-                make(recipe)
-            except UserError as mistake:
-                logger.error("%s of %s: %s", what, recipe.backbone.name, mistake)
-                errors[place] = str(mistake)
-        error = errors[place]
-        if error is not None:
-            trials.give_up(recipe, error)
-
-
-def _make_features(trials: Trials, out: Path) -> None:
-    """Every feature store that a trial needs."""
-
-    def place(recipe: Recipe) -> Path | None:
-        return None if recipe.train.features == "streamed" else store_of(out, recipe)
-
-    def make(recipe: Recipe) -> None:
-        fitting_backbone(recipe)
-        images = open_split(recipe.data, recipe.data.train_split)
-        ensure_store(recipe, images, store_of(out, recipe))
-
-    _make_stores(trials, "features", place, make)
-
-
-def _make_spectral_stores(trials: Trials, out: Path) -> None:
-    """Likewise features and eigenpairs for the trials of a spectral space."""
-    make = partial(make_stores, out=out, num_eigenvectors=_most_eigenvectors(trials))
-    _make_stores(trials, "eigenpairs", same_stores, make)
-
-
-def _most_eigenvectors(trials: Trials) -> int:
-    """Of all trials, done or not, so that a sweep that goes on finds its stores."""
-    planned = trials.plan().trials
-    return max((trial.recipe.spectral.num_eigenvectors for trial in planned), default=0)
 
 
 def _run(
@@ -208,7 +159,7 @@ def _run(
         gpus=share,
         on_workers=workers > 1,
         rungs=_rungs(search, epochs) if search is not None and scheduler is not None else (),
-        num_eigenvectors=_most_eigenvectors(trials),
+        num_eigenvectors=most_eigenvectors(trials),
     )
     alone = {"CPU": 1 if gpus else threads, "GPU": share, **resources_of(TRAIN)}
     resources = {"CPU": 0.01} if workers > 1 else alone

@@ -16,6 +16,7 @@ from raynef.jobs.spectral.features import WholeImageActor
 from raynef.jobs.spectral.segments import CropActor
 from raynef.sweeps.request import opened
 from raynef.sweeps.search import FixedTrials
+from raynef.sweeps.shared import make_spectral_stores, most_eigenvectors
 from raynef.sweeps.space import Axis, Space
 from raynef.sweeps.spectral import require_truth, same_stores
 from raynef.sweeps.sweep import DataSet, plan
@@ -23,7 +24,6 @@ from raynef.sweeps.sweep_folder import record_of
 from raynef.sweeps.sweep_report import write_sweep_report
 from raynef.sweeps.table import write_tables
 from raynef.sweeps.trials import Job, run_trial
-from raynef.sweeps.tune import _make_spectral_stores, _most_eigenvectors
 from tests.tiny import change
 from tests.unit.jobs.spectral.test_spectral import boxes_of, masks_of
 
@@ -77,8 +77,8 @@ def run_here(monkeypatch):
         trials = FixedTrials(planned, out)
         with this_process():
             opened(asked, data[0])
-            _make_spectral_stores(trials, out)
-            job = Job(out, trials.resolve, num_eigenvectors=_most_eigenvectors(trials))
+            make_spectral_stores(trials, out)
+            job = Job(out, trials.resolve, num_eigenvectors=most_eigenvectors(trials))
             for name in trials.param_space()["trial"]["grid_search"]:
                 run_trial({"trial": name}, job)
         record_of(asked, data, (), seeds).write(out, planned)

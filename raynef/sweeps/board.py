@@ -3,12 +3,14 @@
 import logging
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ray import tune
 
+from raynef.sweeps.state import State, reported_state
 from raynef.sweeps.sweep import Trial
 
 logger = logging.getLogger("raynef")
@@ -59,8 +61,8 @@ class Board(tune.Callback):
         concurrent: int,
     ) -> None:
         self.resolve = resolve
-        self.total, self.done, self.concurrent = total, done, concurrent
-        self.failed = self.stopped = 0
+        self.total, self.concurrent = total, concurrent
+        self.ended = Counter[State]({"done": done})
         self.durations: list[float] = []
         self._running: dict[str, _Running] = {}
         self._said = time.monotonic()
@@ -69,7 +71,7 @@ class Board(tune.Callback):
 
     def on_trial_start(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         found = self.resolve(trial.config)
-        epochs = found.recipe.train.epochs if found.trains else 0
+        epochs = found.recipe.train.epochs if found.method.trains else 0
         self._running[trial.trial_id] = _Running(found.about, epochs)
 
     def on_trial_result(
@@ -83,20 +85,17 @@ class Board(tune.Callback):
         if ended is None:
             return
         self.durations.append(ended.seconds())
-        if ended.result.get("failed"):
-            self.failed += 1
-            self._say(f"FAILED  {ended.about}")
-        elif not ended.result.get("done_trial"):
-            self.stopped += 1
-            self._say(f"stopped early  {ended.words()}")
-        else:
-            self.done += 1
-            self._say(f"done  {ended.words()}")
+        state = reported_state(ended.result)
+        said = {
+            "done": f"done  {ended.words()}",
+            "stopped": f"stopped early  {ended.words()}",
+            "failed": f"FAILED  {ended.about}",
+        }
+        self._say(state, said[state])
 
     def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
         ended = self._running.pop(trial.trial_id, None)
-        self.failed += 1
-        self._say(f"FAILED  {ended.about if ended else trial.trial_id}")
+        self._say("failed", f"FAILED  {ended.about if ended else trial.trial_id}")
 
     def on_step_end(self, iteration: int, trials: list, **info: Any) -> None:
         now = time.monotonic()
@@ -115,7 +114,8 @@ class Board(tune.Callback):
     def on_experiment_end(self, trials: list, **info: Any) -> None:
         self._erase()
 
-    def _say(self, text: str) -> None:
+    def _say(self, state: State, text: str) -> None:
+        self.ended[state] += 1
         self._erase()
         logger.info("%s  (%s)", text, self._head())
 
@@ -127,9 +127,9 @@ class Board(tune.Callback):
     def _head(self) -> str:
         left = self.seconds_left()
         parts = {
-            f"{self.done}/{self.total} trials": True,
-            f"{self.stopped} stopped early": self.stopped,
-            f"{self.failed} failed": self.failed,
+            f"{self.ended['done']}/{self.total} trials": True,
+            f"{self.ended['stopped']} stopped early": self.ended["stopped"],
+            f"{self.ended['failed']} failed": self.ended["failed"],
             f"{_clock(left or 0)} left": left is not None,
         }
         return ", ".join(part for part, shown in parts.items() if shown)
@@ -145,7 +145,7 @@ class Board(tune.Callback):
         if not paces:
             return None
         mean = sum(paces) / len(paces)
-        waiting = self.total - self.done - self.failed - self.stopped - len(running)
+        waiting = self.total - self.ended.total() - len(running)
         rest = sum(max(0.0, mean - trial.seconds()) for trial in running)
         return (waiting * mean + rest) / max(1, self.concurrent)
 

@@ -31,7 +31,8 @@ from raynef.report.table import Cell, TableRow, markdown
 from raynef.stores.run import environment
 from raynef.sweeps.comparison import PLAN, Row, read_comparison
 from raynef.sweeps.methods import CRF, METHODS, SUPERVISED
-from raynef.sweeps.runs import make_and_score, score_file, with_store
+from raynef.sweeps.runs import make_and_score, score_file
+from raynef.sweeps.shared import with_store
 from raynef.sweeps.state import RunScore
 from raynef.sweeps.sweep import Trial, differing
 

@@ -8,13 +8,16 @@ from pathlib import Path
 
 from raynef.core.errors import UserError
 from raynef.features.blocks import load_block_features
+from raynef.images.datasets.boxes import require_boxes
+from raynef.images.datasets.imageset import ImageSet, require_labels
 from raynef.images.datasets.registry import open_split
 from raynef.io.holds import LOCK, locked
 from raynef.io.log import logged
+from raynef.io.storage import without_secrets
 from raynef.jobs.extract import fitting_backbone
-from raynef.sweeps.methods import with_crf
+from raynef.jobs.spectral.objects import has_masks
+from raynef.sweeps.methods import METHODS, with_crf
 from raynef.sweeps.space import BACKBONE, INCOMPARABLE, Space
-from raynef.sweeps.spectral import require_truth
 from raynef.sweeps.sweep import DataSet, Target
 
 logger = logging.getLogger("raynef")
@@ -106,4 +109,19 @@ def say_start(space: Space, total: int, left: int) -> None:
         logger.warning(
             "search.metric is miou: the LABELS of the validation split steer this search. What it "
             "finds is no longer unsupervised; score it on images that took no part"
+        )
+
+
+def require_truth(methods: Sequence[str], images: ImageSet) -> None:
+    """Raise UserError unless a data set has what some methods are scored on."""
+    needed = {METHODS[method].truth for method in methods}
+    if "boxes" in needed:
+        require_boxes(images)
+    if "labels" in needed:
+        require_labels(images)
+    if "masks" in needed and not has_masks(images):
+        raise UserError(
+            f"{without_secrets(images.root)} has no masks of two classes, background and "
+            "foreground; object is scored on cub, duts_te, dut_omron, ecssd, or a folder with "
+            "labels of two classes"
         )

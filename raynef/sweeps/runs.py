@@ -4,29 +4,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from raynef.config.recipe import Recipe, fingerprint, to_dict
+from raynef.config.recipe import Recipe, to_dict
 from raynef.core.errors import UserError
-from raynef.images.datasets.registry import open_split
 from raynef.io.files import read_json, write_json
 from raynef.jobs.evaluate import evaluate
-from raynef.stores.features import store_key
-from raynef.stores.run import RunFolder
-from raynef.sweeps.methods import CRF, METHODS, job_of
+from raynef.jobs.spectral.eigen import claim
+from raynef.stores.run import RunFolder, git_commit
+from raynef.sweeps.methods import CRF, METHODS, Method, job_of
+from raynef.sweeps.shared import make_eigenpairs
 from raynef.sweeps.state import RunScore
 from raynef.sweeps.sweep import Trial, score_key
 
 _SCORES = ("miou", "accuracy")
-
-
-def store_of(out: Path, recipe: Recipe) -> Path:
-    """The feature store of a recipe below ``out``: recipes with equal features share it."""
-    images = open_split(recipe.data, recipe.data.train_split)
-    return out / "features" / fingerprint(store_key(recipe, images))
-
-
-def with_store(recipe: Recipe, out: Path) -> Recipe:
-    """The recipe on the feature store that it shares below ``out``."""
-    return replace(recipe, train=replace(recipe.train, store=str(store_of(out, recipe))))
 
 
 def make(method: str, recipe: Recipe, folder: Path, **training: Any) -> Path:
@@ -98,3 +87,48 @@ def make_and_score(
             run_name = str(run.relative_to(folder.parent))
             scores.append(replace(found, method=method, score=score_key(scored), run=run_name))
     return scores
+
+
+def spectral_scores(
+    trial: Trial, folder: Path, out: Path, *, num_eigenvectors: int = 0
+) -> list[RunScore]:
+    """The score of every method of a spectral trial, each found in its STORE or made.
+
+    ``folder`` is the trial's, whose run/JOB/ is a STORE that points to shared eigenpairs;
+    ``train.seed`` of its recipe is of K-means. Raises UserError as the methods, or where one has no
+    score on the data set.
+    """
+    recipe, (scored,) = trial.recipe, trial.scores
+    features, pairs = make_eigenpairs(recipe, out, num_eigenvectors=num_eigenvectors)
+    plain, scores = to_dict(scored), []
+    for name in trial.methods:
+        method = METHODS[name]
+        run = folder / "run" / method.part
+        claim(recipe, run, features=features, pairs=pairs)
+        found = _found(method, run)
+        if found is None:
+            found = job_of(method.job)(run, **method.options(recipe, trial.methods))
+        values = {metric: found[f"{metric}{method.suffix}"] for metric in method.metrics}
+        if None in values.values():
+            raise UserError(f"{name} has no score on {recipe.data.name}: see {run}")
+        scores.append(
+            RunScore(
+                values,
+                found.get("num_scored", found["num_images"]),
+                git_commit(),
+                plain["data"],
+                plain["evaluate"],
+                method=name,
+                score=score_key(scored),
+                run=str(run.relative_to(folder)),
+            )
+        )
+    return scores
+
+
+def _found(method: Method, run: Path) -> dict[str, Any] | None:
+    """What an earlier try came to; its page is written last."""
+    if not (run / f"{method.page}.html").is_file():
+        return None
+    found = read_json(run / f"{method.page}.json")
+    return found if all(f"{metric}{method.suffix}" in found for metric in method.metrics) else None

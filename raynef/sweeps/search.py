@@ -67,13 +67,9 @@ class FixedTrials:
         """Of Ray Tune."""
         return {"trial": tune.grid_search(list(self._left))}
 
-    def num_samples(self) -> int:
-        """Of Ray Tune."""
-        return 1
-
-    def searcher(self) -> Any:
-        """Of Ray Tune; None for what is listed."""
-        return None
+    def search_options(self) -> dict[str, Any]:
+        """Of Ray Tune's configuration, where points are not listed."""
+        return {}
 
 
 class OptunaTrials:
@@ -137,10 +133,10 @@ class OptunaTrials:
     def param_space(self) -> dict[str, Any]:
         return {}  # the searcher has it
 
-    def num_samples(self) -> int:
-        return self.num_left()
+    def search_options(self) -> dict[str, Any]:
+        return {"num_samples": self.num_left(), "search_alg": self._searcher()}
 
-    def searcher(self) -> Any:
+    def _searcher(self) -> Any:
         metric, begun = self._search.metric, list(self._begun())
         over = [entry for entry in begun if entry[2].state in _OVER]
         unfinished = [dict(point) for point, _, state in begun if state.state not in _OVER]

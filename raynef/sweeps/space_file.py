@@ -16,6 +16,7 @@ are listed (``grid``: all of them), or drawn (``choice``, ``uniform``, … in th
 """
 
 import difflib
+import itertools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import fields
 from importlib import resources
@@ -88,18 +89,23 @@ def _values_of(name: str, source: str) -> dict[str, Any]:
     return values
 
 
+def _require(holds: object, message: str) -> None:
+    if not holds:
+        raise UserError(message)
+
+
 # ------------------------------------------------------------------------- the value of each key
 
 
 def _mapping(value: Any, key: str, source: str) -> dict[str, Any]:
-    if not isinstance(value or {}, dict):
-        raise UserError(f"{source}: {key} must be a mapping, got {value!r}")
-    return value or {}
+    found = value or {}
+    _require(isinstance(found, dict), f"{source}: {key} must be a mapping, got {found!r}")
+    return found
 
 
 def _text(value: Any, key: str, source: str) -> str:
-    if not isinstance(value, str) or not value:
-        raise UserError(f"{source}: {key} must be a text, got {value!r}")
+    is_text = isinstance(value, str) and value
+    _require(is_text, f"{source}: {key} must be a text, got {value!r}")
     return value
 
 
@@ -109,22 +115,20 @@ def _names(
     """Reads a list of names, of those that are allowed."""
 
     def read(names: Any, key: str, source: str) -> tuple[str, ...]:
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise UserError(f"{source}: {key} must be a list of names, got {names!r}")
-        if not names and not may_be_empty:
-            raise UserError(f"{source}: {key} is empty")
+        are_names = isinstance(names, list) and all(isinstance(name, str) for name in names)
+        _require(are_names, f"{source}: {key} must be a list of names, got {names!r}")
+        _require(names or may_be_empty, f"{source}: {key} is empty")
         known = allowed() if allowed is not None else names
         for name in names:
-            if name not in known:
-                raise UserError(f"{source}: {key}: {name!r} is none of {', '.join(known)}")
+            _require(name in known, f"{source}: {key}: {name!r} is none of {', '.join(known)}")
         return tuple(names)
 
     return read
 
 
 def _values(entries: Any, key: str, source: str) -> tuple[Mapping[str, Any], ...]:
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise UserError(f"{source}: {key} must be a list of mappings, got {entries!r}")
+    are_mappings = isinstance(entries, list) and all(isinstance(entry, dict) for entry in entries)
+    _require(are_mappings, f"{source}: {key} must be a list of mappings, got {entries!r}")
     return tuple(entries)
 
 
@@ -134,25 +138,25 @@ def _axes(value: Any, key: str, source: str) -> tuple[Axis, ...]:
 
 def _axis(key: Any, spec: Any, source: str) -> Axis:
     name = f"{source}: axis {key}"
-    if not isinstance(spec, dict) or len(spec) != 1:
-        raise UserError(f"{name} must be a word and its values, as {{grid: [1, 2]}}; got {spec!r}")
-    ((distribution, values),) = spec.items()
-    if distribution != "grid" and distribution not in _DRAWN:
-        raise UserError(f"{name}: {distribution!r} is none of grid, {', '.join(_DRAWN)}")
-    if not isinstance(values, list) or not values:
-        raise UserError(f"{name} is empty: {distribution} needs a list of values, got {values!r}")
-    count = _DRAWN.get(distribution)
+    one = isinstance(spec, dict) and len(spec) == 1
+    _require(one, f"{name} must be a word and its values, as {{grid: [1, 2]}}; got {spec!r}")
+    ((drawn, values),) = spec.items()
+    known = ("grid", *_DRAWN)
+    _require(drawn in known, f"{name}: {drawn!r} is none of {', '.join(known)}")
+    some = isinstance(values, list) and values
+    _require(some, f"{name} is empty: {drawn} needs a list of values, got {values!r}")
+    count = _DRAWN.get(drawn)
     if count is not None:
-        if len(values) != count or not all(map(_is_number, values)):
-            raise UserError(f"{name}: {distribution} takes {count} numbers, got {values!r}")
+        fit = len(values) == count and all(map(_is_number, values))
+        _require(fit, f"{name}: {drawn} takes {count} numbers, got {values!r}")
         values = [float(value) if isinstance(value, str) else value for value in values]
-        if distribution != "randn" and not values[0] < values[1]:
-            raise UserError(f"{name}: {distribution} must go from low to high, got {values!r}")
-        if "log" in distribution and values[0] <= 0:
-            raise UserError(f"{name}: {distribution} must start above 0, got {values!r}")
-    if distribution == "grid" and len({repr(value) for value in values}) < len(values):
-        raise UserError(f"{name}: a value stands twice in {values!r}")
-    return Axis(str(key), distribution, tuple(values))
+        ordered = drawn == "randn" or values[0] < values[1]
+        _require(ordered, f"{name}: {drawn} must go from low to high, got {values!r}")
+        positive = "log" not in drawn or values[0] > 0
+        _require(positive, f"{name}: {drawn} must start above 0, got {values!r}")
+    unique = drawn != "grid" or len(set(map(repr, values))) == len(values)
+    _require(unique, f"{name}: a value stands twice in {values!r}")
+    return Axis(str(key), drawn, tuple(values))
 
 
 def _is_number(value: Any) -> bool:
@@ -167,16 +171,15 @@ def _search(values: Any, axes: Sequence[Axis], source: str) -> Search | None:
     drawn = any(axis.distribution != "grid" for axis in axes)
     if values is None:
         return Search() if drawn else None
-    if not drawn:
-        raise UserError(f"{source}: search is set, but no axis is drawn (all are grid)")
+    _require(drawn, f"{source}: search is set, but no axis is drawn (all are grid)")
     require_keys(values, {field.name for field in fields(Search)}, source=f"{source}: search")
     for name, least in (("num_samples", 1), ("grace_epochs", 1), ("reduction", 2)):
         value = values.get(name, least)
-        if type(value) is not int or value < least:
-            raise UserError(f"{source}: search.{name} must be a whole number >= {least}")
+        whole = type(value) is int and value >= least
+        _require(whole, f"{source}: search.{name} must be a whole number >= {least}")
     for name, choices in {k: get_args(v) for k, v in get_type_hints(Search).items()}.items():
-        if choices and values.get(name, choices[0]) not in choices:
-            raise UserError(f"{source}: search.{name} must be one of {', '.join(choices)}")
+        fits = not choices or values.get(name, choices[0]) in choices
+        _require(fits, f"{source}: search.{name} must be one of {', '.join(choices)}")
     return Search(**values)
 
 
@@ -208,74 +211,66 @@ _FIELDS = {"set": "fields"}
 
 def _check_methods(space: Space) -> None:
     """That methods fit one another, their metrics, and what else the space asks for."""
+    source = space.source
     spectral = [method for method in space.methods if METHODS[method].is_spectral]
-    if spectral and not space.is_spectral:
-        others = [method for method in space.methods if method not in spectral]
-        raise UserError(
-            f"{space.source}: methods: {', '.join(spectral)} train nothing and share no trial with "
-            f"{', '.join(others)}; make a space of each kind"
-        )
-    for method, metric in ((m, metric) for m in space.methods for metric in space.metrics):
+    others = [method for method in space.methods if method not in spectral]
+    _require(
+        not spectral or not others,
+        f"{source}: methods: {', '.join(spectral)} train nothing and share no trial with "
+        f"{', '.join(others)}; make a space of each kind",
+    )
+    for method, metric in itertools.product(space.methods, space.metrics):
         given = METHODS[method].metrics
-        if metric not in given:
-            raise UserError(
-                f"{space.source}: metrics: {method} gives {', '.join(given)}, not {metric}"
-            )
-    if not space.metrics:
-        raise UserError(
-            f"{space.source}: methods: {', '.join(space.methods)} have no metric in common"
-        )
+        gives = f"{source}: metrics: {method} gives {', '.join(given)}, not {metric}"
+        _require(metric in given, gives)
+    named = ", ".join(space.methods)
+    _require(space.metrics, f"{source}: methods: {named} have no metric in common")
     if not spectral:
         return
     for key in ("search", "targets", "clusters"):
-        if getattr(space, key):
-            raise UserError(f"{space.source}: {key} is not for spectral methods; leave it out")
+        refused = f"{source}: {key} is not for spectral methods; leave it out"
+        _require(not getattr(space, key), refused)
+    method = METHODS[spectral[0]]
     for name in map(str, (*space.fields, *(axis.key for axis in space.axes))):
-        method = METHODS[spectral[0]]
-        if not method.sees_field(name):
-            raise UserError(
-                f"{space.source}: spectral methods see nothing of {name}; they see fields of "
-                f"{', '.join(method.sees)}"
-            )
+        _require(
+            method.sees_field(name),
+            f"{source}: spectral methods see nothing of {name}; they see fields of "
+            f"{', '.join(method.sees)}",
+        )
 
 
 def _check_fields(space: Space) -> None:
     """That every field exists and takes the values that it is given."""
-    if space.clusters not in (None, "classes"):
-        raise UserError(f"{space.source}: clusters must be classes, got {space.clusters!r}")
-    base = override(Recipe(), space.fields, source=space.source)
+    source, known = space.source, space.clusters in (None, "classes")
+    _require(known, f"{source}: clusters must be classes, got {space.clusters!r}")
+    base = override(Recipe(), space.fields, source=source)
     for axis in space.axes:
-        if axis.key in space.fields:
-            raise UserError(f"{space.source}: {axis.key} is both an axis and set")
-        if axis.key in ("train.seed", "train.store", "data.name", "data.root"):
-            raise UserError(f"{space.source}: {axis.key} is no axis: sweeps choose it themselves")
+        _require(axis.key not in space.fields, f"{source}: {axis.key} is both an axis and set")
+        free = axis.key not in ("train.seed", "train.store", "data.name", "data.root")
+        _require(free, f"{source}: {axis.key} is no axis: sweeps choose it themselves")
         listed = axis.values if axis.is_listed else axis.values[:1]
         if axis.distribution in ("randint", "qrandint", "lograndint"):
             listed = (int(axis.values[0]),)
         for value in listed:
-            with_point(base, {axis.key: value}, source=space.source)
+            with_point(base, {axis.key: value}, source=source)
 
 
 def _check_table(space: Space) -> None:
     """That rows, columns and the paper's values speak of what the space has."""
+    source, columns = space.source, space.columns
     axes = {axis.key: axis for axis in space.axes}
     known = {"data", "target", "method", "metric", *axes}
-    for name in (*space.rows, space.columns):
-        if name not in known:
-            raise UserError(
-                f"{space.source}: rows and columns are told apart by {', '.join(sorted(known))}; "
-                f"got {name!r}"
-            )
-    if space.columns in space.rows:
-        raise UserError(f"{space.source}: {space.columns} is in rows and in columns")
+    for name in (*space.rows, columns):
+        apart = f"told apart by {', '.join(sorted(known))}; got {name!r}"
+        _require(name in known, f"{source}: rows and columns are {apart}")
+    _require(columns not in space.rows, f"{source}: {columns} is in rows and in columns")
     for entry in space.values:
-        for metric in METRICS if space.columns in axes else ():
-            listed, wanted = entry.get(metric), len(axes[space.columns].values)
-            if isinstance(listed, list) and len(listed) != wanted:
-                raise UserError(
-                    f"{space.source}: values: {metric} must be {wanted} numbers, one for each "
-                    f"{space.columns}; got {listed!r}"
-                )
+        for metric in METRICS if columns in axes else ():
+            listed, wanted = entry.get(metric), len(axes[columns].values)
+            _require(
+                not isinstance(listed, list) or len(listed) == wanted,
+                f"{source}: values: {metric} must be {wanted} numbers, one for each {columns}; "
+                f"got {listed!r}",
+            )
         for key in entry:
-            if key not in known | set(METRICS):
-                raise UserError(f"{space.source}: values: unknown key {key}")
+            _require(key in known | set(METRICS), f"{source}: values: unknown key {key}")

@@ -194,6 +194,13 @@ def state_of(out: Path, trial: Trial) -> TrialState:
     return read_state(folder_of(out, trial.name), trial.wanted)
 
 
+def reported_state(report: Mapping[str, Any]) -> State:
+    """What became of a trial that has ended, from the last that it reported to Ray Tune."""
+    if report.get("failed"):
+        return "failed"
+    return "done" if report.get("done_trial") else "stopped"
+
+
 def note_failure(folder: Path, error: str) -> None:
     """Write down why a trial failed."""
     write_json(folder / "error.json", {"error": error, "time": time.strftime("%FT%T%z")})

@@ -14,7 +14,7 @@ from typing import Any
 
 from raynef.config.recipe import Data, Evaluate, Recipe, check, fingerprint, to_dict
 from raynef.core.errors import UserError
-from raynef.sweeps.methods import METHODS
+from raynef.sweeps.methods import METHODS, Method
 from raynef.sweeps.space import Space, with_point
 
 
@@ -60,19 +60,14 @@ class Trial:
     point: Mapping[str, Any]
 
     @property
+    def method(self) -> Method:
+        """The first of the methods, which have in common how they are trained."""
+        return METHODS[self.methods[0]]
+
+    @property
     def kind(self) -> str:
         """Ours, leaked, kmeans, probe or spectral; see ``Method``."""
-        return METHODS[self.methods[0]].kind
-
-    @property
-    def trains(self) -> bool:
-        """Whether it trains ψ, in epochs."""
-        return METHODS[self.methods[0]].trains
-
-    @property
-    def is_spectral(self) -> bool:
-        """Whether it is of Deep Spectral Methods."""
-        return METHODS[self.methods[0]].is_spectral
+        return self.method.kind
 
     @property
     def wanted(self) -> set[tuple[str, str]]:

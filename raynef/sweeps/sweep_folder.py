@@ -97,15 +97,15 @@ class SweepFolder:
         wanted: dict[str, set[tuple[str, str]]] = {t.name: set() for t in self.record.trials}
         for cell in self.record.cells:
             wanted.setdefault(cell.trial, set()).add((cell.method, cell.score))
-        return {name: self._state(name, scores) for name, scores in wanted.items()}
-
-    def _state(self, name: str, wanted: set[tuple[str, str]]) -> TrialState:
-        try:
-            return read_state(folder_of(self.path, name), wanted)
-        except _DAMAGED as error:
-            if not self.tolerant:
-                raise
-            return TrialState("damaged", error=f"{type(error).__name__}: {error}")
+        states = {}
+        for name, scores in wanted.items():
+            try:
+                states[name] = read_state(folder_of(self.path, name), scores)
+            except _DAMAGED as error:
+                if not self.tolerant:
+                    raise
+                states[name] = TrialState("damaged", error=f"{type(error).__name__}: {error}")
+        return states
 
     def score(self, cell: Cell) -> Score | None:
         """The score of a cell; None while there is none."""

@@ -96,11 +96,13 @@ def _pivot(sweep: SweepFolder) -> Grid:
             rows.insert(0, key)  # what tells cells apart must stand somewhere
 
     found: dict[tuple, dict[Any, list[tuple[Cell, str]]]] = {}
+    columns: dict[Any, None] = {}
     for cell, metric in itertools.product(cells, space.metrics):
         where = {**cell.where, "metric": metric}
         places = found.setdefault(tuple(where.get(key) for key in rows), {})
-        places.setdefault(where.get(space.columns), []).append((cell, metric))
-    columns = list(dict.fromkeys(column for places in found.values() for column in places))
+        column = where.get(space.columns)
+        columns[column] = None
+        places.setdefault(column, []).append((cell, metric))
     table = [
         (row, [_entry(sweep, places.get(column, [])) for column in columns])
         for row, places in found.items()

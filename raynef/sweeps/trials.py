@@ -36,8 +36,8 @@ from raynef.jobs.results import class_names, name_and_score
 from raynef.models.segmenter import Segmenter
 from raynef.models.training import Trainer, build_psi
 from raynef.stores.run import RunFolder, git_commit
-from raynef.sweeps.runs import make, make_and_score, with_store
-from raynef.sweeps.spectral import spectral_scores
+from raynef.sweeps.runs import make, make_and_score, spectral_scores
+from raynef.sweeps.shared import with_store
 from raynef.sweeps.state import (
     RunScore,
     TrialRecord,
@@ -126,7 +126,7 @@ def kept_in(out: Path) -> Path:
 
 def _work(trial: Trial, folder: Path, job: Job) -> TrialResult:
     recipe, kept = trial.recipe, kept_in(job.out)
-    if trial.is_spectral:
+    if trial.method.is_spectral:
         torch.set_num_threads(job.threads)
         with this_process():
             most = job.num_eigenvectors
@@ -138,10 +138,10 @@ def _work(trial: Trial, folder: Path, job: Job) -> TrialResult:
     if (folder / "run" / "run.json").is_file():  # begun by a sweep that scored otherwise
         recipe = replace(recipe, evaluate=run.recipe().evaluate)
     if not job.on_workers:
-        hook = {"on_epoch": _Reporting(recipe, trial, job)} if trial.trains else {}
+        hook = {"on_epoch": _Reporting(recipe, trial, job)} if trial.method.trains else {}
         scores = _in_this_process(trial, recipe, folder, job.threads, kept, **hook)
     else:
-        if trial.trains:
+        if trial.method.trains:
             hook = _report_to_tune(recipe.train.epochs)
             make(trial.methods[0], recipe, folder / "run", callbacks=[hook])
         task = ray.remote(_in_this_process).options(
@@ -151,7 +151,7 @@ def _work(trial: Trial, folder: Path, job: Job) -> TrialResult:
         )
         scores = ray.get(task.remote(trial, recipe, folder, job.threads, kept))
     trained = read_json(folder / "run" / "train.json")
-    loss = trained["objective"]["loss"] if trial.trains else None
+    loss = trained["objective"]["loss"] if trial.method.trains else None
     objective = None if loss is None else share_of_bound(recipe, loss)
     return TrialResult(tuple(scores), trained["seconds"], objective)
 

@@ -3,7 +3,7 @@
     SWEEP/sweep.json       the space, what was asked for, and every cell with its trial
     SWEEP/features/…       a store for each set of features
     SWEEP/scored/…         what the backbone made of the images that are scored
-    SWEEP/spectral/…       eigenpairs and segments; see raynef.sweeps.spectral
+    SWEEP/spectral/…       eigenpairs and segments; see raynef.sweeps.shared
     SWEEP/trials/…         a folder for each trial; see raynef.sweeps.trials
     SWEEP/tune/…           what Ray Tune writes, TensorBoard's files among it
 
@@ -40,7 +40,7 @@ from raynef.jobs.train import cpus_needed
 from raynef.sweeps.board import Board
 from raynef.sweeps.request import check_request, held, opened, say_start, with_crf_columns
 from raynef.sweeps.search import FixedTrials, OptunaTrials, Trials, drawn_points
-from raynef.sweeps.shared import make_features, make_spectral_stores, most_eigenvectors
+from raynef.sweeps.shared import make_shared, most_eigenvectors
 from raynef.sweeps.space import Search, Space
 from raynef.sweeps.state import folder_of, note_failure, note_stopped, state_of
 from raynef.sweeps.sweep import DataSet, Plan, Target, plan
@@ -123,8 +123,7 @@ def sweep(
         if trials.num_left():
             needed = max(cpus_needed(recipe) for recipe in trials.recipes())
             with ray_session(options.address, min_cpus=needed):
-                make = make_spectral_stores if space.is_spectral else make_features
-                make(trials, out)
+                make_shared(trials, out, spectral=space.is_spectral)
                 if trials.num_left():
                     _run(trials, space.search, out, options, callbacks)
         done = trials.plan()
@@ -169,8 +168,7 @@ def _run(
         tune.with_resources(tune.with_parameters(run_trial, job=job), resources),
         param_space=trials.param_space(),
         tune_config=tune.TuneConfig(
-            num_samples=trials.num_samples(),
-            search_alg=trials.searcher(),
+            **trials.search_options(),
             scheduler=scheduler,
             max_concurrent_trials=concurrent,
             reuse_actors=scheduler is None and workers == 1,

@@ -14,11 +14,10 @@ from raynef.io.files import read_json
 from raynef.jobs.spectral import solve as solve_module
 from raynef.jobs.spectral.features import WholeImageActor
 from raynef.jobs.spectral.segments import CropActor
-from raynef.sweeps.request import opened
+from raynef.sweeps.request import opened, require_truth
 from raynef.sweeps.search import FixedTrials
-from raynef.sweeps.shared import make_spectral_stores, most_eigenvectors
+from raynef.sweeps.shared import make_shared, most_eigenvectors, same_stores
 from raynef.sweeps.space import Axis, Space
-from raynef.sweeps.spectral import require_truth, same_stores
 from raynef.sweeps.sweep import DataSet, plan
 from raynef.sweeps.sweep_folder import record_of
 from raynef.sweeps.sweep_report import write_sweep_report
@@ -77,7 +76,7 @@ def run_here(monkeypatch):
         trials = FixedTrials(planned, out)
         with this_process():
             opened(asked, data[0])
-            make_spectral_stores(trials, out)
+            make_shared(trials, out, spectral=True)
             job = Job(out, trials.resolve, num_eigenvectors=most_eigenvectors(trials))
             for name in trials.param_space()["trial"]["grid_search"]:
                 run_trial({"trial": name}, job)

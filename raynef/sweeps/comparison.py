@@ -63,10 +63,9 @@ def read_comparison(path: str | Path) -> tuple[Row, ...]:
     if not isinstance(rows, list) or not rows:
         raise UserError(f"{source}: rows must be a list of at least one row, got {rows!r}")
     read = tuple(_row(row, base, values.get("columns"), path, i) for i, row in enumerate(rows, 1))
-    names = [row.name for row in read]
-    for name in names:
-        if names.count(name) > 1:
-            raise UserError(f"{source}: two rows have the name {name!r}")
+    for row in read:
+        if sum(other.name == row.name for other in read) > 1:
+            raise UserError(f"{source}: two rows have the name {row.name!r}")
     return read
 
 

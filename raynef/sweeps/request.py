@@ -75,11 +75,8 @@ def held(out: Path) -> Iterator[None]:
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out} is a file, not a folder")
     known = {LOCK, "log.txt", "sweep.json", "features", "scored", "spectral", "trials", "tune"}
-    if (
-        out.is_dir()
-        and not (out / "sweep.json").is_file()
-        and {p.name for p in out.iterdir()} - known
-    ):
+    there = {path.name for path in out.iterdir()} if out.is_dir() else set()
+    if "sweep.json" not in there and there - known:
         raise UserError(f"--out {out} is not empty and no sweep of raynef; give another folder")
     with locked(out, f"another live sweep holds {out}; wait for it"), logged(out):
         yield

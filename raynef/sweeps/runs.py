@@ -59,13 +59,10 @@ def score(run: Path, recipe: Recipe, *, kept: Path | None = None) -> RunScore:
         result = evaluate(run, recipe=recipe, kept=kept)
         after = {f"{name}{CRF}": result["crf"][name] for name in _SCORES if recipe.evaluate.crf}
         plain = to_dict(recipe)
-        found = RunScore(
-            {**{name: result[name] for name in _SCORES}, **after},
-            result["num_images"],
-            RunFolder(run).record()["environment"].get("git_commit"),
-            plain["data"],
-            plain["evaluate"],
-        )
+        values = {**{name: result[name] for name in _SCORES}, **after}
+        commit = RunFolder(run).record()["environment"].get("git_commit")
+        data, protocol = plain["data"], plain["evaluate"]
+        found = RunScore(values, result["num_images"], commit, data, protocol)
         write_json(file, found.plain())
     return found
 
@@ -111,18 +108,10 @@ def spectral_scores(
         values = {metric: found[f"{metric}{method.suffix}"] for metric in method.metrics}
         if None in values.values():
             raise UserError(f"{name} has no score on {recipe.data.name}: see {run}")
-        scores.append(
-            RunScore(
-                values,
-                found.get("num_scored", found["num_images"]),
-                git_commit(),
-                plain["data"],
-                plain["evaluate"],
-                method=name,
-                score=score_key(scored),
-                run=str(run.relative_to(folder)),
-            )
-        )
+        num_images = found.get("num_scored", found["num_images"])
+        made = RunScore(values, num_images, git_commit(), plain["data"], plain["evaluate"])
+        place = str(run.relative_to(folder))
+        scores.append(replace(made, method=name, score=score_key(scored), run=place))
     return scores
 
 

@@ -100,7 +100,10 @@ class TrialResult:
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """What a trial is, as it was noted before it started; ``recipe`` as plain values."""
+    """What a trial is, as it was noted before it started; ``recipe`` as plain values.
+
+    The record of a sweep has its name, its description and its point alone.
+    """
 
     name: str = ""
     kind: str = ""

@@ -1,7 +1,7 @@
 """A sweep's folder: what was asked for, in sweep.json, and what became of every trial."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from raynef.report.ablation import Score
 from raynef.stores.run import environment
 from raynef.sweeps.methods import METHODS
 from raynef.sweeps.space import Space
-from raynef.sweeps.state import TrialState, folder_of, read_state
+from raynef.sweeps.state import TrialRecord, TrialState, folder_of, read_state
 from raynef.sweeps.sweep import Cell, DataSet, Plan, Target
 
 _DAMAGED = (OSError, ValueError, KeyError, TypeError, AttributeError)
@@ -28,15 +28,6 @@ class Images:
 
 
 @dataclass(frozen=True)
-class Listed:
-    """A trial of a sweep: its folder, what people call it, and the values of the axes."""
-
-    name: str
-    about: str = ""
-    point: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class SweepRecord:
     """sweep.json: the space, where it was swept, and every cell of the table with its trial."""
 
@@ -45,19 +36,19 @@ class SweepRecord:
     targets: Sequence[Images]
     seeds: Sequence[int]
     environment: Mapping[str, Any]
-    trials: Sequence[Listed] = ()
+    trials: Sequence[TrialRecord] = ()
     cells: Sequence[Cell] = ()
 
     def write(self, out: Path, planned: Plan) -> None:
         """Write the record with the trials and cells of a plan."""
-        trials = [Listed(trial.name, trial.about, dict(trial.point)) for trial in planned.trials]
-        plain = asdict(replace(self, trials=trials, cells=planned.cells))
+        rows = [{"name": t.name, "about": t.about, "point": t.point} for t in planned.trials]
+        plain = {**asdict(replace(self, cells=planned.cells)), "trials": rows}
         write_json(out / "sweep.json", without_infinity({**plain, "space": self.space.plain()}))
 
     @classmethod
     def read(cls, plain: Mapping[str, Any]) -> "SweepRecord":
         """From JSON. Raises what shows that it is damaged."""
-        kinds = {"data": Images, "targets": Images, "trials": Listed, "cells": Cell}
+        kinds = {"data": Images, "targets": Images, "trials": TrialRecord, "cells": Cell}
         rows = {name: [kind(**row) for row in plain.get(name, ())] for name, kind in kinds.items()}
         space = Space.read(plain["space"])
         return cls(space, seeds=plain["seeds"], environment=plain["environment"], **rows)

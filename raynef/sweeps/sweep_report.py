@@ -138,7 +138,9 @@ def _entry(sweep: SweepFolder, name: str, about: str) -> TrialEntry:
 
 def _score_name(cell: Cell) -> str:
     """A score of a trial: its method, and where and how it was scored if that can differ."""
-    protocol = [name_of(key, value) for key, value in cell.where.items() if key[:9] == "evaluate."]
+    protocol = [
+        name_of(key, value) for key, value in cell.where.items() if key.startswith("evaluate.")
+    ]
     target = [str(cell.where["target"])] if "target" in cell.where else []
     return ", ".join([METHODS[cell.method].title, *target, *protocol])
 

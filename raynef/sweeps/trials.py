@@ -89,16 +89,9 @@ def run_trial(config: dict[str, Any], job: Job) -> None:
         return
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / LOCK).acquire(timeout=_HELD_S):
-        record = TrialRecord(
-            name=trial.name,
-            kind=trial.kind,
-            about=trial.about,
-            methods=trial.methods,
-            seed=trial.recipe.train.seed,
-            point=trial.point,
-            recipe=to_dict(trial.recipe),
-            commit=git_commit(),
-        )
+        recipe, about = trial.recipe, (trial.name, trial.kind, trial.about, trial.methods)
+        plain = to_dict(recipe)
+        record = TrialRecord(*about, recipe.train.seed, trial.point, plain, git_commit())
         write_json(folder / "trial.json", without_infinity(vars(record)))
         (folder / "error.json").unlink(missing_ok=True)  # of an earlier try
         started = time.monotonic()

@@ -92,8 +92,9 @@ class TrialResult:
     def read(cls, plain: Mapping[str, Any]) -> "TrialResult":
         """From JSON. Raises what shows that it is damaged."""
         for score in plain["scores"]:
-            _require(score, "method", "score", "run", "evaluate", "num_images")
-            _require(score["data"], "name", "root", "val_split")
+            _require(score, "method", "score", "run", "num_images")
+            if "data" in score:  # which the first sweeps did not note
+                _require(score["data"], "name", "root", "val_split")
         scores = tuple(RunScore.read(score) for score in plain["scores"])
         return cls(**{**known(cls, plain), "scores": scores})
 

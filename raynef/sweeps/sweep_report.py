@@ -117,7 +117,7 @@ def _shown(sweep: SweepFolder, names: Mapping[str, str]) -> list[Shown]:
         state = sweep.states[name]
         first = state.record is not None and state.record.seed == sweep.record.seeds[0]
         scores = state.result.scores if first and state.result is not None else ()
-        ours = [score for score in scores if score.method == "ours"]
+        ours = [score for score in scores if score.method == "ours" and score.data]
         if ours:
             shown.append(Shown(short, folder_of(sweep.path, name) / ours[0].run, ours[0]))
     return shown

@@ -4,7 +4,7 @@ A new method is a file in ``raynef.jobs`` that makes it, and its record in ``MET
 """
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -161,7 +161,7 @@ def metrics_of_all(methods: Sequence[str]) -> tuple[str, ...]:
     return tuple(m for m in METRICS if all(m in METHODS[method].metrics for method in methods))
 
 
-def with_crf(metrics: Sequence[str]) -> tuple[str, ...]:
+def with_crf(metrics: Iterable[str]) -> tuple[str, ...]:
     """Metrics, each followed by itself after the CRF where there is such a one."""
     both = ((metric, f"{metric}{CRF}") for metric in metrics)
     return tuple(metric for pair in both for metric in pair if metric in METRICS)

@@ -15,7 +15,8 @@ from raynef.config.presets import load_presets
 from raynef.config.recipe import Recipe, check
 from raynef.core.errors import UserError
 from raynef.io.storage import absolute, is_address, name_of
-from raynef.sweeps.space import BACKBONE, Space, read_space
+from raynef.sweeps.space import BACKBONE, Space
+from raynef.sweeps.space_file import read_space
 from raynef.sweeps.sweep import DataSet, Target
 
 _OF_BACKBONE = ("backbone.name", "backbone.weights", "backbone.tap")

@@ -19,8 +19,9 @@ from raynef.io.holds import is_held
 from raynef.io.log import LEAVES, LOG
 from raynef.io.state import State, read_state
 from raynef.jobs.spectral import RECORD
-from raynef.stores.journal import JOURNAL, MANIFEST, read_journal
+from raynef.stores.journal import JOURNAL, read_journal
 from raynef.stores.run import SEEDS, RunFolder, runs_of
+from raynef.stores.shards import MANIFEST
 from raynef.sweeps.comparison import PLAN
 from raynef.sweeps.sweep_folder import open_sweep
 
@@ -176,31 +177,17 @@ def seeds_facts(path: Path) -> Facts:
 def sweep_facts(path: Path) -> Facts:
     """How many trials are done, failed, stopped early, working, begun and to come."""
     sweep = open_sweep(path)
-    wanted: dict[str, set[tuple[str, str]]] = {}
-    for cell in sweep.record["cells"]:
-        wanted.setdefault(cell["trial"], set()).add((cell["method"], cell["score"]))
-    states: dict[str, str] = {}
-    errors: dict[str, str] = {}
-    working: dict[str, Facts | None] = {}
-    for trial in sweep.record["trials"]:
-        name = trial["name"]
-        result, error = sweep.trial(name, "result"), sweep.trial(name, "error")
-        have = {(s["method"], s["score"]) for s in result["scores"]} if result else set()
-        if result and wanted.get(name, set()) <= have:
-            states[name] = "done"
-        elif error:
-            states[name], errors[name] = "failed", error["error"]
-        elif sweep.trial(name, "stopped"):
-            states[name] = "stopped"
-        elif is_held(path / "trials" / name):
-            states[name] = "working"
-            working[name] = now_facts(path / "trials" / name / "run")
-        else:
-            begun = (path / "trials" / name / "trial.json").is_file()
-            states[name] = "begun" if begun else "to come"
+    found = sweep.states
+    states = {name: trial.state for name, trial in found.items()}
+    errors = {name: trial.error for name, trial in found.items() if trial.state == "failed"}
+    working = {
+        name: now_facts(path / "trials" / name / "run")
+        for name, state in states.items()
+        if state == "working"
+    }
     counted = Counter(states.values())
-    search = sweep.space.get("search") or {}
-    drawn = search.get("num_samples", 0) if search.get("algorithm") == "optuna" else 0
+    search = sweep.space.search
+    drawn = search.num_samples if search is not None and search.algorithm == "optuna" else 0
     total = max(len(states), drawn)
     counted["to come"] += total - len(states)
     over = counted["done"] + counted["stopped"] == total
@@ -208,7 +195,7 @@ def sweep_facts(path: Path) -> Facts:
         "sweep",
         path,
         finished=over,
-        title=sweep.space.get("title"),
+        title=sweep.space.title,
         trials=total,
         counts={
             name: counted[name]

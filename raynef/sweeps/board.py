@@ -3,15 +3,40 @@
 import logging
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from ray import tune
+
+from raynef.sweeps.state import State, reported_state
+from raynef.sweeps.sweep import Trial
 
 logger = logging.getLogger("raynef")
 
 _EVERY_S = 30.0  # in a log; on a terminal the table is drawn again every second
 _LINES = 12
+
+
+@dataclass
+class _Running:
+    """A trial that runs: its description, the epochs that it trains, and what it last reported."""
+
+    about: str
+    epochs: int
+    started: float = field(default_factory=time.monotonic)
+    result: Mapping[str, Any] = field(default_factory=dict)
+
+    def seconds(self) -> float:
+        return time.monotonic() - self.started
+
+    def words(self, epoch: str = "") -> str:
+        return f"{self.about}{epoch}{_numbers(self.result)}  {_clock(self.seconds())}"
+
+    def line(self) -> str:
+        epoch = f": epoch {self.result.get('epoch', 0)}/{self.epochs}" if self.epochs else ""
+        return self.words(epoch)
 
 
 class Board(tune.Callback):
@@ -21,145 +46,117 @@ class Board(tune.Callback):
     for those that run every half minute.
 
     Args:
-        about: of a trial's configuration, what people call it.
+        resolve: the trial that a configuration means.
         total: trials of the sweep.
         done: that were finished before.
-        epochs: of a configuration, what it trains; 0 for none.
         concurrent: trials that run side by side.
     """
 
     def __init__(
         self,
-        about: Callable[[Mapping[str, Any]], str],
+        resolve: Callable[[Mapping[str, Any]], Trial],
         *,
         total: int,
         done: int,
-        epochs: Callable[[Mapping[str, Any]], int],
         concurrent: int,
     ) -> None:
-        self.about, self.epochs = about, epochs
-        self.total, self.done, self.concurrent = total, done, concurrent
-        self.failed = self.stopped = 0
+        self.resolve = resolve
+        self.total, self.concurrent = total, concurrent
+        self.ended = Counter[State]({"done": done})
         self.durations: list[float] = []
-        self._running: dict[str, dict[str, Any]] = {}
+        self._running: dict[str, _Running] = {}
         self._said = time.monotonic()
         self._drawn = 0
         self._live = sys.stderr.isatty()
 
     def on_trial_start(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-        self._running[trial.trial_id] = {
-            "about": self.about(trial.config),
-            "epochs": self.epochs(trial.config),
-            "started": time.monotonic(),
-            "result": {},
-        }
+        found = self.resolve(trial.config)
+        epochs = found.recipe.train.epochs if found.method.trains else 0
+        self._running[trial.trial_id] = _Running(found.about, epochs)
 
     def on_trial_result(
         self, iteration: int, trials: list, trial: Any, result: dict, **info: Any
     ) -> None:
         if trial.trial_id in self._running:
-            self._running[trial.trial_id]["result"] = dict(result)
+            self._running[trial.trial_id].result = dict(result)
 
     def on_trial_complete(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-        entry = self._running.pop(trial.trial_id, None)
-        if entry is None:
+        ended = self._running.pop(trial.trial_id, None)
+        if ended is None:
             return
-        result, seconds = entry["result"], time.monotonic() - entry["started"]
-        self.durations.append(seconds)
-        if result.get("failed"):
-            self.failed += 1
-            self._say(f"FAILED  {entry['about']}")
-        elif not result.get("done_trial"):
-            self.stopped += 1
-            self._say(f"stopped early  {entry['about']}{_numbers(result)}  {_clock(seconds)}")
-        else:
-            self.done += 1
-            self._say(f"done  {entry['about']}{_numbers(result)}  {_clock(seconds)}")
+        self.durations.append(ended.seconds())
+        state = reported_state(ended.result)
+        said = {
+            "done": f"done  {ended.words()}",
+            "stopped": f"stopped early  {ended.words()}",
+            "failed": f"FAILED  {ended.about}",
+        }
+        self._say(state, said[state])
 
     def on_trial_error(self, iteration: int, trials: list, trial: Any, **info: Any) -> None:
-        entry = self._running.pop(trial.trial_id, None)
-        self.failed += 1
-        self._say(f"FAILED  {entry['about'] if entry else trial.trial_id}")
+        ended = self._running.pop(trial.trial_id, None)
+        self._say("failed", f"FAILED  {ended.about if ended else trial.trial_id}")
 
     def on_step_end(self, iteration: int, trials: list, **info: Any) -> None:
         now = time.monotonic()
         if now - self._said < (1.0 if self._live else _EVERY_S):
             return
         self._said = now
+        lines = [self._head(), *(trial.line() for trial in list(self._running.values())[:_LINES])]
         if self._live:
-            self._draw()
+            self._erase()
+            sys.stderr.write("\n  ".join(line[:118] for line in lines) + "\n")
+            sys.stderr.flush()
+            self._drawn = len(lines)
         elif self._running:
-            logger.info("%s", "; ".join([self._head(), *self._lines()]))
+            logger.info("%s", "; ".join(lines))
 
     def on_experiment_end(self, trials: list, **info: Any) -> None:
         self._erase()
 
-    def _say(self, text: str) -> None:
+    def _say(self, state: State, text: str) -> None:
+        self.ended[state] += 1
         self._erase()
         logger.info("%s  (%s)", text, self._head())
-
-    def _head(self) -> str:
-        parts = [f"{self.done}/{self.total} trials"]
-        if self.stopped:
-            parts.append(f"{self.stopped} stopped early")
-        if self.failed:
-            parts.append(f"{self.failed} failed")
-        left = self.seconds_left()
-        if left is not None:
-            parts.append(f"{_clock(left)} left")
-        return ", ".join(parts)
-
-    def seconds_left(self) -> float | None:
-        """By the mean duration of the trials so far; None before the first has shown its pace."""
-        now = time.monotonic()
-        paces = list(self.durations)
-        for entry in self._running.values():
-            share = entry["result"].get("epoch", 0) / max(1, entry["epochs"])
-            if share:
-                paces.append((now - entry["started"]) / share)
-        if not paces:
-            return None
-        mean = sum(paces) / len(paces)
-        waiting = self.total - self.done - self.failed - self.stopped - len(self._running)
-        rest = sum(max(0.0, mean - (now - e["started"])) for e in self._running.values())
-        return (waiting * mean + rest) / max(1, self.concurrent)
-
-    def _lines(self) -> list[str]:
-        now = time.monotonic()
-        return [
-            f"{entry['about']}{_epoch(entry)}"
-            f"{_numbers(entry['result'])}  {_clock(now - entry['started'])}"
-            for entry in list(self._running.values())[:_LINES]
-        ]
-
-    def _draw(self) -> None:
-        lines = [self._head(), *(f"  {line}" for line in self._lines())]
-        self._erase()
-        sys.stderr.write("".join(f"{line[:120]}\n" for line in lines))
-        sys.stderr.flush()
-        self._drawn = len(lines)
 
     def _erase(self) -> None:
         if self._drawn:
             sys.stderr.write(f"\x1b[{self._drawn}A\x1b[J")
             self._drawn = 0
 
+    def _head(self) -> str:
+        left = self.seconds_left()
+        parts = {
+            f"{self.ended['done']}/{self.total} trials": True,
+            f"{self.ended['stopped']} stopped early": self.ended["stopped"],
+            f"{self.ended['failed']} failed": self.ended["failed"],
+            f"{_clock(left or 0)} left": left is not None,
+        }
+        return ", ".join(part for part, shown in parts.items() if shown)
 
-def _epoch(entry: Mapping[str, Any]) -> str:
-    if not entry["epochs"]:
-        return ""
-    return f": epoch {entry['result'].get('epoch', 0)}/{entry['epochs']}"
+    def seconds_left(self) -> float | None:
+        """By the mean duration of the trials so far; None before the first has shown its pace."""
+        running = self._running.values()
+        paces = list(self.durations)
+        for trial in running:
+            share = trial.result.get("epoch", 0) / max(1, trial.epochs)
+            if share:
+                paces.append(trial.seconds() / share)
+        if not paces:
+            return None
+        mean = sum(paces) / len(paces)
+        waiting = self.total - self.ended.total() - len(running)
+        rest = sum(max(0.0, mean - trial.seconds()) for trial in running)
+        return (waiting * mean + rest) / max(1, self.concurrent)
 
 
 def _numbers(result: Mapping[str, Any]) -> str:
-    parts = []
-    if isinstance(result.get("corloc"), float):
-        parts.append(f"CorLoc {100 * result['corloc']:.1f} %")
-    if isinstance(result.get("miou"), float):
-        parts.append(f"mIoU {100 * result['miou']:.1f} %")
-    if isinstance(result.get("objective"), float):
-        parts.append(f"objective {result['objective']:.4f}")
-    return "".join(f"  {part}" for part in parts)
+    shown = {
+        "corloc": lambda value: f"  CorLoc {100 * value:.1f} %",
+        "miou": lambda value: f"  mIoU {100 * value:.1f} %",
+        "objective": lambda value: f"  objective {value:.4f}",
+    }
+    return "".join(f(result[k]) for k, f in shown.items() if isinstance(result.get(k), float))
 
 
 def _clock(seconds: float) -> str:

@@ -22,33 +22,22 @@ from raynef.config.recipe import Evaluate, Recipe
 from raynef.config.yaml_file import read_yaml, require_keys, whole_numbers
 from raynef.core.errors import UserError
 from raynef.io.storage import is_address
+from raynef.sweeps.methods import COLUMNS
 
-COLUMNS = {
-    "kmeans": "K-means",
-    "ours": "Ours",
-    "ours_star": "Ours*",
-    "probe": "probe, backbone",
-    "probe_psi": "probe, ψ",
-    "leaked": "Ours, labels leaked",
-    "leaked_star": "Ours*, labels leaked",
-}
-"""Methods by key, with their titles in a table."""
-SUPERVISED = frozenset({"probe", "probe_psi", "leaked", "leaked_star"})
-"""Columns that saw labels in training: shown apart, never the best of a row."""
 PLAN = "compare.json"
 """In the folder of a comparison: every score that was asked for, and the file that holds it."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a table.
+    """One row of a table: an explicit point, with its own methods and seeds.
 
     Attributes:
         name: its title.
         recipe: of its runs, with the default ``evaluate`` section of its presets.
         evaluate: the protocol of its scores.
         seeds: of its runs; the row shows mean ± standard deviation.
-        columns: keys of ``COLUMNS``, in order.
+        columns: keys of ``METHODS``, in order.
     """
 
     name: str
@@ -74,10 +63,9 @@ def read_comparison(path: str | Path) -> tuple[Row, ...]:
     if not isinstance(rows, list) or not rows:
         raise UserError(f"{source}: rows must be a list of at least one row, got {rows!r}")
     read = tuple(_row(row, base, values.get("columns"), path, i) for i, row in enumerate(rows, 1))
-    names = [row.name for row in read]
-    for name in names:
-        if names.count(name) > 1:
-            raise UserError(f"{source}: two rows have the name {name!r}")
+    for row in read:
+        if sum(other.name == row.name for other in read) > 1:
+            raise UserError(f"{source}: two rows have the name {row.name!r}")
     return read
 
 

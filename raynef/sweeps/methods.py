@@ -1,90 +1,167 @@
-"""The methods that a table compares, each made and scored once, and found again afterwards."""
+"""The methods that runs are compared by: one record each, in one registry.
 
-from pathlib import Path
-from typing import Any
+A new method is a file in ``raynef.jobs`` that makes it, and its record in ``METHODS``.
+"""
 
-from raynef.config.recipe import Recipe, to_dict
-from raynef.core.errors import UserError
-from raynef.io.files import read_json, write_json
-from raynef.jobs.baseline import kmeans, kmeans_psi, probe, probe_psi
-from raynef.jobs.evaluate import evaluate
-from raynef.jobs.train import train
-from raynef.stores.run import RunFolder
-from raynef.sweeps.catalog import CRF
-from raynef.sweeps.sweep import score_key
+import importlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
-_SCORES = ("miou", "accuracy")
+from raynef.config.recipe import Recipe
+
+CRF = "_crf"
+"""Ends the name of a metric after the CRF, which stands beside the one before it."""
+METRICS = {
+    "accuracy": "Acc. (%)",
+    "miou": "mIoU (%)",
+    "miou_majority": "mIoU, majority (%)",
+    "corloc": "CorLoc (%)",
+    f"accuracy{CRF}": "Acc., CRF (%)",
+    f"miou{CRF}": "mIoU, CRF (%)",
+}
+"""With their titles. ``miou_majority`` names clusters by majority where ``miou`` of labels matches
+them one to one."""
+_STAR: dict[str, Any] = {"upon": "baseline:kmeans_psi", "part": "kmeans-psi"}
+_IMAGES = ("data", "backbone", "evaluate")
+_SPECTRAL = ("data", "backbone", "spectral", "kmeans")  # of kmeans the number of points alone
+_ALL = ("accuracy", "miou", "miou_majority")
 
 
-def make(method: str, recipe: Recipe, folder: Path, **training: Any) -> Path:
-    """The run of a method, found or made.
+@dataclass(frozen=True)
+class Method:
+    """How one method is made, scored and shown.
 
-    Args:
-        method: a key of ``COLUMNS``.
-        recipe: of the run; ``train.leak_labels`` as the method needs it.
-        folder: of the run that the method is, or that it builds upon.
-        training: arguments of ``train`` besides.
-
-    Raises:
-        UserError: it was found, made of other images than there are now; or as what makes it.
+    Attributes:
+        title: in a table.
+        kind: of its trials: ours, leaked, kmeans, probe or spectral; one trial makes all methods
+            of its kind.
+        job: ``module:function`` of ``raynef.jobs`` that makes the trial's run.
+        upon: likewise what makes the method of that run, if it is another.
+        part: folder of the method within the trial's run.
+        page: PAGE.html in that folder is what a score leads to; PAGE.json a spectral result.
+        sees: sections and fields of the recipe that it depends on, besides the seed; empty for
+            what trains ψ, which sees them all.
+        metrics: that it is scored by, without a CRF.
+        truth: what a data set must have so that it can be scored.
+        supervised: it saw labels in training: shown apart, and never the best of a row.
+        options: of a spectral job, from the recipe and the methods of the trial.
+        suffix: of the metrics' names in a spectral result.
     """
-    if method in ("kmeans", "probe"):
-        job = kmeans if method == "kmeans" else probe
-        _require_same_images(job(recipe, folder), folder)
-        return folder
-    _require_same_images(train(recipe, folder, **training), folder)
-    run = run_of(method, folder)
-    if method == "probe_psi":
-        probe_psi(folder, run)
-    elif method in ("ours_star", "leaked_star"):
-        kmeans_psi(folder, run)
-    return run
+
+    title: str
+    kind: str
+    job: str = "train:train"
+    upon: str = ""
+    part: str = ""
+    page: str = "report"
+    sees: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ("accuracy", "miou")
+    truth: Literal["boxes", "labels", "masks"] = "labels"
+    supervised: bool = False
+    options: Callable[[Recipe, Sequence[str]], Mapping[str, Any]] = lambda recipe, methods: {}
+    suffix: str = ""
+
+    @property
+    def trains(self) -> bool:
+        """Whether its trial trains ψ, in epochs and steps."""
+        return not self.sees
+
+    @property
+    def is_spectral(self) -> bool:
+        """Whether it is of Deep Spectral Methods, which train nothing."""
+        return self.kind == "spectral"
+
+    def sees_field(self, key: str) -> bool:
+        """Whether it depends on a field or an axis, by its dotted name."""
+        return not self.sees or key in self.sees or key.partition(".")[0] in self.sees
+
+    def recipe(self, recipe: Recipe) -> Recipe:
+        """A recipe as the method trains by it: what it does not see is at its default."""
+        if self.kind == "leaked":
+            return replace(recipe, train=replace(recipe.train, leak_labels=True))
+        if not self.sees:
+            return recipe
+        seen: dict[str, Any] = {}
+        for key in (*self.sees, "train.seed"):
+            section, _, field = key.partition(".")
+            value = getattr(recipe, section)
+            if field:
+                value = replace(getattr(Recipe(), section), **{field: getattr(value, field)})
+            seen[section] = value
+        return Recipe(**seen)
 
 
-def _require_same_images(result: dict[str, Any], folder: Path) -> None:
-    """Raise UserError where a run was found again that is of other images than there are now."""
-    if "input_changed" in result:
-        raise UserError(
-            f"{folder} was made of other images: {result['input_changed']['in_words']}. A table is "
-            "of one set of them: delete that folder, or give another --out"
-        )
+def job_of(name: str) -> Callable[..., dict[str, Any]]:
+    """A job by its name, ``module:function`` of ``raynef.jobs``; imports what it needs."""
+    module, _, function = name.partition(":")
+    return getattr(importlib.import_module(f"raynef.jobs.{module}"), function)
 
 
-def run_of(method: str, folder: Path) -> Path:
-    """Where ``make`` makes the run of a method."""
-    if method == "probe_psi":
-        return folder / "probe-psi"
-    return folder / "kmeans-psi" if method in ("ours_star", "leaked_star") else folder
+def _boxes(title: str, suffix: str = "") -> Method:
+    return Method(
+        title,
+        "spectral",
+        "spectral.localize:localize",
+        part="localize",
+        page="localize",
+        sees=_SPECTRAL,
+        metrics=("corloc",),
+        truth="boxes",
+        options=lambda recipe, methods: {"lost": "lost" in methods},
+        suffix=suffix,
+    )
 
 
-def score_file(run: Path, recipe: Recipe) -> Path:
-    """Where ``score`` keeps the score of a run by the recipe's protocol."""
-    return run / f"score-{score_key(recipe)}.json"
+def _labels(title: str, part: str, variant: str) -> Method:
+    def options(recipe: Recipe, methods: Sequence[str]) -> dict[str, Any]:
+        return {"recipe": recipe, "method": variant, "seed": recipe.train.seed}
+
+    job = "spectral.semantic:semantic"
+    made: dict[str, Any] = {"part": part, "page": "semantic", "options": options}
+    return Method(title, "spectral", job, sees=_SPECTRAL, metrics=_ALL, **made)
 
 
-def score(run: Path, recipe: Recipe, *, kept: Path | None = None) -> dict[str, Any]:
-    """The score of a run by a protocol, found in its folder or made; after a CRF too if it has one.
+_OBJECT: dict[str, Any] = {"part": "object", "page": "object", "truth": "masks"}
+_PROBE: dict[str, Any] = {"upon": "baseline:probe_psi", "part": "probe-psi"}
+METHODS = {
+    "kmeans": Method(
+        "K-means",
+        "kmeans",
+        "baseline:kmeans",
+        sees=(*_IMAGES, "kmeans", "eigen.num_eigenfunctions"),
+    ),
+    "ours": Method("Ours", "ours"),
+    "ours_star": Method("Ours*", "ours", **_STAR),
+    "probe": Method(
+        "probe, backbone", "probe", "baseline:probe", sees=(*_IMAGES, "probe"), supervised=True
+    ),
+    "probe_psi": Method("probe, ψ", "ours", **_PROBE, supervised=True),
+    "leaked": Method("Ours, labels leaked", "leaked", supervised=True),
+    "leaked_star": Method("Ours*, labels leaked", "leaked", **_STAR, supervised=True),
+    "localize": _boxes("DSM"),
+    "lost": _boxes("LOST", suffix="_lost"),
+    "object": Method(
+        "DSM", "spectral", "spectral.objects:segment_objects", sees=_SPECTRAL, **_OBJECT
+    ),
+    "semantic": _labels("DSM", "semantic", "spectral"),
+    "cluster_seg": _labels("Cluster-Seg", "cluster_seg", "cluster-seg"),
+    "cluster_patch": _labels("Cluster-Patch", "cluster_patch", "cluster-patch"),
+}
+"""All methods by key, in the order of a table."""
+COLUMNS = tuple(key for key, method in METHODS.items() if not method.is_spectral)
+"""What ``raynef compare`` compares."""
+TRAINED = frozenset(method.kind for method in METHODS.values() if method.trains)
+"""Kinds of trials that train ψ, in epochs."""
+SUPERVISED = frozenset(key for key, method in METHODS.items() if method.supervised)
 
-    Args:
-        run: finished.
-        recipe: whose ``data`` and ``evaluate`` sections score it.
-        kept: folder where the backbone's outputs are kept for other runs.
-    """
-    file = score_file(run, recipe)
-    found = read_json(file) if file.is_file() else None
-    if found is None or (recipe.evaluate.crf and f"miou{CRF}" not in found):
-        result = evaluate(run, recipe=recipe, kept=kept)
-        after = {f"{name}{CRF}": result["crf"][name] for name in _SCORES if recipe.evaluate.crf}
-        values = to_dict(recipe)
-        write_json(
-            file,
-            {
-                **{name: result[name] for name in _SCORES},
-                **after,
-                "num_images": result["num_images"],
-                "commit": RunFolder(run).record().environment.get("git_commit"),
-                "data": values["data"],
-                "evaluate": values["evaluate"],
-            },
-        )
-    return read_json(file)
+
+def metrics_of_all(methods: Sequence[str]) -> tuple[str, ...]:
+    """The metrics that every one of some methods gives."""
+    return tuple(m for m in METRICS if all(m in METHODS[method].metrics for method in methods))
+
+
+def with_crf(metrics: Iterable[str]) -> tuple[str, ...]:
+    """Metrics, each followed by itself after the CRF where there is such a one."""
+    both = ((metric, f"{metric}{CRF}") for metric in metrics)
+    return tuple(metric for pair in both for metric in pair if metric in METRICS)

@@ -1,8 +1,14 @@
-"""Which trials a sweep runs: a list that is known before, or what Optuna suggests as it goes."""
+"""Which trials a sweep runs: a list that is known before, or what Optuna suggests as it goes.
 
-from collections.abc import Callable, Mapping, Sequence
+The folders of the trials say what is done, also where Optuna learns from it: a study is made anew
+of them when a sweep is resumed. A storage of Optuna's would be a second record, which lacks what
+was finished as the driver died, and knows one metric alone.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from ray import tune
@@ -12,61 +18,10 @@ from raynef.core.draws import seed_of
 from raynef.core.errors import UserError
 from raynef.io.files import read_json
 from raynef.sweeps.space import Axis, Space
+from raynef.sweeps.state import TrialRecord, TrialState, folder_of, note_failure, state_of
 from raynef.sweeps.sweep import Plan, Trial, grid_of
-from raynef.sweeps.trials import first_score, note_failure, result_of
 
 Point = Mapping[str, Any]
-
-
-class Trials(Protocol):
-    """Where Ray Tune's trials come from."""
-
-    def plan(self) -> Plan:
-        """All trials that are known, and their cells."""
-        ...
-
-    def total(self) -> int:
-        """Trials of the sweep."""
-        ...
-
-    def num_left(self) -> int:
-        """Trials that are still to be run."""
-        ...
-
-    def recipes(self) -> list[Recipe]:
-        """Of what is left, one for each set of features at least."""
-        ...
-
-    def give_up(self, recipe: Recipe, error: str) -> None:
-        """Mark the trials that need the same features as failed."""
-        ...
-
-    def resolve(self, config: Point) -> Trial:
-        """The trial that a configuration of Ray Tune means."""
-        ...
-
-    def param_space(self) -> dict[str, Any]:
-        """Of Ray Tune."""
-        ...
-
-    def num_samples(self) -> int:
-        """Of Ray Tune."""
-        ...
-
-    def searcher(self) -> Any:
-        """Of Ray Tune; None for what is listed."""
-        ...
-
-
-def state_of(out: Path, trial: Trial) -> str | None:
-    """done, failed, stopped, or None: not run, or not to its end."""
-    if result_of(out, trial) is not None:
-        return "done"
-    folder = out / "trials" / trial.name
-    for state, file in (("failed", "error"), ("stopped", "stopped")):
-        if (folder / f"{file}.json").is_file():
-            return state
-    return None
 
 
 class FixedTrials:
@@ -76,50 +31,51 @@ class FixedTrials:
         self._plan, self._out = planned, out
         self._trials = {trial.name: trial for trial in planned.trials}
         self._left = [
-            trial.name
-            for trial in planned.trials
-            if state_of(out, trial) not in ("done", "stopped")
+            name
+            for name, trial in self._trials.items()
+            if state_of(out, trial).state not in ("done", "stopped")
         ]
 
     def plan(self) -> Plan:
+        """All trials that are known, and their cells."""
         return self._plan
 
     def total(self) -> int:
+        """Trials of the sweep."""
         return len(self._trials)
 
     def num_left(self) -> int:
+        """Trials that are still to be run."""
         return len(self._left)
 
     def recipes(self) -> list[Recipe]:
+        """Of what is left, one for each set of features at least."""
         return [self._trials[name].recipe for name in self._left]
 
     def give_up(self, recipe: Recipe, error: str) -> None:
+        """Mark the trials that need the same features as failed."""
         for name in list(self._left):
             if self._trials[name].recipe == recipe:
-                note_failure(self._out / "trials" / name, error)
+                note_failure(folder_of(self._out, name), error)
                 self._left.remove(name)
 
     def resolve(self, config: Point) -> Trial:
+        """The trial that a configuration of Ray Tune means."""
         return self._trials[config["trial"]]
 
     def param_space(self) -> dict[str, Any]:
+        """Of Ray Tune."""
         return {"trial": tune.grid_search(list(self._left))}
 
-    def num_samples(self) -> int:
-        return 1
-
-    def searcher(self) -> None:
-        return None
+    def search_options(self) -> dict[str, Any]:
+        """Of Ray Tune's configuration, where points are not listed."""
+        return {}
 
 
 class OptunaTrials:
     """Trials that Optuna suggests; it learns from those that are done, of earlier sessions too.
 
-    Args:
-        space: with a search, and every axis drawn.
-        planned: makes trials of points.
-        out: folder of the sweep.
-        seed: of Optuna's draws.
+    ``planned`` makes trials of points; ``seed`` is of Optuna's draws.
     """
 
     def __init__(
@@ -128,9 +84,9 @@ class OptunaTrials:
         assert space.search is not None
         for axis in space.axes:
             section = axis.key.partition(".")[0]
-            if axis.word == "grid":
+            if axis.distribution == "grid":
                 raise UserError(f"{space.source}: optuna draws every axis: {axis.key} is a grid")
-            if section in ("data", "backbone") and axis.word != "choice":
+            if section in ("data", "backbone") and axis.distribution != "choice":
                 raise UserError(
                     f"{space.source}: {axis.key} changes the features, which are made before; "
                     "list its values with choice"
@@ -145,23 +101,27 @@ class OptunaTrials:
             ) from error
         self._space, self._search, self._planned = space, space.search, planned
         self._out, self._seed = out, seed
-        self._begun = self._points_begun()
 
     def plan(self) -> Plan:
-        points = self._points_begun()
+        points = [point for point, _, _ in self._begun()]
         return self._planned(points) if points else Plan((), ())
 
     def total(self) -> int:
         return self._search.num_samples
 
     def num_left(self) -> int:
-        return max(0, self.total() - len(self._over()))
+        return max(0, self.total() - sum(state.state in _OVER for _, _, state in self._begun()))
 
     def recipes(self) -> list[Recipe]:
-        features = [a for a in self._space.axes if a.key.partition(".")[0] in ("data", "backbone")]
-        rest = {a.key: _any_value(a) for a in self._space.axes if a not in features}
-        listed = Space(self._space.source, "", axes=tuple(_as_grid(axis) for axis in features))
-        points = [{**rest, **point} for point in grid_of(listed)]
+        """One for each choice of the axes that change features."""
+        values = [
+            axis.values
+            if axis.key.partition(".")[0] in ("data", "backbone")
+            else [plain(domain(axis).sample(random_state=np.random.default_rng(0)))]
+            for axis in self._space.axes
+        ]
+        keys = [axis.key for axis in self._space.axes]
+        points = [dict(zip(keys, point, strict=True)) for point in itertools.product(*values)]
         return [trial.recipe for trial in self._planned(points).trials]
 
     def give_up(self, recipe: Recipe, error: str) -> None:
@@ -173,53 +133,48 @@ class OptunaTrials:
     def param_space(self) -> dict[str, Any]:
         return {}  # the searcher has it
 
-    def num_samples(self) -> int:
-        return self.num_left()
+    def search_options(self) -> dict[str, Any]:
+        return {"num_samples": self.num_left(), "search_alg": self._searcher()}
 
-    def searcher(self) -> Any:
-        over = self._over()
-        unfinished = [p for p in self._begun if self.resolve(p).name not in over]
+    def _searcher(self) -> Any:
+        metric, begun = self._search.metric, list(self._begun())
+        over = [entry for entry in begun if entry[2].state in _OVER]
+        unfinished = [dict(point) for point, _, state in begun if state.state not in _OVER]
         searcher = _searcher_class()(
-            metric=self._search.metric,
+            metric=metric,
             mode="max",
             seed=seed_of("optuna", self._seed, len(over)) % (1 << 31),
-            points_to_evaluate=[dict(point) for point in unfinished] or None,
+            points_to_evaluate=unfinished or None,
         )
         domains = {axis.key: domain(axis) for axis in self._space.axes}
-        searcher.set_search_properties(self._search.metric, "max", domains)
-        for point in self._begun:
-            value = over.get(self.resolve(point).name)
+        searcher.set_search_properties(metric, "max", domains)
+        for point, trial, state in over:
+            value = _reached(trial, state, metric)
             if value is not None:
                 searcher.add_evaluated_point(dict(point), value)
         return searcher
 
-    def _points_begun(self) -> list[Point]:
-        """Of the trials of this space that have a folder."""
+    def _begun(self) -> Iterator[tuple[Point, Trial, TrialState]]:
+        """Trials of this space that have a folder, with what became of them."""
         keys = {axis.key for axis in self._space.axes}
-        points = []
         for file in sorted((self._out / "trials").glob("*/trial.json")):
-            trial = read_json(file)
-            if trial["point"].keys() == keys and self.resolve(trial["point"]).name == trial["name"]:
-                points.append(trial["point"])
-        return points
+            record = TrialRecord.read(read_json(file))
+            if record.point.keys() == keys:
+                trial = self.resolve(record.point)
+                if trial.name == record.name:
+                    yield record.point, trial, state_of(self._out, trial)
 
-    def _over(self) -> dict[str, float | None]:
-        """Trials that are done, failed or stopped: the metric that each came to."""
-        found: dict[str, float | None] = {}
-        for point in self._points_begun():
-            trial = self.resolve(point)
-            name, state = trial.name, state_of(self._out, trial)
-            result = result_of(self._out, trial)
-            if result is not None:
-                miou = first_score(trial, result)["miou"]
-                values = {"objective": result.get("objective"), "miou": miou}
-                found[name] = values[self._search.metric]
-            elif state == "stopped":
-                file = self._out / "trials" / name / "stopped.json"
-                found[name] = read_json(file)[self._search.metric]
-            elif state == "failed":
-                found[name] = None
-        return found
+
+Trials = FixedTrials | OptunaTrials
+_OVER = ("done", "failed", "stopped")
+
+
+def _reached(trial: Trial, state: TrialState, metric: str) -> float | None:
+    """What a trial came to that is done, failed or stopped."""
+    if state.state == "done" and state.result is not None:
+        miou = state.result.first(trial).values["miou"]
+        return state.result.objective if metric == "objective" else miou
+    return state.stopped.get(metric) if state.state == "stopped" else None
 
 
 def _searcher_class() -> type:
@@ -243,7 +198,7 @@ def _searcher_class() -> type:
 
 def drawn_points(space: Space, *, seed: int) -> list[dict[str, Any]]:
     """The points of a space: of its grid, each with as many draws as the search has samples."""
-    drawn = [axis for axis in space.axes if axis.word != "grid"]
+    drawn = [axis for axis in space.axes if axis.distribution != "grid"]
     if space.search is None:
         return list(grid_of(space))
     random = np.random.default_rng(seed_of("space", seed))
@@ -256,19 +211,11 @@ def drawn_points(space: Space, *, seed: int) -> list[dict[str, Any]]:
 
 def domain(axis: Axis) -> Any:
     """An axis in Tune's own terms."""
-    if axis.word == "choice":
+    if axis.distribution == "choice":
         return tune.choice(list(axis.values))
-    return getattr(tune, axis.word)(*axis.values)
+    return getattr(tune, axis.distribution)(*axis.values)
 
 
 def plain(value: Any) -> Any:
     """Searchers hand out numpy's numbers; a recipe takes Python's."""
     return value.item() if isinstance(value, np.generic) else value
-
-
-def _any_value(axis: Axis) -> Any:
-    return plain(domain(axis).sample(random_state=np.random.default_rng(0)))
-
-
-def _as_grid(axis: Axis) -> Axis:
-    return Axis(axis.key, "grid", axis.values)

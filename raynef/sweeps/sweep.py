@@ -14,38 +14,15 @@ from typing import Any
 
 from raynef.config.recipe import Data, Evaluate, Recipe, check, fingerprint, to_dict
 from raynef.core.errors import UserError
-from raynef.sweeps.catalog import SECTIONS, SPECTRAL
+from raynef.sweeps.methods import METHODS, Method
 from raynef.sweeps.space import Space, with_point
-
-_KIND = {
-    "kmeans": "kmeans",
-    "probe": "probe",
-    "ours": "ours",
-    "ours_star": "ours",
-    "probe_psi": "ours",
-    "leaked": "leaked",
-    "leaked_star": "leaked",
-    **dict.fromkeys(SPECTRAL, "spectral"),
-}
-"""The trial that a method is made from."""
-_SEES = {
-    "kmeans": ("data", "backbone", "kmeans"),
-    "probe": ("data", "backbone", "probe"),
-    "spectral": SECTIONS,
-}
-"""Sections of the recipe that a trial sees which trains no ψ, besides seed and K."""
-TRAINED = ("ours", "leaked")
-"""Kinds of trials that have epochs."""
 
 
 @dataclass(frozen=True)
 class DataSet:
     """A data set of a sweep: its name in tables, and the recipe for it without any axis.
 
-    Attributes:
-        name: of its preset; of its folder for a ``folder``.
-        recipe: with root, the space's fields and the user's flags.
-        num_classes: C, for spaces that tie K to it; None where it is not known.
+    ``num_classes`` is None where the data set does not name its classes.
     """
 
     name: str
@@ -68,7 +45,6 @@ class Trial:
 
     Attributes:
         name: of its folder; the same whenever it depends on the same.
-        kind: ours, leaked, kmeans, probe or spectral.
         recipe: with its seed; without feature store. Its protocol is that of the first score.
         methods: that are made of it, in order.
         scores: recipes whose ``data`` and ``evaluate`` sections score it.
@@ -77,12 +53,26 @@ class Trial:
     """
 
     name: str
-    kind: str
     recipe: Recipe
     methods: tuple[str, ...]
     scores: tuple[Recipe, ...]
     about: str
     point: Mapping[str, Any]
+
+    @property
+    def method(self) -> Method:
+        """The first of the methods, which have in common how they are trained."""
+        return METHODS[self.methods[0]]
+
+    @property
+    def kind(self) -> str:
+        """Ours, leaked, kmeans, probe or spectral; see ``Method``."""
+        return self.method.kind
+
+    @property
+    def wanted(self) -> set[tuple[str, str]]:
+        """The scores that it shall have: methods, with keys of protocols."""
+        return set(itertools.product(self.methods, map(score_key, self.scores)))
 
 
 @dataclass(frozen=True)
@@ -120,10 +110,10 @@ def plan(
     seeds: Sequence[int],
     points: Sequence[Mapping[str, Any]] | None = None,
 ) -> Plan:
-    """Unroll a space.
+    """Unroll a space over data sets and seeds.
 
     Args:
-        space: see there.
+        space: what is varied.
         data: where to train.
         targets: where to score, in place of the data set trained on.
         seeds: of each point.
@@ -141,8 +131,12 @@ def plan(
             if target is not None:
                 scored = replace(recipe, data=target.data, evaluate=target.evaluate)
             trial = _trial(method, recipe, scored, dataset, point)
-            known = found.get(trial.name)
-            found[trial.name] = trial if known is None else _joined(known, trial)
+            known = found.get(trial.name, trial)
+            methods = dict.fromkeys((*known.methods, method))
+            scores = {score_key(score): score for score in (*known.scores, scored)}
+            found[trial.name] = replace(
+                known, methods=tuple(methods), scores=tuple(scores.values())
+            )
             where = {"data": dataset.name, "method": method, **_plain(point)}
             if target is not None:
                 where["target"] = target.name
@@ -152,7 +146,7 @@ def plan(
 
 def grid_of(space: Space) -> Iterator[dict[str, Any]]:
     """Every point of the axes that are listed, the last axis fastest."""
-    axes = [axis for axis in space.axes if axis.word == "grid"]
+    axes = [axis for axis in space.axes if axis.distribution == "grid"]
     for values in itertools.product(*(axis.values for axis in axes)):
         yield {axis.key: value for axis, value in zip(axes, values, strict=True)}
 
@@ -169,7 +163,7 @@ def recipe_at(space: Space, dataset: DataSet, point: Mapping[str, Any], seed: in
         eigen = replace(recipe.eigen, num_eigenfunctions=dataset.num_classes)
         recipe = replace(recipe, eigen=eigen)
     recipe = check(replace(recipe, train=replace(recipe.train, seed=seed, store=None)))
-    return _seen_by("spectral", recipe) if space.is_spectral else recipe
+    return METHODS[space.methods[0]].recipe(recipe) if space.is_spectral else recipe
 
 
 def score_key(recipe: Recipe) -> str:
@@ -178,71 +172,54 @@ def score_key(recipe: Recipe) -> str:
     return fingerprint({"data": values["data"], "evaluate": values["evaluate"]})
 
 
-def identity(recipe: Recipe, kind: str) -> str:
-    """What a trial depends on, as a short hash.
+def differing(recipe: Recipe, *left_out: str) -> dict[str, Any]:
+    """The fields of a recipe that are not at their default, by dotted name.
 
-    Fields at their default do not count, so that one that comes later changes no name; neither do
-    the protocol and the place of the features.
+    Fields at their default are not there, so that one that comes later changes no name; neither are
+    the protocol, the place of the features and what else is left out.
     """
     defaults = to_dict(Recipe())
-    differing = {
+    return {
         f"{section}.{name}": value
         for section, fields in to_dict(recipe).items()
         for name, value in fields.items()
         if value != defaults[section][name]
         and section != "evaluate"
-        and (section, name) != ("train", "store")
+        and f"{section}.{name}" not in ("train.store", *left_out)
     }
-    return fingerprint({"kind": kind, **differing})[:8]
+
+
+def identity(recipe: Recipe, kind: str) -> str:
+    """What a trial depends on, as a short hash."""
+    return fingerprint({"kind": kind, **differing(recipe)})[:8]
 
 
 def _trial(
-    method: str, recipe: Recipe, scored: Recipe, dataset: DataSet, point: Mapping[str, Any]
+    name: str, recipe: Recipe, scored: Recipe, dataset: DataSet, point: Mapping[str, Any]
 ) -> Trial:
     """The trial of one method with one score."""
-    kind = _KIND[method]
-    if kind == "leaked":
-        recipe = replace(recipe, train=replace(recipe.train, leak_labels=True))
-    elif kind in _SEES:
-        recipe = _seen_by(kind, recipe)
-        point = {key: value for key, value in point.items() if _is_seen(kind, key)}
-    point = {key: value for key, value in point.items() if not key.startswith("evaluate.")}
-    parts = [dataset.name, kind, *(f"{_short(key)}={_word(v)}" for key, v in point.items())]
+    method = METHODS[name]
+    recipe = method.recipe(recipe)
+    point = {
+        key: value
+        for key, value in point.items()
+        if method.sees_field(key) and not key.startswith("evaluate.")
+    }
+    parts = [
+        dataset.name,
+        method.kind,
+        *(f"{_short(key)}={short_value(v)}" for key, v in point.items()),
+    ]
     parts.append(f"seed={recipe.train.seed}")
-    about = " ".join(parts)
+    folder = re.sub(r"[^A-Za-z0-9=._-]+", "-", "_".join(parts))
     return Trial(
-        name=f"{re.sub(r'[^A-Za-z0-9=._-]+', '-', '_'.join(parts))}_{identity(recipe, kind)}",
-        kind=kind,
+        name=f"{folder}_{identity(recipe, method.kind)}",
         recipe=recipe,
-        methods=(method,),
+        methods=(name,),
         scores=(scored,),
-        about=about,
+        about=" ".join(parts),
         point=_plain(point),
     )
-
-
-def _joined(trial: Trial, other: Trial) -> Trial:
-    """One trial for the methods and scores of both."""
-    scores = {score_key(score): score for score in (*trial.scores, *other.scores)}
-    methods = dict.fromkeys((*trial.methods, *other.methods))
-    return replace(trial, methods=tuple(methods), scores=tuple(scores.values()))
-
-
-def _seen_by(kind: str, recipe: Recipe) -> Recipe:
-    """A recipe with what a kind does not see at its default, so that trials coincide."""
-    eigen = replace(Recipe().eigen, num_eigenfunctions=recipe.eigen.num_eigenfunctions)
-    sections = {name: getattr(recipe, name) for name in _SEES[kind]}
-    return Recipe(
-        **sections,
-        evaluate=Recipe().evaluate if kind == "spectral" else recipe.evaluate,
-        eigen=eigen if kind == "kmeans" else Recipe().eigen,
-        train=replace(Recipe().train, seed=recipe.train.seed),
-    )
-
-
-def _is_seen(kind: str, key: str) -> bool:
-    section = key.partition(".")[0]
-    return section in _SEES[kind] or (kind == "kmeans" and key == "eigen.num_eigenfunctions")
 
 
 def _short(key: str) -> str:
@@ -250,11 +227,10 @@ def _short(key: str) -> str:
     return "K" if key == "eigen.num_eigenfunctions" else key.rpartition(".")[2]
 
 
-def _word(value: Any) -> str:
-    """A value in a folder's name."""
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return str(value).rpartition("/")[2].removesuffix(".yaml")
+def short_value(value: Any) -> str:
+    """A value in a folder's name, and in a table."""
+    text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    return text.rpartition("/")[2].removesuffix(".yaml")
 
 
 def _plain(point: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,6 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ from raynef.images.datasets.registry import open_split
 from raynef.jobs.report import gallery_items, read_images, spread
 from raynef.models.segmenter import Segmenter
 from raynef.report.sweep_records import SweepImage, TrialMap
+from raynef.sweeps.state import RunScore
 
 logger = logging.getLogger("raynef")
 
@@ -30,12 +30,12 @@ class Shown:
     Attributes:
         name: above its pictures.
         run: folder with the segmenter.
-        score: one of ``result.json``.
+        score: of the trial.
     """
 
     name: str
     run: Path
-    score: dict[str, Any]
+    score: RunScore
 
 
 def sweep_images(trials: Sequence[Shown]) -> tuple[tuple[SweepImage, ...], str | None]:
@@ -45,7 +45,7 @@ def sweep_images(trials: Sequence[Shown]) -> tuple[tuple[SweepImage, ...], str |
     """
     by_data: dict[tuple[str, ...], list[Shown]] = {}
     for trial in trials:
-        data = trial.score["data"]
+        data = trial.score.data
         by_data.setdefault((data["name"], str(data["root"]), data["val_split"]), []).append(trial)
     groups = list(by_data.values())[:NUM_IMAGES]
     images, notes = [], []
@@ -58,7 +58,7 @@ def sweep_images(trials: Sequence[Shown]) -> tuple[tuple[SweepImage, ...], str |
             notes.append(f"The validation images cannot be read: {error}")
             continue
         if not read:
-            notes.append(f"No validation image of {group[0].score['data']['root']} can be read.")
+            notes.append(f"No validation image of {group[0].score.data['root']} can be read.")
         found: list[list[TrialMap]] = [[] for _ in read]
         for trial in spread(group, NUM_TRIALS):
             try:
@@ -75,9 +75,9 @@ def sweep_images(trials: Sequence[Shown]) -> tuple[tuple[SweepImage, ...], str |
     return tuple(images), " ".join(notes) or None
 
 
-def _read(score: dict[str, Any], count: int) -> _Read:
+def _read(score: RunScore, count: int) -> _Read:
     """Images of the validation split that a score was measured on, without their labels."""
-    recipe = from_dict({"data": score["data"], "evaluate": score["evaluate"]})
+    recipe = from_dict({"data": dict(score.data), "evaluate": dict(score.evaluate)})
     shown = open_split(recipe.data, recipe.data.val_split)
     files = [replace(file, label=None) for file in spread(shown.files, count)]
     return read_images(files, shown.label_codes, recipe.evaluate)

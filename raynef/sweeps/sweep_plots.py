@@ -1,7 +1,7 @@
 """What a sweep's table shows along an axis of numbers, as lines with the paper's beside."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,39 +9,39 @@ import numpy as np
 from raynef.report.ablation import LEAKED, Entry, Grid, is_leaked
 from raynef.report.sweep_records import AxisLine, AxisPlot, AxisPoint
 from raynef.report.words import plain_number
-from raynef.sweeps.catalog import with_crf
-from raynef.sweeps.table import heading, shown_value
+from raynef.sweeps.methods import with_crf
+from raynef.sweeps.space import Space
+from raynef.sweeps.table import heading, name_of, shown_value
 
 _METRICS = ("objective", "corloc", *with_crf(("miou", "miou_majority", "accuracy")))
 
 
-def axis_plots(grid: Grid, space: Mapping[str, Any]) -> tuple[AxisPlot, ...]:
+def axis_plots(grid: Grid, space: Space) -> tuple[AxisPlot, ...]:
     """A plot for each axis with at least two finite numbers and each metric of the table.
 
     Args:
         grid: the table; its scores tell their places.
-        space: that was swept, as plain values.
+        space: that was swept.
     """
     scored = [entry for _, entries in grid.rows for entry in entries if entry.scores]
     plots = []
-    for axis in space["axes"]:
-        key = axis["key"]
+    for axis in space.axes:
+        key = axis.key
         known = [entry for entry in scored if _has_place(_at(entry, key))]
         if len({_at(entry, key) for entry in known}) < 2:
             continue
         for metric in _METRICS:
             lines = _lines([entry for entry in known if entry.metric == metric], key, space)
             if lines:
-                listed = [v for v in axis["values"] if _has_place(v)]
-                ticks = tuple(listed) if axis["word"] in ("grid", "choice") else ()
+                ticks = tuple(filter(_has_place, axis.values)) if axis.is_listed else ()
                 plots.append(
                     AxisPlot(
                         axis=heading(key),
                         metric=shown_value("metric", metric),
                         lines=lines,
                         ticks=ticks,
-                        log=_is_log(ticks) if ticks else "log" in axis["word"],
-                        joined=space["search"] is None,
+                        log=_is_log(ticks) if ticks else "log" in axis.distribution,
+                        joined=space.search is None,
                     )
                 )
     return tuple(plots)
@@ -57,10 +57,10 @@ def _at(entry: Entry, key: str) -> Any:
     return entry.scores[0].where.get(key)
 
 
-def _lines(entries: Sequence[Entry], key: str, space: Mapping[str, Any]) -> tuple[AxisLine, ...]:
+def _lines(entries: Sequence[Entry], key: str, space: Space) -> tuple[AxisLine, ...]:
     """One line for each place in the table without this axis; of a search, without all axes."""
-    axes = {axis["key"] for axis in space["axes"]}
-    left_out = {key} if space["search"] is None else axes
+    axes = {axis.key for axis in space.axes}
+    left_out = {key} if space.search is None else axes
     by_place: dict[tuple, list[Entry]] = {}
     for entry in entries:
         where = entry.scores[0].where
@@ -69,9 +69,9 @@ def _lines(entries: Sequence[Entry], key: str, space: Mapping[str, Any]) -> tupl
     constant = set.intersection(*map(set, by_place)) if len(by_place) > 1 else set()
     lines = []
     for place, found in by_place.items():
-        parts = [_word(k, v) for k, v in place if (k, v) not in constant]
+        parts = [name_of(k, v) for k, v in place if (k, v) not in constant]
         if len(by_place) == 1:  # nothing tells it apart: whose it is
-            parts = [_word(k, v) for k, v in place if k == "method"]
+            parts = [name_of(k, v) for k, v in place if k == "method"]
         leaked = f" {LEAKED}" if any(is_leaked(entry) for entry in found) else ""
         points = tuple(
             AxisPoint(float(_at(e, key)), tuple(score.values[e.metric] for score in e.scores))
@@ -90,11 +90,6 @@ def _paper(entries: Sequence[Entry], key: str) -> AxisLine | None:
     other = " (other data)" if any(paper.elsewhere for _, paper in papers) else ""
     points = tuple(AxisPoint(float(at), (paper.value / 100,)) for at, paper in papers)
     return AxisLine(f"paper{other}{leaked}", points)
-
-
-def _word(key: str, value: Any) -> str:
-    text = shown_value(key, value)
-    return text if key in ("method", "data", "target") else f"{heading(key)} = {text}"
 
 
 def _is_log(values: Sequence[float]) -> bool:

@@ -4,7 +4,6 @@ import json
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,35 +13,22 @@ from raynef.report.ablation import Grid
 from raynef.report.sweep_page import render_sweep
 from raynef.report.sweep_records import Curve, SweepReport, TrialEntry, TrialScore
 from raynef.stores.run import RunFolder
-from raynef.sweeps.catalog import METHODS, METRICS_OF, SPECTRAL
+from raynef.sweeps.methods import METHODS
+from raynef.sweeps.state import folder_of
+from raynef.sweeps.sweep import Cell
 from raynef.sweeps.sweep_folder import SweepFolder, open_sweep
 from raynef.sweeps.sweep_folder import is_sweep as is_sweep
 from raynef.sweeps.sweep_images import Shown, sweep_images
 from raynef.sweeps.sweep_plots import axis_plots
-from raynef.sweeps.table import grid_of_sweep, heading, shown_value
+from raynef.sweeps.table import grid_of_sweep, name_of
 
 logger = logging.getLogger("raynef")
 
-_FILES = ("trial", "result", "error", "stopped")
-_WITHOUT_STEPS = ("kmeans", "probe", *SPECTRAL)
-_PAGES = ("report.html", "localize.html", "object.html", "semantic.html")
+_PAGES = tuple(dict.fromkeys(f"{method.page}.html" for method in METHODS.values()))
 """Of a run: the first that is there is what a score leads to."""
 _NO_SEGMENTER = (
     "Deep Spectral Methods leave no segmenter: each score above leads to a page of its images."
 )
-
-
-@dataclass(frozen=True)
-class _Readable(SweepFolder):
-    """A sweep without the files of trials that are damaged; why they are, by name."""
-
-    damaged: Mapping[str, str]
-
-    def trial(self, name: str, file: str) -> dict[str, Any] | None:
-        return None if name in self.damaged else super().trial(name, file)
-
-    def missing(self, name: str) -> str | None:
-        return "damaged" if name in self.damaged else super().missing(name)
 
 
 @holds("path")
@@ -56,11 +42,14 @@ def write_sweep_report(path: str | Path, *, images: bool = True) -> dict[str, An
     Raises:
         UserError: no sweep.
     """
-    sweep = _readable(open_sweep(path))
+    sweep = open_sweep(path, tolerant=True)
+    for name, state in sweep.states.items():
+        if state.state == "damaged":
+            logger.warning("%s is damaged: %s", name, state.error)
     grid = grid_of_sweep(sweep)
     names = _short_names(sweep)
     curves = _curves(sweep, names)
-    spectral = all(method in SPECTRAL for method in sweep.space["methods"])
+    spectral = sweep.space.is_spectral
     shown, note = (), _NO_SEGMENTER if spectral else "The images are left out."
     if images and not spectral:
         shown, note = sweep_images(_shown(sweep, names))
@@ -72,7 +61,7 @@ def write_sweep_report(path: str | Path, *, images: bool = True) -> dict[str, An
         trains=not spectral,
         images=shown,
         gallery_note=note,
-        trials=tuple(_entry(sweep, trial["name"], names) for trial in sweep.record["trials"]),
+        trials=tuple(_entry(sweep, name, about) for name, about in names.items()),
         links=_links(sweep, grid),
     )
     file = sweep.path / "report.html"
@@ -81,43 +70,9 @@ def write_sweep_report(path: str | Path, *, images: bool = True) -> dict[str, An
     return {"report": str(file)}
 
 
-def _readable(sweep: SweepFolder) -> _Readable:
-    damaged = {}
-    for trial in sweep.record["trials"]:
-        name = trial["name"]
-        try:
-            _check(sweep, name)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            damaged[name] = f"{type(error).__name__}: {error}"
-            logger.warning("%s is damaged: %s", name, damaged[name])
-    return _Readable(sweep.path, sweep.record, damaged)
-
-
-def _check(sweep: SweepFolder, name: str) -> None:
-    """Read all that the table and the report read of a trial; raises what is wrong with it."""
-    files = {file: sweep.trial(name, file) for file in _FILES}
-    sweep.missing(name)
-    if files["trial"] is not None:
-        recipe = files["trial"]["recipe"]
-        _require(files["trial"], "kind", "seed")
-        _require(recipe["backbone"], "name")
-        _require(recipe["train"], "epochs", "leak_labels")
-    for score in files["result"]["scores"] if files["result"] is not None else ():
-        _require(score, "method", "score", "run", "evaluate", "num_images")
-        _require(score["data"], "name", "root", "val_split")
-        for metric in METRICS_OF[score["method"]]:
-            float(score[metric])
-
-
-def _require(values: Mapping[str, Any], *keys: str) -> None:
-    missing = [key for key in keys if key not in values]
-    if missing:
-        raise ValueError(f"it lacks {', '.join(missing)}")
-
-
 def _short_names(sweep: SweepFolder) -> dict[str, str]:
     """What tells each trial apart: the words of its description that not all trials share."""
-    abouts = {trial["name"]: trial["about"].split() for trial in sweep.record["trials"]}
+    abouts = {trial.name: trial.about.split() for trial in sweep.record.trials}
     shared = set.intersection(*map(set, abouts.values())) if abouts else set()
     return {
         name: " ".join(word for word in words if word not in shared) or " ".join(words)
@@ -127,14 +82,14 @@ def _short_names(sweep: SweepFolder) -> dict[str, str]:
 
 def _trained(sweep: SweepFolder) -> list[str]:
     """Trials that have steps once they are trained."""
-    trained = {c["trial"] for c in sweep.record["cells"] if c["method"] not in _WITHOUT_STEPS}
-    return [trial["name"] for trial in sweep.record["trials"] if trial["name"] in trained]
+    trained = {cell.trial for cell in sweep.record.cells if METHODS[cell.method].trains}
+    return [trial.name for trial in sweep.record.trials if trial.name in trained]
 
 
 def _curves(sweep: SweepFolder, names: Mapping[str, str]) -> dict[str, Curve]:
     curves = {}
     for name in _trained(sweep):
-        file = RunFolder(sweep.path / "trials" / name / "run").steps_file
+        file = RunFolder(folder_of(sweep.path, name) / "run").steps_file
         steps = _steps(file) if file.is_file() else ()
         if steps:
             curves[name] = Curve(names[name], steps)
@@ -159,43 +114,35 @@ def _shown(sweep: SweepFolder, names: Mapping[str, str]) -> list[Shown]:
     """Trials of method ours that have scores, of the sweep's first seed."""
     shown = []
     for name, short in names.items():
-        trial, result = sweep.trial(name, "trial"), sweep.trial(name, "result")
-        if trial and result and trial["seed"] == sweep.record["seeds"][0]:
-            scores = [score for score in result["scores"] if score["method"] == "ours"]
-            if scores:
-                run = sweep.path / "trials" / name / scores[0]["run"]
-                shown.append(Shown(short, run, scores[0]))
+        state = sweep.states[name]
+        first = state.record is not None and state.record.seed == sweep.record.seeds[0]
+        scores = state.result.scores if first and state.result is not None else ()
+        ours = [score for score in scores if score.method == "ours" and score.data]
+        if ours:
+            shown.append(Shown(short, folder_of(sweep.path, name) / ours[0].run, ours[0]))
     return shown
 
 
-def _entry(sweep: _Readable, name: str, names: Mapping[str, str]) -> TrialEntry:
-    result, error = sweep.trial(name, "result"), sweep.trial(name, "error")
-    state = "done" if result else sweep.missing(name)
-    if state is None:
-        state = "not finished" if sweep.trial(name, "trial") else "not run"
+def _entry(sweep: SweepFolder, name: str, about: str) -> TrialEntry:
+    state = sweep.states[name]
     scores: dict[tuple[str, str], TrialScore] = {}
-    for cell in sweep.record["cells"]:
-        score = sweep.score(cell) if cell["trial"] == name else None
+    for cell in sweep.record.cells:
+        score = sweep.score(cell) if cell.trial == name else None
         if score is not None:
-            scores.setdefault(
-                (cell["method"], cell["score"]),
-                TrialScore(_score_name(cell), score.values, score.run, score.leaked),
-            )
-    reason = sweep.damaged.get(name) or (str(error.get("error")) if error and not result else None)
-    seconds = result.get("seconds") if result else None
-    return TrialEntry(name, names[name], state, tuple(scores.values()), seconds, reason)
+            found = TrialScore(_score_name(cell), score.values, score.run, score.leaked)
+            scores.setdefault((cell.method, cell.score), found)
+    seconds = state.result.seconds if state.result else None
+    error = None if state.state == "done" else state.error
+    return TrialEntry(name, about, state.words, tuple(scores.values()), seconds, error)
 
 
-def _score_name(cell: Mapping[str, Any]) -> str:
+def _score_name(cell: Cell) -> str:
     """A score of a trial: its method, and where and how it was scored if that can differ."""
-    where = cell["where"]
     protocol = [
-        f"{heading(key)} = {shown_value(key, value)}"
-        for key, value in where.items()
-        if key.startswith("evaluate.")
+        name_of(key, value) for key, value in cell.where.items() if key.startswith("evaluate.")
     ]
-    target = [str(where["target"])] if "target" in where else []
-    return ", ".join([METHODS[cell["method"]], *target, *protocol])
+    target = [str(cell.where["target"])] if "target" in cell.where else []
+    return ", ".join([METHODS[cell.method].title, *target, *protocol])
 
 
 def _links(sweep: SweepFolder, grid: Grid) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """The table of a sweep, as its space lays it out."""
 
+import itertools
 import logging
 import math
 from collections.abc import Mapping, Sequence
@@ -22,20 +23,13 @@ from raynef.report.ablation import (
     long_csv,
     markdown,
 )
-from raynef.sweeps.catalog import CRF, METHODS
+from raynef.sweeps.methods import CRF, METHODS, METRICS, TRAINED
+from raynef.sweeps.sweep import Cell, short_value
 from raynef.sweeps.sweep_folder import SweepFolder, open_sweep
 
 logger = logging.getLogger("raynef")
 
-_METRICS = {
-    "accuracy": "Acc. (%)",
-    f"accuracy{CRF}": "Acc., CRF (%)",
-    "miou": "mIoU (%)",
-    f"miou{CRF}": "mIoU, CRF (%)",
-    "miou_majority": "mIoU, majority (%)",
-    "corloc": "CorLoc (%)",
-    "objective": "objective (%)",
-}
+_METRICS = {**METRICS, "objective": "objective (%)"}
 _AXES = {
     "graph.alpha": "α",
     "eigen.beta": "β",
@@ -44,7 +38,6 @@ _AXES = {
     "spectral.num_eigenvectors": "m",
     "spectral.num_clusters": "K",
 }
-_OURS = ("ours", "ours_star")
 
 
 @holds("path")
@@ -59,8 +52,8 @@ def write_tables(path: str | Path) -> dict[str, Any]:
     files = {suffix: sweep.path / f"table.{suffix}" for suffix in ("md", "tex", "csv")}
     write_text(files["md"], markdown(grid))
     write_text(files["tex"], latex(grid))
-    scores = [score for cell in sweep.record["cells"] if (score := sweep.score(cell)) is not None]
-    metrics = sweep.space["metrics"] if sweep.space["search"] is None else ["accuracy", "miou"]
+    scores = sweep.scores()
+    metrics = sweep.space.metrics if sweep.space.search is None else ("accuracy", "miou")
     papers = {
         metric: [_paper(sweep, score.where, metric) for score in scores] for metric in metrics
     }
@@ -71,7 +64,7 @@ def write_tables(path: str | Path) -> dict[str, Any]:
 
 def grid_of_sweep(sweep: SweepFolder) -> Grid:
     """The table: rows and columns as the space says, or the trials of a search, best first."""
-    return _leaderboard(sweep) if sweep.space["search"] is not None else _pivot(sweep)
+    return _pivot(sweep) if sweep.space.search is None else _leaderboard(sweep)
 
 
 def heading(key: str) -> str:
@@ -82,48 +75,43 @@ def heading(key: str) -> str:
 def shown_value(key: str, value: Any) -> str:
     """A coordinate's value in a table."""
     if key == "method":
-        return METHODS[value]
+        return METHODS[value].title
     if key == "metric":
         return _METRICS[value]
     if isinstance(value, bool):
         return "yes" if value else "no"
     if value in (math.inf, "inf"):  # JSON holds the text
         return "∞"
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return str(value).rpartition("/")[2].removesuffix(".yaml")
+    return short_value(value)
 
 
 def _pivot(sweep: SweepFolder) -> Grid:
-    space, cells = sweep.space, sweep.record["cells"]
-    rows = list(space["rows"])
-    if space["columns"] != "metric" and "metric" not in rows and len(space["metrics"]) > 1:
+    space, cells = sweep.space, sweep.record.cells
+    rows = list(space.rows)
+    if space.columns != "metric" and "metric" not in rows and len(space.metrics) > 1:
         rows.append("metric")
-    varying = dict.fromkeys(key for cell in cells for key in cell["where"])
-    for key in varying:  # what tells cells apart must stand somewhere
-        values = {str(cell["where"].get(key)) for cell in cells}
-        if key not in (*rows, space["columns"]) and len(values) > 1:
-            rows.insert(0, key)
+    for key in dict.fromkeys(key for cell in cells for key in cell.where):
+        values = {str(cell.where.get(key)) for cell in cells}
+        if key not in (*rows, space.columns) and len(values) > 1:
+            rows.insert(0, key)  # what tells cells apart must stand somewhere
 
-    found: dict[tuple, dict[Any, list[Mapping[str, Any]]]] = {}
+    found: dict[tuple, dict[Any, list[tuple[Cell, str]]]] = {}
     columns: dict[Any, None] = {}
-    for cell in cells:
-        for metric in space["metrics"]:
-            where = {**cell["where"], "metric": metric}
-            row = tuple(where.get(key) for key in rows)
-            column = where.get(space["columns"])
-            columns[column] = None
-            found.setdefault(row, {}).setdefault(column, []).append({**cell, "metric": metric})
-    table: list[tuple[tuple, list[Entry]]] = []
-    for row, by_column in found.items():
-        entries = [_entry(sweep, by_column.get(column, [])) for column in columns]
-        table.append((row, entries))
-    _mark_best(table, by_row=space["columns"] != "metric", rows=rows)
-    names = tuple(_column_name(space["columns"], column) for column in columns)
+    for cell, metric in itertools.product(cells, space.metrics):
+        where = {**cell.where, "metric": metric}
+        places = found.setdefault(tuple(where.get(key) for key in rows), {})
+        column = where.get(space.columns)
+        columns[column] = None
+        places.setdefault(column, []).append((cell, metric))
+    table = [
+        (row, [_entry(sweep, places.get(column, [])) for column in columns])
+        for row, places in found.items()
+    ]
+    _mark_best(table, by_row=space.columns != "metric", rows=rows)
     return Grid(
-        title=space["title"],
+        title=space.title,
         corner=tuple(heading(key) for key in rows),
-        columns=names,
+        columns=tuple(name_of(space.columns, column) for column in columns),
         rows=tuple(
             (tuple(shown_value(k, v) for k, v in zip(rows, row, strict=True)), tuple(entries))
             for row, entries in table
@@ -132,19 +120,18 @@ def _pivot(sweep: SweepFolder) -> Grid:
     )
 
 
-def _entry(sweep: SweepFolder, cells: Sequence[Mapping[str, Any]]) -> Entry:
-    """The cells of one place in the table, which differ in their seed."""
+def _entry(sweep: SweepFolder, cells: Sequence[tuple[Cell, str]]) -> Entry:
+    """One place in the table: cells that differ in their seed, with their metric."""
     if not cells:
         return Entry("miou", (), None, None)
-    metric = cells[0]["metric"]
-    found = [score for cell in cells if (score := sweep.score(cell)) is not None]
-    scores = [score for score in found if metric in score.values]
-    reasons = [reason for cell in cells if (reason := sweep.missing(cell["trial"]))]
+    first, metric = cells[0]
+    scores = [score for cell, _ in cells if (score := sweep.score(cell)) is not None]
+    missing = [reason for cell, _ in cells if (reason := sweep.states[cell.trial].missing)]
     return Entry(
         metric,
-        tuple(scores),
-        reasons[0] if reasons else None,
-        _paper(sweep, cells[0]["where"], metric),
+        tuple(score for score in scores if metric in score.values),
+        missing[0] if missing else None,
+        _paper(sweep, first.where, metric),
     )
 
 
@@ -166,9 +153,11 @@ def _mark_best(
                 table[i][1][j] = replace(entry, best=True)
 
 
-def _column_name(key: str, value: Any) -> str:
+def name_of(key: str, value: Any) -> str:
+    """A coordinate with its value, such as "K = 256"; the value alone where it says enough."""
     text = shown_value(key, value)
-    return text if key in ("metric", "method", "data", "target") else f"{heading(key)} = {text}"
+    bare = key in ("metric", "method", "data", "target")
+    return text if bare else f"{heading(key)} = {text}"
 
 
 def _paper(sweep: SweepFolder, where: Mapping[str, Any], metric: str) -> PaperValue | None:
@@ -179,106 +168,102 @@ def _paper(sweep: SweepFolder, where: Mapping[str, Any], metric: str) -> PaperVa
     """
     space = sweep.space
     of_crf, metric = metric.endswith(CRF), metric.removesuffix(CRF)
-    paper_crf = space.get("paper_crf", False)
-    if of_crf != paper_crf and f"{metric}{CRF}" in space["metrics"]:
+    if of_crf != space.paper_crf and f"{metric}{CRF}" in space.metrics:
         return None
     own, others = [], []
-    for entry in space["values"]:
+    for entry in space.values:
         axes = {key: value for key, value in entry.items() if key not in _METRICS}
-        places = [key for key in ("data", "target") if key in axes]
-        rest = {key: value for key, value in axes.items() if key not in places}
-        if entry.get(metric) is None or any(where.get(k) != v for k, v in rest.items()):
+        places = {key: axes.pop(key) for key in ("data", "target") if key in axes}
+        if entry.get(metric) is None or any(where.get(key) != axes[key] for key in axes):
             continue
-        same = all(_same_data(sweep, key, where.get(key), axes[key]) for key in places)
-        (own if same else others).append(entry)
+        same = all(_same_data(sweep, key, where.get(key), name) for key, name in places.items())
+        (own if same else others).append(entry[metric])
     if not own and not others:
         return None
-    value = (own or others)[0][metric]
+    value = (own or others)[0]
     if isinstance(value, list):
-        axis = next(axis for axis in space["axes"] if axis["key"] == space["columns"])
-        at = where.get(space["columns"])
-        if at not in axis["values"]:
-            return None
-        value = value[axis["values"].index(at)]
+        at, axis = where.get(space.columns), space.axis(space.columns)
+        value = value[axis.values.index(at)] if at in axis.values else None
         if value is None:
             return None
-    leaked = space["paper_leaked"] and where["method"] in _OURS
+    method = METHODS[where["method"]]
     return PaperValue(
-        float(value), leaked=leaked, elsewhere=not own, after_crf=paper_crf and not of_crf
+        float(value),
+        leaked=space.paper_leaked and method.kind == "ours" and not method.supervised,
+        elsewhere=not own,
+        after_crf=space.paper_crf and not of_crf,
     )
 
 
 def _same_data(sweep: SweepFolder, key: str, name: Any, preset: str) -> bool:
-    known = sweep.record["data" if key == "data" else "targets"]
-    presets = {entry["preset"] for entry in known if entry["name"] == name}
+    known = sweep.record.data if key == "data" else sweep.record.targets
+    presets = [images.preset for images in known if images.name == name]
     return name == preset or any(p == preset or p.startswith(f"{preset}_") for p in presets)
 
 
 def _notes(sweep: SweepFolder, entries: Sequence[Entry]) -> tuple[str, ...]:
-    space = sweep.space
-    notes = [_what_ran(sweep)]
     papers = [entry.paper for entry in entries if entry.paper is not None]
-    if papers:
-        notes.append(f"In brackets: {space['paper']}.")
-    if any(entry.best for entry in entries):
-        notes.append("Bold: the best that saw no label.")
     leaked = any(score.leaked for entry in entries for score in entry.scores)
-    if leaked or any(paper.leaked for paper in papers):
-        notes.append(f"{LEAKED} Labels reached what was trained.")
-    if any(paper.elsewhere for paper in papers):
-        notes.append(f"{ELSEWHERE} On other data than here: the two numbers do not compare.")
-    if any(paper.after_crf for paper in papers):
-        notes.append(f"{AFTER_CRF} The paper's number is scored after a CRF, ours is not.")
-    return tuple(notes)
+    notes = {
+        f"In brackets: {sweep.space.paper}.": bool(papers),
+        "Bold: the best that saw no label.": any(entry.best for entry in entries),
+        f"{LEAKED} Labels reached what was trained.": leaked or any(p.leaked for p in papers),
+        f"{ELSEWHERE} On other data than here: the two numbers do not compare.": any(
+            paper.elsewhere for paper in papers
+        ),
+        f"{AFTER_CRF} The paper's number is scored after a CRF, ours is not.": any(
+            paper.after_crf for paper in papers
+        ),
+    }
+    return _what_ran(sweep), *(note for note, applies in notes.items() if applies)
 
 
 def _what_ran(sweep: SweepFolder) -> str:
     """Data, backbone, epochs, seeds, commit, machine and date, from the trials' own records."""
-    scores = [score for cell in sweep.record["cells"] if (score := sweep.score(cell)) is not None]
-    trials = [trial for t in sweep.record["trials"] if (trial := sweep.trial(t["name"], "trial"))]
-    images = sorted({(str(s.where.get("target", s.where["data"])), s.num_images) for s in scores})
-    backbones = sorted({trial["recipe"]["backbone"]["name"] for trial in trials})
-    epochs = sorted(
-        {t["recipe"]["train"]["epochs"] for t in trials if t["kind"] in ("ours", "leaked")}
-    )
-    made = sweep.record["environment"]
-    commits = sorted({commit for trial in trials if (commit := trial.get("commit"))})
+    record = sweep.record
+    trials = [state.record for state in sweep.states.values() if state.record is not None]
+    images = {(str(s.where.get("target", s.where["data"])), s.num_images) for s in sweep.scores()}
+    backbones = sorted({trial.recipe["backbone"]["name"] for trial in trials})
+    epochs = sorted({t.recipe["train"]["epochs"] for t in trials if t.kind in TRAINED})
+    commits = sorted({trial.commit for trial in trials if trial.commit})
+    machine = record.environment["machine"]
     parts = [
-        "scored on " + ", ".join(f"{name} ({count} images)" for name, count in images),
+        "scored on " + ", ".join(f"{name} ({count} images)" for name, count in sorted(images)),
         ", ".join(backbones),
         f"{', '.join(map(str, epochs))} epochs" if epochs else "",
-        f"seeds {', '.join(map(str, sweep.record['seeds']))}",
+        f"seeds {', '.join(map(str, record.seeds))}",
         f"commit {', '.join(str(commit)[:7] for commit in commits)}" if commits else "",
-        f"{made['machine']['cores']} cores of {made['machine']['processor']}",
-        made["started"][:10],
+        f"{machine['cores']} cores of {machine['processor']}",
+        record.environment["started"][:10],
     ]
-    several = " Mean ± standard deviation over seeds." if len(sweep.record["seeds"]) > 1 else ""
+    several = " Mean ± standard deviation over seeds." if len(record.seeds) > 1 else ""
     return f"{'; '.join(part for part in parts if part)}.{several}"
 
 
 def _leaderboard(sweep: SweepFolder) -> Grid:
     """The trials of a search, best first; those that were stopped after them."""
-    search = sweep.space["search"]
-    axes = [axis["key"] for axis in sweep.space["axes"]]
-    metrics = list(dict.fromkeys((search["metric"], "miou", "accuracy")))
+    search = sweep.space.search
+    assert search is not None
+    axes = [axis.key for axis in sweep.space.axes]
+    metrics = tuple(dict.fromkeys((search.metric, "miou", "accuracy")))
     rows: list[tuple[float, tuple[str, ...], tuple[Entry, ...]]] = []
-    for cell in sweep.record["cells"]:
+    for cell in sweep.record.cells:
         score = sweep.score(cell)
         if score is not None and "objective" in metrics and "objective" not in score.values:
             continue  # a K-means beside the search
-        names = tuple(shown_value(key, cell["where"].get(key)) for key in axes)
+        names = tuple(shown_value(key, cell.where.get(key)) for key in axes)
         scores: tuple[Score, ...] = () if score is None else (score,)
-        missing = None if score else sweep.missing(cell["trial"]) or "not run"
+        missing = None if score else sweep.states[cell.trial].missing or "not run"
         entries = tuple(Entry(metric, scores, missing, None) for metric in metrics)
-        rows.append((-1.0 if score is None else score.values[search["metric"]], names, entries))
+        rows.append((-1.0 if score is None else score.values[search.metric], names, entries))
     rows.sort(key=lambda row: -row[0])
     steered = (
         "The LABELS of the validation split steered this search."
-        if search["metric"] == "miou"
+        if search.metric == "miou"
         else "No label steered this search; mIoU was measured after it."
     )
     return Grid(
-        title=f"{sweep.space['title']}, by {heading(search['metric'])}",
+        title=f"{sweep.space.title}, by {heading(search.metric)}",
         corner=tuple(heading(key) for key in axes),
         columns=tuple(_METRICS[metric] for metric in metrics),
         rows=tuple((names, entries) for _, names, entries in rows),

@@ -1,10 +1,8 @@
 """A trial of a sweep: what runs in one Ray Tune trial.
 
-    SWEEP/trials/NAME/trial.json     what it is, and the values of the axes
-    SWEEP/trials/NAME/run/           the run, as ``raynef train`` or a baseline makes it; a spectral
-                                     trial has a folder for each job there
-    SWEEP/trials/NAME/result.json    its scores: present when it is done
-    SWEEP/trials/NAME/error.json     why it failed, and how often it was tried
+    SWEEP/trials/NAME/run/    the run, as ``raynef train`` or a baseline makes it; a spectral
+                              trial has a folder for each job there
+    SWEEP/trials/NAME/*.json  see ``raynef.sweeps.state``
 
 A training that fits one process runs inside the trial, with what the trial has reserved. One that
 needs several workers holds next to nothing itself: Ray Train reserves its workers all at once, and
@@ -26,9 +24,8 @@ from ray import tune
 from ray.tune.integration.ray_train import TuneReportCallback
 
 from raynef.cluster.session import this_process
-from raynef.cluster.workers import EpochHook
 from raynef.config.objective import share_of_bound
-from raynef.config.recipe import Recipe, fingerprint, to_dict
+from raynef.config.recipe import Recipe, to_dict
 from raynef.core.errors import BadImageError, NonFiniteLossError, UserError
 from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.images.datasets.registry import open_split
@@ -38,12 +35,18 @@ from raynef.jobs.counting import count
 from raynef.jobs.results import class_names, name_and_score
 from raynef.models.segmenter import Segmenter
 from raynef.models.training import Trainer, build_psi
-from raynef.stores.features import store_key
 from raynef.stores.run import RunFolder, git_commit
-from raynef.sweeps.catalog import METRICS
-from raynef.sweeps.methods import make, score
-from raynef.sweeps.spectral import spectral_scores
-from raynef.sweeps.sweep import TRAINED, Trial, score_key
+from raynef.sweeps.runs import make, make_and_score, spectral_scores
+from raynef.sweeps.shared import with_store
+from raynef.sweeps.state import (
+    RunScore,
+    TrialRecord,
+    TrialResult,
+    folder_of,
+    note_failure,
+    state_of,
+)
+from raynef.sweeps.sweep import Trial
 
 logger = logging.getLogger("raynef")
 
@@ -78,15 +81,18 @@ class Job:
 def run_trial(config: dict[str, Any], job: Job) -> None:
     """Train, make and score everything of one trial; the function that Ray Tune calls."""
     trial = job.resolve(config)
-    folder = job.out / "trials" / trial.name
+    folder = folder_of(job.out, trial.name)
     logger.setLevel(logging.INFO)
-    known = result_of(job.out, trial)
-    if known is not None:  # drawn twice
-        tune.report(_last_report(trial, known))
+    known = state_of(job.out, trial)
+    if known.state == "done" and known.result is not None:  # drawn twice
+        tune.report(_last_report(trial, known.result))
         return
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / LOCK).acquire(timeout=_HELD_S):
-        _note_trial(trial, folder)
+        recipe, about = trial.recipe, (trial.name, trial.kind, trial.about, trial.methods)
+        plain = to_dict(recipe)
+        record = TrialRecord(*about, recipe.train.seed, trial.point, plain, git_commit())
+        write_json(folder / "trial.json", without_infinity(vars(record)))
         (folder / "error.json").unlink(missing_ok=True)  # of an earlier try
         started = time.monotonic()
         try:
@@ -95,56 +101,15 @@ def run_trial(config: dict[str, Any], job: Job) -> None:
             note_failure(folder, str(error))
             tune.report({"failed": True})
             return
-        result["seconds"] = round(time.monotonic() - started, 2)
-        result["scores"] += _other_scores(folder, result["scores"])
-        write_json(folder / "result.json", result)
+        earlier = known.result.scores if known.result is not None else ()  # of other protocols
+        new = {score.key for score in result.scores}
+        result = replace(
+            result,
+            scores=(*result.scores, *(score for score in earlier if score.key not in new)),
+            seconds=round(time.monotonic() - started, 2),
+        )
+        write_json(folder / "result.json", result.plain())
     tune.report(_last_report(trial, result))
-
-
-def _note_trial(trial: Trial, folder: Path) -> None:
-    """Write down what a trial is, before it starts."""
-    record = {
-        "name": trial.name,
-        "kind": trial.kind,
-        "about": trial.about,
-        "methods": list(trial.methods),
-        "seed": trial.recipe.train.seed,
-        "point": dict(trial.point),
-        "recipe": to_dict(trial.recipe),
-        "commit": git_commit(),
-    }
-    write_json(folder / "trial.json", without_infinity(record))
-
-
-def result_of(out: Path, trial: Trial) -> dict[str, Any] | None:
-    """The result of a trial, once it has every score that is asked for."""
-    file = out / "trials" / trial.name / "result.json"
-    if not file.is_file():
-        return None
-    result = read_json(file)
-    have = {(found["method"], found["score"]) for found in result["scores"]}
-    wanted = {(method, score_key(scored)) for method in trial.methods for scored in trial.scores}
-    return result if wanted <= have else None
-
-
-def _other_scores(folder: Path, scores: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What an earlier sweep scored besides."""
-    if not (folder / "result.json").is_file():
-        return []
-    new = {(found["method"], found["score"]) for found in scores}
-    earlier = read_json(folder / "result.json")["scores"]
-    return [found for found in earlier if (found["method"], found["score"]) not in new]
-
-
-def note_failure(folder: Path, error: str) -> None:
-    """Write down why a trial failed."""
-    write_json(folder / "error.json", {"error": error, "time": time.strftime("%FT%T%z")})
-
-
-def store_of(out: Path, recipe: Recipe) -> Path:
-    """The feature store of a recipe within a sweep: recipes with equal features share it."""
-    images = open_split(recipe.data, recipe.data.train_split)
-    return out / "features" / fingerprint(store_key(recipe, images))
 
 
 def kept_in(out: Path) -> Path:
@@ -152,82 +117,54 @@ def kept_in(out: Path) -> Path:
     return out / "scored"
 
 
-def _work(trial: Trial, folder: Path, job: Job) -> dict[str, Any]:
-    recipe = trial.recipe
-    if trial.kind == "spectral":
+def _work(trial: Trial, folder: Path, job: Job) -> TrialResult:
+    recipe, kept = trial.recipe, kept_in(job.out)
+    if trial.method.is_spectral:
         torch.set_num_threads(job.threads)
         with this_process():
             most = job.num_eigenvectors
-            return {"scores": spectral_scores(trial, folder, job.out, num_eigenvectors=most)}
+            scores = spectral_scores(trial, folder, job.out, num_eigenvectors=most)
+        return TrialResult(tuple(scores))
     if recipe.train.features == "stored":
-        store = str(store_of(job.out, recipe))
-        recipe = replace(recipe, train=replace(recipe.train, store=store))
+        recipe = with_store(recipe, job.out)
+    run = RunFolder(folder / "run")
     if (folder / "run" / "run.json").is_file():  # begun by a sweep that scored otherwise
-        recipe = replace(recipe, evaluate=RunFolder(folder / "run").recipe().evaluate)
+        recipe = replace(recipe, evaluate=run.recipe().evaluate)
     if not job.on_workers:
-        torch.set_num_threads(job.threads)
-        with this_process():
-            hook = _Reporting(recipe, trial, job) if trial.kind in TRAINED else None
-            return _make_and_score(trial, recipe, folder, on_epoch=hook)
-    if trial.kind in TRAINED:
-        make(
-            trial.methods[0],
-            recipe,
-            folder / "run",
-            callbacks=[_report_to_tune(recipe.train.epochs)],
+        hook = {"on_epoch": _Reporting(recipe, trial, job)} if trial.method.trains else {}
+        scores = _in_this_process(trial, recipe, folder, job.threads, kept, **hook)
+    else:
+        if trial.method.trains:
+            hook = _report_to_tune(recipe.train.epochs)
+            make(trial.methods[0], recipe, folder / "run", callbacks=[hook])
+        task = ray.remote(_in_this_process).options(
+            num_cpus=1,
+            num_gpus=1 if job.gpus else 0,
+            scheduling_strategy="DEFAULT",  # not within the little that the trial itself holds
         )
-    task = ray.remote(_make_and_score_alone).options(
-        num_cpus=1,
-        num_gpus=1 if job.gpus else 0,
-        scheduling_strategy="DEFAULT",  # not within the little that the trial itself holds
-    )
-    return ray.get(task.remote(trial, recipe, folder, job.threads))
+        scores = ray.get(task.remote(trial, recipe, folder, job.threads, kept))
+    trained = read_json(folder / "run" / "train.json")
+    loss = trained["objective"]["loss"] if trial.method.trains else None
+    objective = None if loss is None else share_of_bound(recipe, loss)
+    return TrialResult(tuple(scores), trained["seconds"], objective)
 
 
-def _make_and_score_alone(
-    trial: Trial, recipe: Recipe, folder: Path, threads: int
-) -> dict[str, Any]:
-    """As a task of its own: what it takes is reserved at once."""
+def _in_this_process(
+    trial: Trial, recipe: Recipe, folder: Path, threads: int, kept: Path, **training: Any
+) -> list[RunScore]:
+    """As a task of its own too: what it takes is reserved at once."""
     logger.setLevel(logging.INFO)
     torch.set_num_threads(threads)
     with this_process():
-        return _make_and_score(trial, recipe, folder)
+        return make_and_score(trial, recipe, folder / "run", kept=kept, **training)
 
 
-def _make_and_score(
-    trial: Trial, recipe: Recipe, folder: Path, *, on_epoch: EpochHook | None = None
-) -> dict[str, Any]:
-    """Every method of a trial, every score of each."""
-    training = {"on_epoch": on_epoch} if trial.kind in TRAINED else {}
-    scores = []
-    for method in trial.methods:
-        run = make(method, recipe, folder / "run", **training)
-        for scored in trial.scores:
-            by = replace(recipe, data=scored.data, evaluate=scored.evaluate)
-            found = score(run, by, kept=kept_in(folder.parents[1]))
-            where = {"method": method, "score": score_key(scored)}
-            scores.append({**found, **where, "run": str(run.relative_to(folder))})
-    trained = read_json(folder / "run" / "train.json")
-    result: dict[str, Any] = {"scores": scores, "training_seconds": trained["seconds"]}
-    if trial.kind in TRAINED:
-        result["objective"] = share_of_bound(recipe, trained["objective"]["loss"])
-    return result
-
-
-def _last_report(trial: Trial, result: dict[str, Any]) -> dict[str, Any]:
+def _last_report(trial: Trial, result: TrialResult) -> dict[str, Any]:
     """What Ray Tune hears at the end; the last epoch is reported here, with its scores."""
-    first = first_score(trial, result)
-    values = {metric: first[metric] for metric in METRICS if metric in first}
-    values["done_trial"] = True
-    if "objective" in result:
-        values["objective"] = result["objective"]
+    values: dict[str, Any] = {**result.first(trial).values, "done_trial": True}
+    if result.objective is not None:
+        values["objective"] = result.objective
     return {"epoch": trial.recipe.train.epochs, **values}
-
-
-def first_score(trial: Trial, result: dict[str, Any]) -> dict[str, Any]:
-    """Of the first method by the first protocol."""
-    key = (trial.methods[0], score_key(trial.scores[0]))
-    return next(s for s in result["scores"] if (s["method"], s["score"]) == key)
 
 
 class _Reporting:

@@ -3,7 +3,7 @@
     SWEEP/sweep.json       the space, what was asked for, and every cell with its trial
     SWEEP/features/…       a store for each set of features
     SWEEP/scored/…         what the backbone made of the images that are scored
-    SWEEP/spectral/…       eigenpairs and segments; see raynef.sweeps.spectral
+    SWEEP/spectral/…       eigenpairs and segments; see raynef.sweeps.shared
     SWEEP/trials/…         a folder for each trial; see raynef.sweeps.trials
     SWEEP/tune/…           what Ray Tune writes, TensorBoard's files among it
 
@@ -11,12 +11,12 @@ What is done is found again by what it depends on: the same command goes on wher
 interrupted, and one that asks for more keeps what is there.
 """
 
-import contextlib
+import importlib
 import logging
 import math
 import re
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,28 +35,21 @@ from raynef.cluster.session import (
     threads_of_each,
 )
 from raynef.core.errors import UserError
-from raynef.features.blocks import load_block_features
 from raynef.images.datasets.registry import open_split
-from raynef.io.files import read_json, without_infinity, write_json
-from raynef.io.holds import locked
-from raynef.io.log import LEAVES, logged
-from raynef.jobs.extract import ensure_store
 from raynef.jobs.train import cpus_needed
-from raynef.jobs.views import fitting_backbone
-from raynef.stores.run import environment
 from raynef.sweeps.board import Board
-from raynef.sweeps.catalog import with_crf
-from raynef.sweeps.search import FixedTrials, OptunaTrials, Trials, drawn_points, state_of
-from raynef.sweeps.space import BACKBONE, INCOMPARABLE, Search, Space
-from raynef.sweeps.spectral import make_stores, require_truth, same_stores
-from raynef.sweeps.sweep import TRAINED, DataSet, Plan, Target, Trial, plan
-from raynef.sweeps.trials import Job, note_failure, run_trial, store_of
+from raynef.sweeps.request import check_request, held, opened, say_start, with_crf_columns
+from raynef.sweeps.search import FixedTrials, OptunaTrials, Trials, drawn_points
+from raynef.sweeps.shared import make_shared, most_eigenvectors
+from raynef.sweeps.space import Search, Space
+from raynef.sweeps.state import folder_of, note_failure, note_stopped, state_of
+from raynef.sweeps.sweep import DataSet, Plan, Target, plan
+from raynef.sweeps.sweep_folder import record_of
+from raynef.sweeps.trials import Job, run_trial
 
 logger = logging.getLogger("raynef")
 
 _RETRIES = 2  # of a trial that a lost worker, or a bug, ended
-_OF_BACKBONE = {BACKBONE, "spectral.feature", "spectral.block", "spectral.stage"}
-"""Axes along which some backbones or blocks may not do: each trial says so for itself."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +78,7 @@ def sweep(
     seeds: Sequence[int] = (),
     options: Options | None = None,
 ) -> dict[str, Any]:
-    """Run a sweep; the result of ``raynef tune``.
+    """Run a sweep of a space in the folder ``out``; the result of ``raynef tune``.
 
     Args:
         space: what is varied.
@@ -93,7 +86,7 @@ def sweep(
         out: folder of the sweep.
         targets: where to score, for spaces that name some.
         seeds: of each point; the space's if empty.
-        options: see there.
+        options: how it runs.
 
     Returns:
         Counts of trials, the failed ones with their errors, and ``ok``: whether none failed.
@@ -102,166 +95,33 @@ def sweep(
         UserError: the user's mistake, named, before anything is trained.
     """
     options, out, seeds = options or Options(), Path(out).absolute(), tuple(seeds) or space.seeds
-    data = [_opened(space, dataset) for dataset in data]
-    space = _with_crf_columns(space, data, targets)
+    data = [opened(space, dataset) for dataset in data]
+    space = with_crf_columns(space, data, targets)
     for target in targets:
         open_split(target.data, target.data.val_split)
-    _check_request(space, data, targets, seeds)
+    check_request(space, data, targets, seeds)
     callbacks = _loggers(options)
 
     def planned(points: Sequence[Mapping[str, Any]]) -> Plan:
         return plan(space, data, targets=targets, seeds=seeds, points=points)
 
-    with _held(out):
-        trials: Trials
+    with held(out):
         if space.search is not None and space.search.algorithm == "optuna":
-            trials = OptunaTrials(space, planned, out, seed=seeds[0])
+            trials: Trials = OptunaTrials(space, planned, out, seed=seeds[0])
         else:
             trials = FixedTrials(planned(drawn_points(space, seed=seeds[0])), out)
-        record = _record(space, data, targets, seeds)
-        _write_record(out, record, trials.plan())
-        _say_start(space, trials)
+        record = record_of(space, data, targets, seeds)
+        record.write(out, trials.plan())
+        say_start(space, trials.total(), trials.num_left())
         if trials.num_left():
             needed = max(cpus_needed(recipe) for recipe in trials.recipes())
             with ray_session(options.address, min_cpus=needed):
-                if space.is_spectral:
-                    _make_spectral_stores(trials, out)
-                else:
-                    _make_features(trials, out)
+                make_shared(trials, out, spectral=space.is_spectral)
                 if trials.num_left():
                     _run(trials, space.search, out, options, callbacks)
         done = trials.plan()
-        _write_record(out, record, done)
+        record.write(out, done)
     return _result(done, out)
-
-
-def _opened(space: Space, dataset: DataSet) -> DataSet:
-    """With its number of classes; a wrong path is said here, before hours are spent."""
-    recipe = dataset.recipe
-    images = open_split(recipe.data, recipe.data.train_split)
-    if space.is_spectral:
-        require_truth(space.methods, images)
-        if not {axis.key for axis in space.axes} & _OF_BACKBONE:
-            load_block_features(recipe.backbone, recipe.spectral)
-    else:
-        fitting_backbone(recipe)
-    return replace(dataset, num_classes=len(images.class_names) or None)
-
-
-def _with_crf_columns(space: Space, data: Sequence[DataSet], targets: Sequence[Target]) -> Space:
-    """The space with its metrics after the CRF beside them, where any score has one."""
-    scored = [target.evaluate for target in targets] or [d.recipe.evaluate for d in data]
-    on_axis = any(axis.key == "evaluate.crf" for axis in space.axes)
-    if space.is_spectral or not (on_axis or any(evaluate.crf for evaluate in scored)):
-        return space
-    return replace(space, metrics=with_crf(space.metrics))
-
-
-def _check_request(
-    space: Space, data: Sequence[DataSet], targets: Sequence[Target], seeds: Sequence[int]
-) -> None:
-    names = [dataset.name for dataset in data]
-    if not names:
-        raise UserError("a sweep needs a data set: --recipe NAME --data.root DIR, or --roots")
-    for name in names:
-        if names.count(name) > 1:
-            raise UserError(f"two data sets have the name {name}; give them folders of other names")
-    if space.targets and not targets:
-        raise UserError(
-            f"{space.source} scores its runs on other data; name some, as in the paper: --targets "
-            + " ".join(f"{name}=DIR" for name in space.targets)
-        )
-    if space.search is not None and (len(data) > 1 or len(seeds) > 1):
-        raise UserError(
-            f"{space.source} is a search: it takes one data set and one seed, got {len(data)} and "
-            f"{len(seeds)}"
-        )
-
-
-@contextlib.contextmanager
-def _held(out: Path) -> Iterator[None]:
-    """Hold the sweep's folder, so that no other process may."""
-    if out.exists() and not out.is_dir():
-        raise UserError(f"--out {out} is a file, not a folder")
-    known = {*LEAVES, "sweep.json", "features", "scored", "spectral", "trials", "tune"}
-    if (
-        out.is_dir()
-        and not (out / "sweep.json").is_file()
-        and {p.name for p in out.iterdir()} - known
-    ):
-        raise UserError(f"--out {out} is not empty and no sweep of raynef; give another folder")
-    with locked(out, f"another live sweep holds {out}; wait for it"), logged(out):
-        yield
-
-
-def _say_start(space: Space, trials: Trials) -> None:
-    total, left = trials.total(), trials.num_left()
-    logger.info("%s: %d trials, %d of them done", space.title, total, total - left)
-    if space.search is None:
-        return
-    what = space.search.metric
-    logger.info(
-        "%s search of %d points, scheduler %s, by %s",
-        space.search.algorithm,
-        space.search.num_samples,
-        space.search.scheduler,
-        "the objective, which sees no label" if what == "objective" else "validation mIoU",
-    )
-    misleading = [axis.key for axis in space.axes if axis.key in INCOMPARABLE]
-    if what == "objective" and misleading:
-        logger.warning(
-            "the objective does not compare runs across %s: it is larger for the easier problem, "
-            "such as a smaller K; set these in the recipe, or read the table by mIoU",
-            ", ".join(misleading),
-        )
-    if what == "miou":
-        logger.warning(
-            "search.metric is miou: the LABELS of the validation split steer this search. What it "
-            "finds is no longer unsupervised; score it on images that took no part"
-        )
-
-
-def _make_features(trials: Trials, out: Path) -> None:
-    """Every store that a trial needs, once; trials whose features cannot be made have failed."""
-    stores: dict[Path, str | None] = {}  # with the error of one that cannot be made
-    for recipe in trials.recipes():
-        if recipe.train.features == "streamed":
-            continue
-        path = store_of(out, recipe)
-        if path not in stores:
-            stores[path] = None
-            try:
-                fitting_backbone(recipe)
-                ensure_store(recipe, open_split(recipe.data, recipe.data.train_split), path)
-            except UserError as mistake:
-                logger.error("features of %s: %s", recipe.backbone.name, mistake)
-                stores[path] = str(mistake)
-        error = stores[path]
-        if error is not None:
-            trials.give_up(recipe, error)
-
-
-def _make_spectral_stores(trials: Trials, out: Path) -> None:
-    """Likewise features and eigenpairs for the trials of a spectral space."""
-    stores: dict[Hashable, str | None] = {}
-    for recipe in trials.recipes():
-        group = same_stores(recipe)
-        if group not in stores:
-            stores[group] = None
-            try:
-                make_stores(recipe, out, num_eigenvectors=_most_eigenvectors(trials))
-            except UserError as mistake:
-                logger.error("eigenpairs of %s: %s", recipe.backbone.name, mistake)
-                stores[group] = str(mistake)
-        error = stores[group]
-        if error is not None:
-            trials.give_up(recipe, error)
-
-
-def _most_eigenvectors(trials: Trials) -> int:
-    """Of all trials, done or not, so that a sweep that goes on finds its stores."""
-    planned = trials.plan().trials
-    return max((trial.recipe.spectral.num_eigenvectors for trial in planned), default=0)
 
 
 def _run(
@@ -277,11 +137,9 @@ def _run(
     recipes = trials.recipes()
     workers = max(recipe.train.num_workers for recipe in recipes)
     epochs = max(recipe.train.epochs for recipe in recipes)
-    cpus = ray.cluster_resources().get("CPU", 1)
-    gpus = gpus_for(TRAIN)
-    concurrent = _concurrent(
-        options.max_concurrent, workers, int(cpus), gpus, nodes=len(nodes_for(TRAIN))
-    )
+    cpus, gpus = int(ray.cluster_resources().get("CPU", 1)), gpus_for(TRAIN)
+    nodes = len(nodes_for(TRAIN))
+    concurrent = _concurrent(options.max_concurrent, workers, cpus, gpus, nodes=nodes)
     threads = threads_of_each(concurrent)
     share = _gpu_share(concurrent if workers == 1 else 1, gpus)
     scheduler = _scheduler(search, epochs, workers)
@@ -292,24 +150,17 @@ def _run(
         gpus=share,
         on_workers=workers > 1,
         rungs=_rungs(search, epochs) if search is not None and scheduler is not None else (),
-        num_eigenvectors=_most_eigenvectors(trials),
+        num_eigenvectors=most_eigenvectors(trials),
     )
     alone = {"CPU": 1 if gpus else threads, "GPU": share, **resources_of(TRAIN)}
     resources = {"CPU": 0.01} if workers > 1 else alone
-    board = Board(
-        lambda config: trials.resolve(config).about,
-        total=trials.total(),
-        done=trials.total() - trials.num_left(),
-        epochs=lambda config: _epochs(trials.resolve(config)),
-        concurrent=concurrent,
-    )
-    session = f"{len(list((out / 'tune').glob('*'))) + 1:03d}" if (out / "tune").is_dir() else "001"
+    done = trials.total() - trials.num_left()
+    board = Board(trials.resolve, total=trials.total(), done=done, concurrent=concurrent)
     tuner = tune.Tuner(
         tune.with_resources(tune.with_parameters(run_trial, job=job), resources),
         param_space=trials.param_space(),
         tune_config=tune.TuneConfig(
-            num_samples=trials.num_samples(),
-            search_alg=trials.searcher(),
+            **trials.search_options(),
             scheduler=scheduler,
             max_concurrent_trials=concurrent,
             reuse_actors=scheduler is None and workers == 1,
@@ -317,7 +168,7 @@ def _run(
             trial_dirname_creator=lambda trial: trials.resolve(trial.config).name[-120:],
         ),
         run_config=tune.RunConfig(
-            name=session,
+            name=f"{len(list((out / 'tune').glob('*'))) + 1:03d}",  # a session
             storage_path=str(out / "tune"),
             failure_config=tune.FailureConfig(max_failures=_RETRIES),
             callbacks=[board, *callbacks],
@@ -326,11 +177,6 @@ def _run(
     )
     for result in tuner.fit():
         _note(result, trials, out, may_stop=scheduler is not None)
-
-
-def _epochs(trial: Trial) -> int:
-    """That a trial trains; 0 where it trains none."""
-    return trial.recipe.train.epochs if trial.kind in TRAINED else 0
 
 
 def _scheduler(search: Search | None, epochs: int, workers: int) -> ASHAScheduler | None:
@@ -356,14 +202,13 @@ def _note(result: Any, trials: Trials, out: Path, *, may_stop: bool) -> None:
     """Write down what became of a trial, where it could not do so itself."""
     if result.config is None:
         return
-    folder = out / "trials" / trials.resolve(result.config).name
+    folder = folder_of(out, trials.resolve(result.config).name)
     if result.error is not None:
         note_failure(folder, _cause(result.error))
     elif not any((folder / name).is_file() for name in ("result.json", "error.json")):
         metrics = result.metrics or {}
         if may_stop and "epoch" in metrics:
-            kept = ("epoch", "objective", "miou")
-            write_json(folder / "stopped.json", {key: metrics.get(key) for key in kept})
+            note_stopped(folder, metrics)
         else:
             note_failure(folder, "it ended without a result; see log.txt in its run")
 
@@ -385,12 +230,8 @@ def _concurrent(wanted: int | None, workers: int, cpus: int, gpus: int, *, nodes
     concurrent = wanted or max(1, (gpus or nodes) // workers)
     if concurrent > most:
         logger.warning(
-            "--max-concurrent %d is more than the cluster holds (%d CPUs, %d GPUs): %d trials at a "
-            "time, the others wait",
-            concurrent,
-            cpus,
-            gpus,
-            most,
+            f"--max-concurrent {concurrent} is more than the cluster holds ({cpus} CPUs, {gpus} "
+            f"GPUs): {most} trials at a time, the others wait"
         )
     return min(concurrent, most)
 
@@ -419,84 +260,34 @@ def _loggers(options: Options) -> list[tune.Callback]:
     """
     callbacks: list[tune.Callback] = [TBXLoggerCallback()]
     if options.mlflow is not None:
-        _require("mlflow", "--mlflow")
-        from ray.air.integrations.mlflow import MLflowLoggerCallback
-
-        callbacks.append(
-            MLflowLoggerCallback(tracking_uri=options.mlflow, experiment_name="raynef")
-        )
+        logs = _integration("mlflow").MLflowLoggerCallback
+        callbacks.append(logs(tracking_uri=options.mlflow, experiment_name="raynef"))
     if options.wandb is not None:
-        _require("wandb", "--wandb")
-        from ray.air.integrations.wandb import WandbLoggerCallback
-
-        callbacks.append(WandbLoggerCallback(project=options.wandb))
+        callbacks.append(_integration("wandb").WandbLoggerCallback(project=options.wandb))
     return callbacks
 
 
-def _require(package: str, flag: str) -> None:
+def _integration(package: str) -> Any:
     try:
-        __import__(package)
+        importlib.import_module(package)
     except ImportError as error:
         raise UserError(
-            f"{flag} needs the package {package}: pip install 'raynef[{package}]'"
+            f"--{package} needs the package {package}: pip install 'raynef[{package}]'"
         ) from error
-
-
-def _record(
-    space: Space, data: Sequence[DataSet], targets: Sequence[Target], seeds: Sequence[int]
-) -> dict[str, Any]:
-    """What was asked for, as ``raynef table`` reads it."""
-    return {
-        "space": space.plain(),
-        "data": [
-            {"name": d.name, "preset": d.recipe.data.name, "root": d.recipe.data.root} for d in data
-        ],
-        "targets": [{"name": t.name, "preset": t.data.name, "root": t.data.root} for t in targets],
-        "seeds": list(seeds),
-        "environment": environment(),
-    }
-
-
-def _write_record(out: Path, record: dict[str, Any], planned: Plan) -> None:
-    write_json(out / "sweep.json", without_infinity({**record, **_cells(planned)}))
-
-
-def _cells(planned: Plan) -> dict[str, Any]:
-    return {
-        "trials": [
-            {"name": trial.name, "about": trial.about, "point": dict(trial.point)}
-            for trial in planned.trials
-        ],
-        "cells": [
-            {
-                "where": dict(cell.where),
-                "seed": cell.seed,
-                "trial": cell.trial,
-                "method": cell.method,
-                "score": cell.score,
-            }
-            for cell in planned.cells
-        ],
-    }
+    return importlib.import_module(f"ray.air.integrations.{package}")
 
 
 def _result(planned: Plan, out: Path) -> dict[str, Any]:
     """What became of every trial."""
-    failed, stopped, done = {}, [], 0
-    for trial in planned.trials:
-        state = state_of(out, trial)
-        done += state == "done"
-        if state == "failed":
-            failed[trial.name] = read_json(out / "trials" / trial.name / "error.json")["error"]
-        elif state == "stopped":
-            stopped.append(trial.name)
+    states = {trial.name: state_of(out, trial) for trial in planned.trials}
+    failed = {name: state.error for name, state in states.items() if state.state == "failed"}
     for name, error in failed.items():
         logger.error("failed: %s: %s", name, error)
     return {
         "sweep": str(out),
-        "trials": len(planned.trials),
-        "done": done,
-        "stopped": stopped,
+        "trials": len(states),
+        "done": sum(state.state == "done" for state in states.values()),
+        "stopped": [name for name, state in states.items() if state.state == "stopped"],
         "failed": failed,
         "ok": not failed,
     }

@@ -6,10 +6,11 @@ from raynef.io.files import read_json
 from raynef.sweeps.space import Axis
 from raynef.sweeps.sweep import DataSet
 from raynef.sweeps.table import write_tables
-from raynef.sweeps.tune import (
-    sweep,
-)
+from raynef.sweeps.tune import sweep
+from tests.unit.sweeps import test_spectral_sweep as unit
 from tests.unit.sweeps.test_spectral_sweep import COLOR, INF, space
+
+boxes = unit.boxes
 
 
 def test_a_sweep_on_ray(boxes, local_ray, tmp_path):

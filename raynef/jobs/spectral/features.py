@@ -107,8 +107,8 @@ def read_fitted(unit: ImageUnit, *, stride: int, max_side: int) -> Carried[Any, 
     return Carried(unit, fitted, skipped)
 
 
-class WholeImageActor:
-    """Actor: one frozen backbone; turns the fitted images of a unit into features."""
+class BackboneActor:
+    """What actors that run one frozen backbone share."""
 
     def __init__(
         self, config: BackboneConfig, spectral: Spectral, precision: Precision, device: str
@@ -116,6 +116,10 @@ class WholeImageActor:
         self.backbone = load_block_features(config, spectral).to(device)
         self.batch_size, self.device = config.batch_size, torch.device(device)
         self.precision: Precision = precision
+
+
+class WholeImageActor(BackboneActor):
+    """Actor: turns the fitted images of a unit into features."""
 
     def __call__(self, read: Carried[ShardUnit, Fitted]) -> Carried[ShardUnit, np.ndarray]:
         """Images to features, half [h, w, D]; one pass for each size."""

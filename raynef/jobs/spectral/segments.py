@@ -24,8 +24,8 @@ from raynef.jobs.precision import precision_of
 from raynef.jobs.shards import ShardMade, ShardUnit, ShardWork, ensure_shards
 from raynef.jobs.spectral.eigen import EigenStore, Solved
 from raynef.jobs.spectral.features import (
+    BackboneActor,
     WholeFeatures,
-    WholeImageActor,
     image_units,
     normalized,
     of_one_size,
@@ -160,7 +160,7 @@ def crop_around(mask: np.ndarray, pixels: np.ndarray, *, expand: int, stride: in
     return pixels[top:bottom, left:right]
 
 
-class CropActor(WholeImageActor):
+class CropActor(BackboneActor):
     """Actor: turns the crops of a unit's images into the backbone's pooled features."""
 
     def __call__(self, cut: Carried[ShardUnit, Cut]) -> Carried[ShardUnit, Segments]:

@@ -29,7 +29,7 @@ from raynef.jobs.baseline import kmeans, kmeans_psi
 from raynef.jobs.evaluate import evaluate
 from raynef.jobs.report import write_report
 from raynef.jobs.train import train
-from raynef.sweeps.methods import make
+from raynef.sweeps.runs import make
 from tests.tiny import change
 
 pytestmark = pytest.mark.usefixtures("without_ray")

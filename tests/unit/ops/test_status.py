@@ -15,7 +15,7 @@ from filelock import FileLock
 from raynef.cluster import progress
 from raynef.cluster.progress import Progress
 from raynef.cluster.session import this_process
-from raynef.config.recipe import Spectral, to_dict
+from raynef.config.recipe import Recipe, Spectral, to_dict
 from raynef.core.errors import UserError
 from raynef.io.files import read_json, write_json
 from raynef.io.holds import is_held
@@ -300,9 +300,13 @@ def sweep_of(path, *trials):
 def test_a_sweep(tmp_path):
     sweep_of(tmp_path, "a", "b", "c", "d", "e", "f", "g")
     trials = tmp_path / "trials"
+    recipe = to_dict(Recipe())
     for name in "abcdef":
-        write_json(trials / name / "trial.json", {})
-    write_json(trials / "a" / "result.json", {"scores": [{"method": "ours", "score": "key"}]})
+        noted = {"kind": "ours", "seed": 0, "recipe": recipe}
+        write_json(trials / name / "trial.json", noted)
+    score = {"method": "ours", "score": "key", "run": "run", "num_images": 3, "miou": 0.5}
+    score |= {"data": recipe["data"], "evaluate": recipe["evaluate"]}
+    write_json(trials / "a" / "result.json", {"scores": [score]})
     write_json(trials / "b" / "error.json", {"error": "Traceback\nValueError: b is wrong"})
     write_json(trials / "c" / "stopped.json", {"epoch": 2})
     write_json(trials / "e" / "result.json", {"scores": []})  # of another protocol

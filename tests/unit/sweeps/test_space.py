@@ -5,7 +5,8 @@ import yaml
 
 from raynef.config.recipe import Recipe
 from raynef.core.errors import UserError
-from raynef.sweeps.space import INCOMPARABLE, Axis, Search, read_space, space_names, with_point
+from raynef.sweeps.space import INCOMPARABLE, Axis, Search, with_point
+from raynef.sweeps.space_file import read_space, space_names
 
 SHIPPED = (
     "ade20k",

@@ -14,20 +14,15 @@ from raynef.io.files import read_json
 from raynef.jobs.spectral import solve as solve_module
 from raynef.jobs.spectral.features import WholeImageActor
 from raynef.jobs.spectral.segments import CropActor
+from raynef.sweeps.request import opened, require_truth
 from raynef.sweeps.search import FixedTrials
+from raynef.sweeps.shared import make_shared, most_eigenvectors, same_stores
 from raynef.sweeps.space import Axis, Space
-from raynef.sweeps.spectral import require_truth, same_stores
 from raynef.sweeps.sweep import DataSet, plan
+from raynef.sweeps.sweep_folder import record_of
 from raynef.sweeps.sweep_report import write_sweep_report
 from raynef.sweeps.table import write_tables
 from raynef.sweeps.trials import Job, run_trial
-from raynef.sweeps.tune import (
-    _make_spectral_stores,
-    _most_eigenvectors,
-    _opened,
-    _record,
-    _write_record,
-)
 from tests.tiny import change
 from tests.unit.jobs.spectral.test_spectral import boxes_of, masks_of
 
@@ -80,12 +75,12 @@ def run_here(monkeypatch):
         planned = plan(asked, data, seeds=seeds)
         trials = FixedTrials(planned, out)
         with this_process():
-            _opened(asked, data[0])
-            _make_spectral_stores(trials, out)
-            job = Job(out, trials.resolve, num_eigenvectors=_most_eigenvectors(trials))
+            opened(asked, data[0])
+            make_shared(trials, out, spectral=True)
+            job = Job(out, trials.resolve, num_eigenvectors=most_eigenvectors(trials))
             for name in trials.param_space()["trial"]["grid_search"]:
                 run_trial({"trial": name}, job)
-        _write_record(out, _record(asked, data, (), seeds), planned)
+        record_of(asked, data, (), seeds).write(out, planned)
         return [read_json(out / "trials" / trial.name / "result.json") for trial in planned.trials]
 
     return run

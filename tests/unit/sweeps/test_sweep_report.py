@@ -10,6 +10,7 @@ from raynef.config.recipe import Data, Recipe, to_dict
 from raynef.core.errors import UserError
 from raynef.io.files import write_json
 from raynef.report.ablation import Entry, Grid, PaperValue, Score
+from raynef.sweeps.space import Space
 from raynef.sweeps.sweep_plots import axis_plots
 from raynef.sweeps.sweep_report import is_sweep, write_sweep_report
 
@@ -130,7 +131,7 @@ def test_lines_are_named_by_what_tells_them_apart() -> None:
         for method in ("ours", "ours_star")
         for i, alpha in enumerate((0, 0.5))
     ]
-    (plot,) = axis_plots(grid(*values), SPACE)
+    (plot,) = axis_plots(grid(*values), Space.read(SPACE))
     assert [line.name for line in plot.lines] == ["Ours", "Ours*"]
     assert [point.at for point in plot.lines[1].points] == [0, 0.5]
     assert plot.lines[1].points[1].values == pytest.approx((0.3,))
@@ -142,10 +143,10 @@ def test_lines_are_named_by_what_tells_them_apart() -> None:
 
 def test_an_axis_of_words_or_of_one_value_has_no_plot() -> None:
     same = [entry(0.2, method="ours", **{"graph.alpha": 0.1}) for _ in range(2)]
-    assert axis_plots(grid(*same), SPACE) == ()
+    assert axis_plots(grid(*same), Space.read(SPACE)) == ()
     words = {**SPACE, "axes": [{"key": "backbone", "word": "grid", "values": ["a", "b"]}]}
     named = [entry(0.2, method="ours", backbone=name) for name in "ab"]
-    assert axis_plots(grid(*named), words) == ()
+    assert axis_plots(grid(*named), Space.read(words)) == ()
 
 
 def test_a_search_has_one_line_of_dots_for_all_its_axes() -> None:
@@ -157,7 +158,8 @@ def test_a_search_has_one_line_of_dots_for_all_its_axes() -> None:
         entry(0.2, method="ours", **{"graph.alpha": a, "eigen.beta": b})
         for a, b in ((0.1, 0.3), (0.2, 0.1), (0.9, 0.05))
     ]
-    plots = axis_plots(grid(*values), {**SPACE, "axes": axes, "search": {"metric": "miou"}})
+    searched = Space.read({**SPACE, "axes": axes, "search": {"metric": "miou"}})
+    plots = axis_plots(grid(*values), searched)
     assert [(plot.axis, plot.log, plot.joined) for plot in plots] == [
         ("α", False, False),
         ("β", True, False),

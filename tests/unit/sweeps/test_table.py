@@ -8,13 +8,13 @@ import pytest
 
 from raynef.config.recipe import Data, Evaluate, Recipe, to_dict
 from raynef.io.files import read_json, write_json
-from raynef.sweeps import methods
-from raynef.sweeps.catalog import METRICS, with_crf
+from raynef.sweeps import runs
+from raynef.sweeps.methods import METRICS, with_crf
+from raynef.sweeps.request import with_crf_columns
 from raynef.sweeps.space import Axis, Space
 from raynef.sweeps.sweep import DataSet, Target
-from raynef.sweeps.sweep_folder import SweepFolder
+from raynef.sweeps.sweep_folder import open_sweep
 from raynef.sweeps.table import grid_of_sweep, write_tables
-from raynef.sweeps.tune import _with_crf_columns
 
 SPACE = Space(
     source="x",
@@ -40,6 +40,7 @@ def swept(folder, space, *, crf):
         where = {"data": "scn", "method": "ours", "graph.alpha": alpha}
         cells.append({"where": where, "seed": 0, "trial": name, "method": "ours", "score": "k"})
         score = {"method": "ours", "score": "k", "run": "run", "num_images": 3, "miou": alpha}
+        score |= {"data": recipe["data"], "evaluate": recipe["evaluate"]}
         score |= {"accuracy": 0.5} | ({"miou_crf": alpha + 0.01} if crf else {})
         write_json(folder / "trials" / name / "result.json", {"scores": [score]})
         trial = {"kind": "ours", "seed": 0, "recipe": recipe}
@@ -54,7 +55,7 @@ def swept(folder, space, *, crf):
         "seeds": [0],
     }
     write_json(folder / "sweep.json", record)
-    return SweepFolder(folder, record)
+    return open_sweep(folder)
 
 
 def test_the_papers_number_stands_beside_the_score_after_the_crf(tmp_path):
@@ -94,14 +95,14 @@ def test_a_score_without_the_crf_that_others_have_is_missing_not_an_error(tmp_pa
 
 def test_the_protocol_decides_about_the_columns():
     scored = Recipe(evaluate=Evaluate(crf=True))
-    assert _with_crf_columns(SPACE, [DataSet("scn", Recipe())], ()).metrics == ("miou",)
-    with_one = _with_crf_columns(SPACE, [DataSet("scn", scored)], ())
+    assert with_crf_columns(SPACE, [DataSet("scn", Recipe())], ()).metrics == ("miou",)
+    with_one = with_crf_columns(SPACE, [DataSet("scn", scored)], ())
     assert with_one.metrics == ("miou", "miou_crf")
     # Targets are what is scored, where there are any.
     target = Target("t", Data(), Evaluate())
-    assert _with_crf_columns(SPACE, [DataSet("scn", scored)], [target]).metrics == ("miou",)
+    assert with_crf_columns(SPACE, [DataSet("scn", scored)], [target]).metrics == ("miou",)
     axis = dataclasses.replace(SPACE, axes=(Axis("evaluate.crf", "grid", (False, True)),))
-    assert _with_crf_columns(axis, [DataSet("scn", Recipe())], ()).metrics == ("miou", "miou_crf")
+    assert with_crf_columns(axis, [DataSet("scn", Recipe())], ()).metrics == ("miou", "miou_crf")
     assert with_crf(("accuracy", "miou", "corloc")) == (
         "accuracy", "accuracy_crf", "miou", "miou_crf", "corloc",
     )  # fmt: skip
@@ -114,15 +115,15 @@ def test_a_score_with_a_crf_holds_both(monkeypatch, tmp_path, old):
     recipe = Recipe(data=Data(root="x"), evaluate=Evaluate(crf=True))
     if old:
         stale = {"miou": 0.9, "accuracy": 0.9, "num_images": 3, "commit": "c"}
-        write_json(methods.score_file(tmp_path, recipe), stale)
+        write_json(runs.score_file(tmp_path, recipe), stale)
     write_json(tmp_path / "run.json", {"environment": {"git_commit": "c"}})
     result = {"miou": 0.4, "accuracy": 0.6, "num_images": 3}
     result["crf"] = {"miou": 0.5, "accuracy": 0.7}
-    monkeypatch.setattr(methods, "evaluate", lambda *_, **__: result)
+    monkeypatch.setattr(runs, "evaluate", lambda *_, **__: result)
     monkeypatch.setattr(
-        methods.RunFolder, "record", lambda self: json.loads((tmp_path / "run.json").read_text())
+        runs.RunFolder, "record", lambda self: json.loads((tmp_path / "run.json").read_text())
     )
-    found = methods.score(tmp_path, recipe)
-    assert (found["miou"], found["miou_crf"]) == (0.4, 0.5)
-    assert (found["accuracy"], found["accuracy_crf"]) == (0.6, 0.7)
-    assert read_json(methods.score_file(tmp_path, recipe)) == found
+    found = runs.score(tmp_path, recipe)
+    assert (found.values["miou"], found.values["miou_crf"]) == (0.4, 0.5)
+    assert (found.values["accuracy"], found.values["accuracy_crf"]) == (0.6, 0.7)
+    assert read_json(runs.score_file(tmp_path, recipe)) == json.loads(json.dumps(found.plain()))

@@ -64,7 +64,7 @@ def test_the_backbone_runs_once_for_each_image_and_view(recipe, tmp_path, monkey
     )
     by_name = {trial.name: trial for trial in planned.trials}
     from raynef.images.datasets.registry import open_split
-    from raynef.sweeps.trials import store_of
+    from raynef.sweeps.shared import store_of
 
     with this_process():
         images = open_split(recipe.data, "train")

@@ -1,12 +1,12 @@
 """What the site takes from elsewhere: tables made from the code, and files of the repository.
 
 A page asks for a table with ``<!-- made: NAME -->``, a key of ``TABLES``, and for a file with
-``<!-- file: PATH -->``. mkdocs calls ``on_page_markdown``; nothing here imports mkdocs.
+``<!-- file: PATH -->``. The rest of that line is for readers of the page without a site. mkdocs
+calls ``on_page_markdown``; nothing here imports mkdocs.
 """
 
 import re
 import warnings
-from argparse import Action, ArgumentParser
 from collections.abc import Iterable
 from dataclasses import fields
 from importlib import import_module
@@ -22,8 +22,8 @@ from raynef.config.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 SECTIONS = tuple(field.name for field in fields(Recipe))
-_MADE = re.compile(r"^<!-- made: ([\w ]+) -->$", re.MULTILINE)
-_FILE = re.compile(r"^<!-- file: ([\w./]+) -->$", re.MULTILINE)
+_MADE = re.compile(r"^.*<!-- made: ([\w ]+) -->$", re.MULTILINE)
+_FILE = re.compile(r"^.*<!-- file: ([\w./]+) -->$", re.MULTILINE)
 _DEFAULT = re.compile(r"\s*\((?:default: (.*)|required)\)$", re.DOTALL)
 
 
@@ -75,11 +75,11 @@ def _class_of(name: str) -> type:
     return getattr(import_module(f"raynef.cli.{module}"), kind)
 
 
-def _groups(kind: type) -> dict[str, list[Action]]:
+def _groups(kind: type) -> dict[str, list[Any]]:
     """The arguments of a command as its ``--help`` has them, by their heading there."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        parser: ArgumentParser = tyro.extras.get_parser(kind)
+        parser = tyro.extras.get_parser(kind)
     return {
         (group.title or "").removesuffix(" options"): actions
         for group in parser._action_groups
@@ -87,12 +87,12 @@ def _groups(kind: type) -> dict[str, list[Action]]:
     }
 
 
-def _table(actions: Iterable[Action]) -> str:
+def _table(actions: Iterable[Any]) -> str:
     rows = ["| argument | default | meaning |", "|---|---|---|"]
     return "\n".join([*rows, *map(_row, actions)])
 
 
-def _row(action: Action) -> str:
+def _row(action: Any) -> str:
     about = action.help or ""
     found = _DEFAULT.search(about)
     default = found[1] if found else None

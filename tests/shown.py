@@ -5,8 +5,10 @@ from collections.abc import Iterator
 
 from tests.places import ROOT
 
+WORKED = "## Worked examples"
+"""In CONTRIBUTING: what follows is of commands and files that only its own tests make."""
 PAGES = {
-    str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
+    str(path.relative_to(ROOT)): path.read_text(encoding="utf-8").partition(f"\n{WORKED}\n")[0]
     for path in (
         *sorted(ROOT.glob("*.md")),
         *sorted((ROOT / "docs").rglob("*.md")),

@@ -11,6 +11,7 @@ import pytest
 import raynef
 from raynef.cli.booleans import boolean_fields, plain_flags
 from raynef.cli.commands import COMMANDS, parse, read
+from raynef.cli.train import Train
 from raynef.config.recipe import Recipe, to_dict
 from tests import shown
 from tests.places import README
@@ -117,9 +118,10 @@ def test_boolean_fields_are_those_of_the_recipe():
 def test_both_forms_of_a_boolean_field(form, expected):
     fields = [field.split(".") for field in sorted(boolean_fields())]
     flags = [form.format(section=section, name=name).split() for section, name in fields]
-    config = parse(["train", "--out", "RUN", *(word for flag in flags for word in flag)]).config
+    command = parse(["train", "--out", "RUN", *(word for flag in flags for word in flag)])
+    assert isinstance(command, Train)
     for section, name in fields:
-        assert getattr(getattr(config, section), name.replace("-", "_")) is expected, name
+        assert getattr(getattr(command.config, section), name.replace("-", "_")) is expected, name
 
 
 def test_only_what_is_a_boolean_field_with_such_a_value_is_changed():

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.places import ROOT
+from tests.shown import PAGES
 
 TEXT = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 ROWS = re.findall(r"^\|.*?`(raynef/[\w/]+\.py)` \| `(\w+)`", TEXT, re.MULTILINE)
@@ -32,7 +33,7 @@ def test_each_file_defines_the_function(file, name):
 
 def test_each_path_that_is_named_is_there():
     """Here, and in the guide for contributors."""
-    pages = (TEXT, (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))
+    pages = (TEXT, PAGES["CONTRIBUTING.md"])
     named = {
         path for page in pages for path in re.findall(r"`((?:raynef|tests|docs)/[\w/.]+)`", page)
     }

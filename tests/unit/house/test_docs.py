@@ -107,3 +107,13 @@ def test_the_lock_file_has_a_version_for_every_dependency_within_its_bounds():
         version = pinned.get(canonicalize_name(need.name))
         assert version is not None, f"{need.name} is not in requirements.lock"
         assert need.specifier.contains(version, prereleases=True), f"{line}, but {version}"
+
+
+def test_the_workflow_takes_the_oldest_and_the_newest_ray_that_the_package_admits():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    ray = next(one for one in map(Requirement, project["dependencies"]) if one.name == "ray")
+    bounds = {one.operator: one.version for one in ray.specifier}
+    workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))
+    matrix = workflow["jobs"]["run"]["strategy"]["matrix"]
+    assert matrix["ray"] == [f"=={bounds['>=']}.*", f"<{bounds['<']}"]
+    assert f">={matrix['python'][0]}" == project["requires-python"]

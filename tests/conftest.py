@@ -1,4 +1,4 @@
-"""What holds for every test: its folder says its marker, and a file's tests share one process."""
+"""What holds for every test: its folder says its marker."""
 
 import os
 from pathlib import Path
@@ -19,17 +19,11 @@ pytest_plugins = ["tests.tiny"]
 _MARKERS = {"ray": "ray", "cluster": "cluster", "gpu": "gpu", "e2e": "slow", "faults": "slow"}
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by the folder they are in.
-
-    With pytest-xdist (``--dist loadgroup``) a file's tests run in one process, for the fixtures of
-    its module; all that start Ray in one, for its one cluster.
-    """
-    for item in items:
-        room = item.path.relative_to(ROOT / "tests").parts[0]
-        if room in _MARKERS:
-            item.add_marker(_MARKERS[room])
-        item.add_marker(pytest.mark.xdist_group("ray" if room == "ray" else str(item.path)))
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark a test by the folder it is in, before anything is picked by markers."""
+    room = item.path.relative_to(ROOT / "tests").parts[0]
+    if room in _MARKERS:
+        item.add_marker(_MARKERS[room])
 
 
 @pytest.fixture(scope="session")

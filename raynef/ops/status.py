@@ -19,9 +19,8 @@ from raynef.io.holds import is_held
 from raynef.io.log import LEAVES, LOG
 from raynef.io.state import State, read_state
 from raynef.jobs.spectral import RECORD
-from raynef.stores.journal import JOURNAL, read_journal
+from raynef.stores.journal import JOURNAL, MANIFEST, read_journal
 from raynef.stores.run import SEEDS, RunFolder, runs_of
-from raynef.stores.shards import MANIFEST
 from raynef.sweeps.comparison import PLAN
 from raynef.sweeps.sweep_folder import open_sweep
 

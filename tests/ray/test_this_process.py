@@ -8,12 +8,14 @@ from raynef.io.files import read_json
 from raynef.jobs.baseline import kmeans
 from raynef.jobs.evaluate import evaluate
 from tests.tiny import change
-from tests.unit.jobs.test_this_process import assert_same_curve
+from tests.unit.jobs import test_this_process as unit
+
+here = unit.here
 
 
 def test_the_same_curve_as_on_ray_train(here, run_on_ray):
     run, _ = here
-    assert_same_curve(run, run_on_ray[0])
+    unit.assert_same_curve(run, run_on_ray[0])
 
 
 def test_the_same_scores_as_on_ray(here, local_ray):

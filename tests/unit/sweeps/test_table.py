@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -116,12 +117,11 @@ def test_a_score_with_a_crf_holds_both(monkeypatch, tmp_path, old):
     if old:
         stale = {"miou": 0.9, "accuracy": 0.9, "num_images": 3, "commit": "c"}
         write_json(runs.score_file(tmp_path, recipe), stale)
-    write_json(tmp_path / "run.json", {"environment": {"git_commit": "c"}})
     result = {"miou": 0.4, "accuracy": 0.6, "num_images": 3}
     result["crf"] = {"miou": 0.5, "accuracy": 0.7}
     monkeypatch.setattr(runs, "evaluate", lambda *_, **__: result)
     monkeypatch.setattr(
-        runs.RunFolder, "record", lambda self: json.loads((tmp_path / "run.json").read_text())
+        runs.RunFolder, "record", lambda self: SimpleNamespace(environment={"git_commit": "c"})
     )
     found = runs.score(tmp_path, recipe)
     assert (found.values["miou"], found.values["miou_crf"]) == (0.4, 0.5)

@@ -110,7 +110,8 @@ def test_resized_part_equals_a_crop_of_the_whole(data):
     whole = resize(pixels, size)[top : top + part[0], left : left + part[1]]
     alone = resized_part(pixels, size, top=top, left=left, part=part)
     assert alone.shape == whole.shape
-    assert np.abs(alone.astype(int) - whole.astype(int)).max() <= 1
+    # Both passes round, down and across, and a part may round otherwise in each.
+    assert np.abs(alone.astype(int) - whole.astype(int)).max() <= 2
 
 
 @given(st.integers(1, 12), st.integers(1, 12), st.integers(1, 30), st.integers(1, 30))

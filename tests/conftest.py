@@ -1,10 +1,12 @@
-"""What holds for every test: its folder says its marker."""
+"""What holds for every test: its folder says its marker, and what may run beside it."""
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.places import ROOT
 
@@ -24,6 +26,20 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     room = item.path.relative_to(ROOT / "tests").parts[0]
     if room in _MARKERS:
         item.add_marker(_MARKERS[room])
+
+
+class OneRay(LoadScopeScheduling):
+    """Files of ``tests/unit`` go to any process; all that starts Ray, one after another, to one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::", 1)[0]
+        return file if file.startswith("tests/unit/") else "ray"
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneRay:
+    """Among several processes (``-n``), keep Ray in one."""
+    config.option.loadscopereorder = False  # as collected: the tests with Ray begin at once
+    return OneRay(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -236,7 +236,7 @@ def _run_here(tree: Path, tests: Sequence[str], log: Path, whole: bool) -> int:
         sys.stderr.write("raynef is not imported from the copy\n")
         return _ELSEWHERE
     pytest: Any = importlib.import_module("pytest")
-    options = ["-q", "-p", "no:cacheprovider", "--hypothesis-seed=0", "-m", _MARKS]
+    options = ["-q", "-n0", "-p", "no:cacheprovider", "--hypothesis-seed=0", "-m", _MARKS]
     status = int(pytest.main([*options, *([] if whole else ["-x"]), *tests]))
     sys.stdout.flush()
     sys.stderr.flush()

@@ -40,8 +40,8 @@ def store_key(recipe: Recipe, images: ImageSet) -> dict[str, Any]:
         "format": _FORMAT,
         "files": fingerprint(listing(images)),
         "num_images": len(images.files),
-        "weights": weights_identity(recipe.backbone),
         **in_key(recipe, "views"),
+        "weights": weights_identity(recipe.backbone),
         **({"hue_degrees": 360 * HUE_STEPS // HUE_CIRCLE} if recipe.data.photometric else {}),
     }
 

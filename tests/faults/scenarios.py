@@ -321,7 +321,7 @@ def by_pytest(*names: str) -> Callable[[Bench], Outcome]:
     def run(bench: Bench) -> Outcome:
         started = time.monotonic()
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-m", "cluster", *names],
+            [sys.executable, "-m", "pytest", "-q", "-n0", "-m", "cluster", *names],
             capture_output=True,
             text=True,
             check=False,

@@ -169,9 +169,9 @@ def test_what_differs_between_stores_is_said_in_words(recipe, copy_of_sample, tm
     assert differences(key, other) == [
         "the image files: 10 there and here, but names or sizes differ",
         "it was made by another version of raynef",
-        "the backbone's weights differ (backbone.weights)",
         "data.crop is 64 there, 80 here",
         "data.view_seed is 0 there, 5 here",
+        "the backbone's weights differ (backbone.weights)",
         "the stride is None there, 8 here",
     ]
     assert key["hue_degrees"] == 36

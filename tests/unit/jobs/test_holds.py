@@ -16,7 +16,7 @@ from raynef.cluster.session import this_process
 from raynef.core.errors import UserError
 from raynef.demo.demo import demo
 from raynef.images.datasets.imageset import ImageFile
-from raynef.io.holds import hold_folder, holds
+from raynef.io.holds import GLANCE_S, hold_folder, holds
 from raynef.jobs.baseline import kmeans
 from raynef.jobs.evaluate import evaluate
 from raynef.jobs.predict import output_names, predict
@@ -105,8 +105,10 @@ def test_the_second_extraction_refuses(tmp_path):
         ensure_shards(tmp_path, {"a": 1}, work=None)
 
 
-def test_a_glance_at_the_lock_is_passed_over(tmp_path):
+def test_a_glance_at_the_lock_is_passed_over(tmp_path, monkeypatch):
     """As raynef status takes it, at the very moment when a command starts."""
+    assert GLANCE_S >= 0.5
+    monkeypatch.setattr("raynef.io.holds.GLANCE_S", 60.0)  # a busy machine is late
     glance = FileLock(tmp_path / ".lock", thread_local=False)
     glance.acquire()
     threading.Timer(0.1, glance.release).start()

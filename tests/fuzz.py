@@ -102,7 +102,7 @@ def _flipped(encoded: bytes, draws: np.random.Generator, *, most: int = 16) -> b
 def _header(encoded: bytes, draws: np.random.Generator) -> bytes:
     damaged = bytearray(encoded)
     for at in draws.integers(0, min(64, len(damaged)), draws.integers(1, 8)):
-        damaged[at] = int(draws.choice([0, 1, 0x7F, 0x80, 0xFF, draws.integers(256)]))
+        damaged[at] = int(draws.choice([0, 1, 0x7F, 0x80, 0xFF, int(draws.integers(256))]))
     return bytes(damaged)
 
 

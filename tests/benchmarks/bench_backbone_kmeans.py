@@ -33,7 +33,7 @@ GRID = SIDE // PATCH
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("root", type=Path, help="images/, labels/, train.txt, val.txt, classes.txt")
     parser.add_argument("--backbone", required=True, help="a timm ViT, the bundled one, or rgbxy")
     parser.add_argument("--weights", help="a local file; by default bundled or the hub")
@@ -131,6 +131,7 @@ def fit(points: np.ndarray, options: argparse.Namespace) -> Tensor:
         max_points_per_centroid=len(points),  # every point, not faiss's sample of 256 K
     )
     kmeans.train(points)
+    assert kmeans.centroids is not None
     return torch.from_numpy(kmeans.centroids.copy())
 
 

@@ -82,7 +82,7 @@ def published(options: argparse.Namespace, grid: tuple[int, int]) -> dict[str, o
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--image", required=True)
     parser.add_argument("--backbone", required=True)
     parser.add_argument("--weights", required=True)

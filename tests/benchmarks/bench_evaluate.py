@@ -19,8 +19,10 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import ray
@@ -56,8 +58,8 @@ class Timed(Progress):
 
     marks: list[tuple[float, int]] = []  # noqa: RUF012  (emptied before each pass)
 
-    def advance(self, count: int, note: str = "") -> None:
-        super().advance(count, note)
+    def advance(self, count: int, note: str = "", facts: Mapping[str, Any] | None = None) -> None:
+        super().advance(count, note, facts)
         self.marks.append((time.perf_counter(), self.done))
 
 
@@ -205,7 +207,7 @@ def save_segmenter(config: Backbone, folder: Path, num_clusters: int) -> Path:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--data", help="a folder of images/ and labels/; time is measured on it")
     parser.add_argument("--backbone", default=BUNDLED_BACKBONE)
     parser.add_argument("--weights")

@@ -12,7 +12,9 @@ import json
 import os
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -55,8 +57,8 @@ class Timed(Progress):
 
     marks: list[tuple[float, int]] = []  # noqa: RUF012  (one extraction a process)
 
-    def advance(self, count: int, note: str = "") -> None:
-        super().advance(count, note)
+    def advance(self, count: int, note: str = "", facts: Mapping[str, Any] | None = None) -> None:
+        super().advance(count, note, facts)
         self.marks.append((time.perf_counter(), self.done))
 
 
@@ -71,7 +73,7 @@ def ours(recipe: Recipe) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--images", required=True)
     parser.add_argument("--backbone", default=BUNDLED_BACKBONE)
     parser.add_argument("--weights")

@@ -12,7 +12,9 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -26,7 +28,7 @@ ITERATIONS = 25
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("root", type=Path, help="images/, labels/, train.txt, val.txt, classes.txt")
     parser.add_argument("--backbone", required=True)
     parser.add_argument("--weights")
@@ -81,7 +83,8 @@ def fit_ours(points: np.ndarray, num_clusters: int, seed: int, threads: int) -> 
 
 def fit_theirs(points: np.ndarray, num_clusters: int, seed: int, _threads: int) -> np.ndarray:
     """Lloyd's algorithm from random points, once, as ours."""
-    fitted = KMeans(num_clusters, init="random", n_init=1, max_iter=ITERATIONS, random_state=seed)
+    lloyd = cast(Callable[..., KMeans], KMeans)  # it says no types: its defaults are narrower
+    fitted = lloyd(num_clusters, init="random", n_init=1, max_iter=ITERATIONS, random_state=seed)
     return fitted.fit(points).cluster_centers_.astype(np.float32)
 
 

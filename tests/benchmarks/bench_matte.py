@@ -42,7 +42,7 @@ def timed(stage: str, work: Callable[[], T]) -> T:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--image", required=True)
     parser.add_argument("--backbone", required=True)
     parser.add_argument("--weights", required=True)

@@ -129,7 +129,7 @@ def resident_megabytes(field: str) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--patches", type=int, default=7200)
     parser.add_argument("--memory-patches", type=int, default=14400)
     parser.add_argument("--runs", type=int, default=7)

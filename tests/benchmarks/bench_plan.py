@@ -24,7 +24,7 @@ _RATE = re.compile(r"features: (\d+)/\d+ images, ([\d.]+) images/s")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--data", required=True, help="images/, labels/, train.txt, val.txt")
     parser.add_argument("--out", type=Path, required=True, help="an empty folder")
     parser.add_argument("--backbone")

@@ -22,7 +22,7 @@ ALPHAS = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--data", required=True, help="images/, labels/, train.txt, val.txt")
     parser.add_argument("--out", type=Path, required=True, help="an empty folder")
     parser.add_argument("--backbone")

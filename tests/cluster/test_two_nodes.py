@@ -4,6 +4,7 @@ import json
 import logging
 import threading
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ def losses(run):
 
 def nodes_of(class_name: str) -> set[str]:
     """Nodes on which actors of a class ran."""
-    actors = list_actors(limit=1000, detail=True)
+    actors: list[Any] = list_actors(limit=1000, detail=True)
     return {actor.node_id for actor in actors if class_name in actor.class_name}
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.known import present
+
 EPOCHS = 12
 
 
@@ -35,12 +37,12 @@ def kill_in_the_middle(arguments: list[str], out: Path) -> int:
     process = subprocess.Popen(
         arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
-    deadline = time.monotonic() + 240
+    deadline, found = time.monotonic() + 240, []
     while time.monotonic() < deadline:
         found = list((out / "checkpoints").glob("checkpoint_*/state.ckpt"))
         if len(found) >= 1:
             break
-        assert process.poll() is None, process.stderr.read()
+        assert process.poll() is None, present(process.stderr).read()
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
@@ -75,7 +77,7 @@ def test_sigterm_leaves_a_checkpoint_within_ten_seconds(recipe, tmp_path):
         start_new_session=True,
     )
     while not list((ended / "checkpoints").glob("checkpoint_*/state.ckpt")):
-        assert process.poll() is None, process.stderr.read()
+        assert process.poll() is None, present(process.stderr).read()
         time.sleep(0.02)
     told = time.monotonic()
     process.send_signal(signal.SIGTERM)

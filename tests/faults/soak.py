@@ -46,6 +46,7 @@ class Soak:
             arguments: of raynef.
             usual: seconds that it takes undisturbed.
         """
+        said = ""
         for _ in range(_TRIES):
             self.tries += 1
             command = Command(arguments)
@@ -53,7 +54,8 @@ class Soak:
                 self._strike(step, command, usual)
             if command.wait() == 0:
                 return
-        raise RuntimeError(f"{step} did not end well in {_TRIES} tries: {command.said[-2000:]}")
+            said = command.said
+        raise RuntimeError(f"{step} did not end well in {_TRIES} tries: {said[-2000:]}")
 
     def _strike(self, step: str, command: Command, usual: float) -> None:
         victim = self._random.choice(VICTIMS_OF[step])
@@ -104,7 +106,7 @@ def soak(folder: Path, *, kills: int, seed: int) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 import raynef
+from raynef.cli.baseline import BaselineKMeans, BaselineKMeansPsi, BaselineProbe
 from raynef.cli.commands import parse
 from raynef.cli.main import main
 from raynef.cluster.session import this_process
@@ -25,6 +26,7 @@ from raynef.jobs.predict import predict
 from raynef.jobs.report import write_report
 from raynef.jobs.train import train
 from raynef.stores.features import FeatureStore
+from tests.known import a
 from tests.tiny import change
 
 pytestmark = pytest.mark.usefixtures("local_ray")
@@ -281,14 +283,15 @@ def test_commands(trained, capsys):
 def test_flags_go_over_the_recipe_or_over_the_runs_own(trained, tmp_path):
     out = ["--out", str(tmp_path / "out")]
     flags = ["--recipe", "folder", "--eigen.num-eigenfunctions", "9", "--kmeans.cosine"]
-    method = parse(["baseline", "kmeans", *flags, "--train.seed", "4", *out])
+    method = a(BaselineKMeans, parse(["baseline", "kmeans", *flags, "--train.seed", "4", *out]))
     assert method.config.eigen.num_eigenfunctions == 9
     assert (method.config.kmeans.cosine, method.config.train.seed) == (True, 4)
     assert (method.config.data.short_side, method.out) == (320, tmp_path / "out")
-    method = parse(["baseline", "probe", "--probe.lr", "0.1", *out])
+    method = a(BaselineProbe, parse(["baseline", "probe", "--probe.lr", "0.1", *out]))
     assert (method.config.probe.lr, method.config.probe.epochs) == (0.1, 10)
-    method = parse(["baseline", "kmeans-psi", str(trained), "--kmeans.max-points", "77"])
-    assert (method.kmeans, method.out) == (KMeans(max_points=77), None)
+    flags = [str(trained), "--kmeans.max-points", "77"]
+    of_run = a(BaselineKMeansPsi, parse(["baseline", "kmeans-psi", *flags]))
+    assert (of_run.kmeans, of_run.out) == (KMeans(max_points=77), None)
     with pytest.raises(UserError, match="is not a raynef run"):
         parse(["baseline", "probe-psi", str(tmp_path)])
 

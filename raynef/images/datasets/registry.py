@@ -35,7 +35,7 @@ def dataset_names() -> list[str]:
     return sorted(_data_sets())
 
 
-def open_split(data: Data, split: str) -> ImageSet:
+def open_split(data: Data, split: str | None) -> ImageSet:
     """Open a split of the recipe's data set. Raises UserError where there is none."""
     if data.name not in _data_sets():
         near = difflib.get_close_matches(data.name, dataset_names(), n=1)

@@ -20,6 +20,7 @@ from raynef.cluster.causes import cause_within
 from raynef.config.presets import load_preset
 from raynef.config.recipe import Data, Recipe, from_dict, to_dict
 from raynef.core.errors import BadImageError, NonFiniteLossError, UserError
+from tests.known import a
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess:
@@ -35,7 +36,12 @@ def fails(capsys, *arguments: str) -> tuple[int, str]:
     said = capsys.readouterr()
     assert said.out == ""
     assert "Traceback" not in said.err
-    return exit_.value.code, " ".join(said.err.split())
+    return a(int, exit_.value.code), " ".join(said.err.split())
+
+
+def config_of(*arguments: str) -> Recipe:
+    """The recipe that a command line asks for."""
+    return a(RecipeCommand, parse(arguments)).config
 
 
 # ------------------------------------------------------------------------------------------ help
@@ -202,9 +208,9 @@ def test_flags_override_a_preset():
 
 
 def test_without_flags_a_preset_is_what_it_says():
-    assert parse(["train", "--out", "RUN"]).config == load_preset("folder")
-    assert parse(["train", "--out", "RUN", "--recipe", "demo"]).config == load_preset("demo")
-    assert parse(["demo"]).config == load_preset("demo")
+    assert config_of("train", "--out", "RUN") == load_preset("folder")
+    assert config_of("train", "--out", "RUN", "--recipe", "demo") == load_preset("demo")
+    assert config_of("demo") == load_preset("demo")
     assert load_preset("demo") != load_preset("folder")
 
 
@@ -213,9 +219,7 @@ def test_presets_lie_over_one_another_below_flags(command, tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text("train: {epochs: 3, lr: 0.01}\n", encoding="utf-8")
     flags = ["--recipe", "pascal_context", "dino_s16", str(path), "--train.epochs", "4"]
-    args = parse([*command.split(), "--out", "RUN", *flags])
-    assert isinstance(args, RecipeCommand)
-    config = args.config
+    config = config_of(*command.split(), "--out", "RUN", *flags)
     assert config.data == load_preset("pascal_context").data
     assert config.backbone == load_preset("dino_s16").backbone
     assert (config.train.epochs, config.train.lr) == (4, 0.01)
@@ -224,26 +228,26 @@ def test_presets_lie_over_one_another_below_flags(command, tmp_path):
 def test_flags_override_a_file(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text("graph: {alpha: 0.7, num_neighbors: 9}\ntrain: {epochs: 5}\n", encoding="utf-8")
-    config = parse(["extract", "--out", "S", "--recipe", str(path), "--graph.alpha", "0.1"]).config
+    config = config_of("extract", "--out", "S", "--recipe", str(path), "--graph.alpha", "0.1")
     assert (config.graph.alpha, config.graph.num_neighbors, config.train.epochs) == (0.1, 9, 5)
 
 
 def test_a_flag_that_repeats_the_default_overrides_too(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text("graph: {alpha: 0.7}\n", encoding="utf-8")
-    args = parse(["train", "--out", "R", "--recipe", str(path), "--graph.alpha", "0.3"])
-    assert args.config.graph.alpha == Recipe().graph.alpha == 0.3
+    config = config_of("train", "--out", "R", "--recipe", str(path), "--graph.alpha", "0.3")
+    assert config.graph.alpha == Recipe().graph.alpha == 0.3
 
 
 def test_paths_are_absolute_and_words_stay(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     flags = ["--data.root", "d", "--backbone.weights", "w.pt", "--train.store", "s"]
-    config = parse(["train", "--out", "RUN", *flags]).config
+    config = config_of("train", "--out", "RUN", *flags)
     assert config.data.root == str(tmp_path / "d")
     assert config.backbone.weights == str(tmp_path / "w.pt")
     assert config.train.store == str(tmp_path / "s")
     for word in ("hub", "bundled"):
-        config = parse(["train", "--out", "RUN", "--backbone.weights", word]).config
+        config = config_of("train", "--out", "RUN", "--backbone.weights", word)
         assert config.backbone.weights == word
 
 
@@ -259,7 +263,8 @@ def test_evaluate_starts_from_the_runs_own_recipe(tmp_path):
     args = parse(["evaluate", str(tmp_path)])
     assert isinstance(args, Evaluate)
     assert (args.run, args.data, args.evaluate) == (tmp_path, recipe.data, recipe.evaluate)
-    args = parse(["evaluate", str(tmp_path), "--data.root", "other", "--evaluate.match", "iou"])
+    flags = ["--data.root", "other", "--evaluate.match", "iou"]
+    args = a(Evaluate, parse(["evaluate", str(tmp_path), *flags]))
     assert (args.data.root, args.data.val_split, args.data.crop) == ("other", "test", 96)
     assert (args.evaluate.short_side, args.evaluate.match) == (123, "iou")
 
@@ -269,12 +274,12 @@ def test_evaluate_lays_presets_over_the_runs_own_recipe(tmp_path, capsys):
     record = {"recipe": to_dict(recipe)}
     (tmp_path / "run.json").write_text(json.dumps(record), encoding="utf-8")
     flags = ["--recipe", "sliding_pascal_context", "dino_s16"]
-    args = parse(["evaluate", str(tmp_path), *flags, "--evaluate.window", "384"])
+    args = a(Evaluate, parse(["evaluate", str(tmp_path), *flags, "--evaluate.window", "384"]))
     assert (args.data.name, args.data.root) == ("pascal_context_60", "/images")
     found = (args.evaluate.protocol, args.evaluate.short_side, args.evaluate.window)
     assert found == ("sliding", 520, 384)
     assert args.evaluate.match == "count"  # no preset says otherwise
-    args = parse(["evaluate", str(tmp_path), *flags, "--data.root", "other"])
+    args = a(Evaluate, parse(["evaluate", str(tmp_path), *flags, "--data.root", "other"]))
     assert args.data.root == "other"
     status, said = fails(capsys, "evaluate", str(tmp_path), "--recipe", "nope")
     assert status == 2
@@ -303,7 +308,7 @@ def test_an_address_is_no_path(root, expected, tmp_path, monkeypatch):
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     monkeypatch.setenv("HOME", str(tmp_path))
-    config = parse(["train", "--out", "RUN", "--data.root", root]).config
+    config = config_of("train", "--out", "RUN", "--data.root", root)
     assert config.data.root == expected.replace("HOME", str(tmp_path))
 
 

@@ -13,6 +13,7 @@ from raynef.cli.main import main
 from raynef.cli.submit import Submit, ask_to_stop, refuse_local_paths, refuse_own_address
 from raynef.core.errors import UserError
 from raynef.ops import submit as module
+from tests.known import a
 
 TRAIN = ["train", "--data.root", "/mnt/images", "--out", "/mnt/run"]
 RESULT = '{"ok": true, "run": "/mnt/run"}'
@@ -83,7 +84,7 @@ def run(capsys, *arguments: str) -> tuple[int, str, str]:
     with pytest.raises(SystemExit) as exit_:
         main(["submit", *arguments])
     said = capsys.readouterr()
-    return exit_.value.code, said.out, said.err
+    return a(int, exit_.value.code), said.out, said.err
 
 
 # ---------------------------------------------------------------------------------- the result

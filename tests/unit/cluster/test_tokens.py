@@ -309,7 +309,7 @@ def serve():
                 self.send_response(200 if knows else status)
                 self.end_headers()
 
-            def log_message(self, *_):
+            def log_message(self, format, *args):
                 pass
 
         seen: list[dict] = []

@@ -17,6 +17,7 @@ from raynef.config.presets import (
 )
 from raynef.config.recipe import Backbone, Recipe
 from raynef.core.errors import UserError
+from tests.known import present
 
 BACKBONES = {
     "vit_s_384", "vit_b_384", "vit_l_384", "dino_s16", "dino_b16", "dino_s8", "dino_b8",
@@ -43,7 +44,7 @@ def test_a_backbone_is_a_backbone_section_only(name):
 def test_a_backbone_has_weights_on_the_hub_and_its_native_size(name):
     backbone = load_preset(name).backbone
     assert backbone.name in timm.list_models(pretrained=True)
-    native = timm.get_pretrained_cfg(backbone.name).input_size[1]
+    native = present(timm.get_pretrained_cfg(backbone.name)).input_size[1]
     # CLIP and DINOv2 see images at the size of their training, the others crops as they are.
     resized = name.startswith(("clip_", "dinov2_"))
     assert backbone.input_size == (native if resized else None)

@@ -34,6 +34,8 @@ def test_loss_and_gradient_equal_the_dense_form(columns, sharpness, beta_eff):
     expected.backward()
 
     assert loss.item() == pytest.approx(expected.item(), rel=1e-9)
+    assert fast.grad is not None
+    assert slow.grad is not None
     scale = slow.grad.abs().max()
     assert (fast.grad - slow.grad).abs().max() <= 1e-9 * scale
 
@@ -46,6 +48,8 @@ def test_float32_gradient_equals_the_dense_form():
     fast, slow = psi.float().requires_grad_(), psi.clone().requires_grad_()
     eigenfunction_loss(fast, kernel, beta_eff=0.1).backward()
     dense_loss(slow, dense, beta_eff=0.1).backward()
+    assert fast.grad is not None
+    assert slow.grad is not None
     assert (fast.grad - slow.grad).abs().max() <= 1e-5 * slow.grad.abs().max()
 
 

@@ -4,10 +4,12 @@ import math
 
 import pytest
 import torch
+from torch import nn
 from torch.nn.utils import parametrize
 
 from raynef.eigen.gumbel import cosine_schedule, gumbel_noise, gumbel_softmax
-from raynef.eigen.psi import LinearAttention, Psi
+from raynef.eigen.psi import Block, LinearAttention, Psi
+from tests.known import a
 
 
 def test_linear_attention_is_its_formula():
@@ -47,11 +49,12 @@ def test_psi_is_pre_norm_blocks_a_norm_and_a_linear_head():
         return centerd / deviation * layer.weight + layer.bias
 
     tokens = torch.cat([taps[:, 0], taps[:, 1], taps[:, 2]], dim=-1)
-    for block in psi.blocks:
+    for block in (a(Block, block) for block in psi.blocks):
+        first, second = a(nn.Linear, block.mlp[0]), a(nn.Linear, block.mlp[2])
         tokens = tokens + block.attention(norm(block.norm_attention, tokens), valid)
-        hidden = norm(block.norm_mlp, tokens) @ block.mlp[0].weight.T + block.mlp[0].bias
+        hidden = norm(block.norm_mlp, tokens) @ first.weight.T + first.bias
         hidden = hidden * 0.5 * (1 + torch.erf(hidden / math.sqrt(2)))
-        tokens = tokens + hidden @ block.mlp[2].weight.T + block.mlp[2].bias
+        tokens = tokens + hidden @ second.weight.T + second.bias
     features = norm(psi.norm, tokens)
     assert torch.allclose(psi.features(taps), features, atol=1e-10)
     assert torch.allclose(psi(taps), features @ psi.head.weight.T + psi.head.bias, atol=1e-10)
@@ -59,10 +62,10 @@ def test_psi_is_pre_norm_blocks_a_norm_and_a_linear_head():
 
 def test_attention_has_no_qkv_bias_and_the_papers_sizes():
     psi = Psi(30, 8)
-    for block in psi.blocks:
+    for block in (a(Block, block) for block in psi.blocks):
         assert block.attention.qkv.bias is None
         assert block.attention.qkv.weight.shape == (3 * 18 * 64, 30)
-        assert block.mlp[0].out_features == 576
+        assert a(nn.Linear, block.mlp[0]).out_features == 576
     assert len(psi.blocks) == 2
     assert psi.head.bias is not None
 

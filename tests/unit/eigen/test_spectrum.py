@@ -32,11 +32,16 @@ def real_keys(shared_dir):
     return keys.view(height // 16, width // 16, -1), photograph
 
 
+def square(matrix: torch.Tensor) -> tuple[int, int]:
+    """The shape of a square matrix."""
+    return len(matrix), len(matrix)
+
+
 def affinity_of(matrix):
     """A dense symmetric matrix as an Affinity, in float64."""
     sparse = torch.from_numpy(np.asarray(matrix, dtype=np.float64)).to_sparse_csr()
     parts = (sparse.crow_indices(), sparse.col_indices(), sparse.values())
-    return Affinity(factor=None, dense=None, sparse=csr(*parts, sparse.shape))
+    return Affinity(factor=None, dense=None, sparse=csr(*parts, square(sparse)))
 
 
 def dense_twin(matrix, num_pairs):
@@ -146,7 +151,7 @@ def test_single_precision_is_the_same_to_its_tolerance():
     apart = affinity_of(np.kron(np.eye(4), np.ones((90, 90))))  # Lanczos exhausts the spaces
     values = apart.sparse.values().float()
     parts = (apart.sparse.crow_indices(), apart.sparse.col_indices())
-    single = Affinity(factor=None, dense=None, sparse=csr(*parts, values, apart.sparse.shape))
+    single = Affinity(factor=None, dense=None, sparse=csr(*parts, values, square(apart.sparse)))
     found = smallest_eigenpairs(single, 8)
     np.testing.assert_allclose(found.values[0], [0] * 4 + [1] * 4, atol=1e-5)
 

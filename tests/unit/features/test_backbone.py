@@ -44,16 +44,16 @@ def images_of(height, width, batch=2, seed=0):
 def manual_taps(model, images, tap, num_prefix):
     """Block 0's output, block n/2's, and the final norm's or the last block's keys."""
     tokens = model.norm_pre(model.patch_drop(model._pos_embed(model.patch_embed(images))))
-    outputs = []
+    outputs, keys = [], []
     for block in model.blocks:
         heads = block.attn.num_heads
         batch, length, dim = tokens.shape
         qkv = block.attn.qkv(block.norm1(tokens))
         qkv = qkv.reshape(batch, length, 3, heads, dim // heads).permute(2, 0, 3, 1, 4)
-        keys = qkv[1].transpose(1, 2).reshape(batch, length, dim)
+        keys.append(qkv[1].transpose(1, 2).reshape(batch, length, dim))
         tokens = block(tokens)
         outputs.append(tokens)
-    last = keys if tap == "keys" else model.norm(tokens)
+    last = keys[-1] if tap == "keys" else model.norm(tokens)
     taps = [outputs[0], outputs[len(outputs) // 2], last]
     return torch.stack([part[:, num_prefix:] for part in taps], dim=1)
 

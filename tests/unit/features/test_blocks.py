@@ -54,7 +54,7 @@ def test_a_pyramid(stage, size, dim):
     assert (features.patch_size, features.stride, features.dim) == (size, 32, dim)
     images = torch.randn(1, 3, 64, 96)
     found = features(images)
-    layer = model.layer4 if size == 32 else model.layer3
+    layer = model.get_submodule("layer4" if size == 32 else "layer3")
     seen = {}
     hook = layer.register_forward_hook(lambda _m, _i, out: seen.update(out=out))
     with torch.no_grad():

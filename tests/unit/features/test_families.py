@@ -11,6 +11,7 @@ from raynef.config.recipe import Backbone as BackboneConfig
 from raynef.core.errors import UserError
 from raynef.features.backbone import Backbone, create_model, load_backbone
 from raynef.features.extract import extract_features
+from tests.known import present
 from tests.unit.features.families import FC_NORM, ISOTROPIC, PYRAMIDS, create, images_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -53,7 +54,7 @@ def test_grid_and_statistics_follow_from_the_model(models, member):
     backbone = Backbone(models(member), name=member.name, tap="norm")
     assert (backbone.patch_size, backbone.dim) == (member.patch_size, member.dim)
     assert backbone.num_prefix_tokens == member.num_prefix
-    config = timm.get_pretrained_cfg(member.name)
+    config = present(timm.get_pretrained_cfg(member.name))
     assert (backbone.mean, backbone.std) == (config.mean, config.std)
     for height, width in ((1, 1), (4, 6), (7, 3), (1, 5)):
         images = images_of(height * member.patch_size, width * member.patch_size, batch=1)

@@ -10,6 +10,7 @@ import pytest
 import safetensors.torch
 import timm
 import torch
+from timm.models.vision_transformer import VisionTransformer
 
 from raynef.config.recipe import BUNDLED_BACKBONE, Backbone
 from raynef.core.errors import UserError
@@ -21,6 +22,7 @@ from raynef.features.weights import (
     resolve_weights,
     weights_identity,
 )
+from tests.known import a
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 NAME = "vit_tiny_patch16_224"
@@ -39,7 +41,7 @@ def model():
 
 def save(state: object, path: Path, **options) -> Path:
     if path.suffix == ".safetensors":
-        safetensors.torch.save_file(state, path)
+        safetensors.torch.save_file(a(dict, state), path)
     else:
         torch.save(state, path, **options)
     return path
@@ -264,7 +266,7 @@ def test_real_weights_load_strictly(shared_dir, folder, name, mean):
     path = shared_dir / "weights" / folder / "model.safetensors"
     backbone = load_backbone(Backbone(name=name, weights=str(path)))
     assert backbone.mean[0] == mean
-    plain = timm.create_model(name).eval()
+    plain = a(VisionTransformer, timm.create_model(name)).eval()
     plain.load_state_dict({k: v.float() for k, v in safetensors.torch.load_file(path).items()})
     images = torch.randn((2, 3, 224, 224), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():

@@ -12,8 +12,10 @@ import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
 from raynef.cli import commands
+from raynef.cli.command import RecipeCommand
 from raynef.cli.submit import refuse_local_paths
 from raynef.config.presets import load_presets
+from tests.known import a
 from tests.places import ROOT
 
 KUBERNETES = ROOT / "docs/kubernetes"
@@ -240,7 +242,7 @@ def gibibytes(quantity: str) -> int:
 def test_gpus_are_enough_for_the_workers_that_the_command_asks_for(rayjob):
     program, *command = shlex.split(rayjob["spec"]["entrypoint"])
     assert program == "raynef"
-    asked = commands.read(command)
+    asked = a(RecipeCommand, commands.read(command))
     load_presets(asked.presets)
     refuse_local_paths(asked)
     groups = {

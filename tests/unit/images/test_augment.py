@@ -3,6 +3,7 @@
 import colorsys
 import dataclasses
 import inspect
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -140,12 +141,16 @@ class Scripted:
         return self.hue
 
 
+def scripted(**drawn: Any) -> np.random.Generator:
+    return cast(np.random.Generator, Scripted(**drawn))
+
+
 @pytest.mark.parametrize("brightness", [None, -32, -3.4, 17.5, 32])
 @pytest.mark.parametrize("contrast", [None, 0.5, 0.93, 1.5])
 @pytest.mark.parametrize("first", [True, False])
 def test_brightness_and_contrast_against_floats(brightness, contrast, first):
     pixels = noise()
-    draws = Scripted(brightness=brightness, contrast=contrast, first=first)
+    draws = scripted(brightness=brightness, contrast=contrast, first=first)
     expected = (pixels + np.float64(brightness or 0)).clip(0, 255)
     expected = (expected * (contrast or 1)).clip(0, 255)
     distorted = photometric_distortion(pixels, draws)
@@ -161,7 +166,7 @@ def test_saturation_and_hue_against_floats(saturation, hue):
     OpenCV's hue counts 180 steps around the circle, Pillow's 256, in whole ones.
     """
     pixels = noise(12, 12)
-    draws = Scripted(saturation=saturation, hue=hue)
+    draws = scripted(saturation=saturation, hue=hue)
     expected = np.empty(pixels.shape)
     for at in np.ndindex(12, 12):
         h, s, v = colorsys.rgb_to_hsv(*(pixels[at] / 255))
@@ -190,8 +195,8 @@ def test_hues_are_shifted_by_up_to_36_degrees():
 def test_contrast_comes_before_or_after_the_colors():
     pixels = noise()
     options = {"contrast": 1.5, "saturation": 0.5}
-    before = photometric_distortion(pixels, Scripted(**options, first=True))
-    after = photometric_distortion(pixels, Scripted(**options, first=False))
+    before = photometric_distortion(pixels, scripted(**options, first=True))
+    after = photometric_distortion(pixels, scripted(**options, first=False))
     hsv = Image.fromarray((pixels * 1.5).clip(0, 255).astype(np.uint8)).convert("HSV")
     h, s, v = (np.asarray(band) for band in hsv.split())
     twin = np.stack([h, (s * 0.5).astype(np.uint8), v], axis=-1)
@@ -202,7 +207,7 @@ def test_contrast_comes_before_or_after_the_colors():
 
 def test_gray_stays_gray():
     pixels = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2)
-    distorted = photometric_distortion(pixels, Scripted(saturation=1.5, hue=18))
+    distorted = photometric_distortion(pixels, scripted(saturation=1.5, hue=18))
     np.testing.assert_array_equal(distorted, pixels)
 
 

@@ -102,7 +102,7 @@ def test_the_second_evaluation_refuses(recipe, tmp_path):
 
 def test_the_second_extraction_refuses(tmp_path):
     with held_by_another(tmp_path), pytest.raises(UserError, match="another run is making"):
-        ensure_shards(tmp_path, {"a": 1}, work=None)
+        ensure_shards(tmp_path, {"a": 1}, work=None)  # pyright: ignore[reportArgumentType]
 
 
 def test_a_glance_at_the_lock_is_passed_over(tmp_path, monkeypatch):

@@ -73,6 +73,7 @@ def test_an_extent_never_vanishes_or_grows_beyond(crop, side):
 def test_grid_and_thumbnails_follow_from_the_resized_pixels(recipe):
     resized = change(recipe, backbone={"input_size": 96})
     found = FeatureActor(resized.backbone, "cpu")(views_of(resized, [0, 1, 2]))
+    assert found.features is not None
     assert found.features.taps.shape == (3, 3, 36, 192)
     assert found.features.thumbnails.shape == (3, 6, 6, 3)
     assert torch.isfinite(found.features.taps).all()

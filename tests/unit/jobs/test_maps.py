@@ -204,4 +204,5 @@ def test_what_is_wrong_is_carried_on(segmenter, files, tmp_path):
     Image.fromarray(np.full((96, 128), 77, np.uint8)).save(tmp_path / "77.png")
     wrong = dataclasses.replace(files[0], name="wrong.jpg", label=str(tmp_path / "77.png"))
     found = count_sharpened(actor(examples_of([wrong], config)), scoring=scoring)
+    assert found.mistake is not None
     assert "label of wrong.jpg holds 77" in found.mistake

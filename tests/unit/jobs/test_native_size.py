@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from raynef.config.presets import load_presets
+from raynef.features.backbone import Backbone
 from raynef.images.datasets.imageset import ImageFile
 from raynef.jobs import predict
 from raynef.jobs.maps import CountingActor, Scoring, read_examples
@@ -17,6 +18,7 @@ from raynef.jobs.spectral import bridge
 from raynef.jobs.work import ImageUnit, read_images
 from raynef.models.heads import LinearHead
 from raynef.models.segmenter import Segmenter
+from tests.known import a
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -25,14 +27,14 @@ PHOTOS = {"pascal_context": (375, 500), "cityscapes": (512, 1024)}  # Cityscapes
 BRIGHT = 200
 
 
-class Spy(nn.Module):
+class Spy(Backbone):
     """Stands for a backbone: the mean color of each patch; remembers what it was shown."""
 
     dim, mean, std = 3, (0.0,) * 3, (1.0,) * 3
 
     def __init__(self, patch_size: int) -> None:
-        super().__init__()
-        self.patch_size, self.shapes = patch_size, []
+        nn.Module.__init__(self)  # there is no model to take these from
+        self.patch_size, self.shapes = patch_size, list[tuple[int, ...]]()
         self.weight = nn.Parameter(torch.zeros(1))
 
     def forward(self, images):
@@ -56,7 +58,8 @@ def photo_and_label(size, box, folder):
     """A dark photograph with a bright object in a box (top, bottom, left, right), and its label."""
     mask = np.zeros(size, bool)
     mask[box[0] : box[1], box[2] : box[3]] = True
-    Image.fromarray(np.repeat(np.uint8(mask * BRIGHT)[..., None], 3, 2)).save(folder / "a.png")
+    gray = (mask * BRIGHT).astype(np.uint8)
+    Image.fromarray(np.repeat(gray[..., None], 3, 2)).save(folder / "a.png")
     Image.fromarray(mask.astype(np.uint8)).save(folder / "a-label.png")
     return ImageFile("a.png", str(folder / "a.png"), str(folder / "a-label.png"))
 
@@ -86,7 +89,7 @@ def test_the_backbone_sees_its_native_size(data, backbone, protocol, tmp_path, m
     segmenter = spied(recipe, patch)
     config = dataclasses.replace(recipe.evaluate, protocol=protocol)
     table = counted(segmenter, file, config, monkeypatch)
-    shapes = segmenter.backbone.shapes
+    shapes = a(Spy, segmenter.backbone).shapes
     assert {shape[2:] for shape in shapes} == {(side, side)}
     windows = {"reco": (1, 1), "sliding": (2 * 2, 2 * 4), "whole": (2, 2)}[protocol]
     assert sum(shape[0] for shape in shapes) == windows[list(PHOTOS).index(data)]

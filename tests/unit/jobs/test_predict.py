@@ -66,6 +66,7 @@ def test_ids_are_colored_and_still_ids(made, photos, tmp_path):
     np.testing.assert_array_equal(read_image(out / "clusters" / "a.png"), colors)
     np.testing.assert_array_equal(read_label(out / "clusters" / "a.png"), expected.clusters)
 
+    assert expected.classes is not None
     classes = np.where(expected.classes < 0, 255, expected.classes)
     with Image.open(out / "classes" / "a.png") as image:
         np.testing.assert_array_equal(np.asarray(image), classes)

@@ -1,5 +1,7 @@
 """The segmentation network of self-training."""
 
+from typing import Any
+
 import pytest
 import timm
 import torch
@@ -14,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
     ("name", "stride"), [("vit_tiny_patch16_224", 16), ("resnet18", 32), ("convnext_atto", 32)]
 )
 def test_a_label_for_each_pixel(name, stride):
-    options = {"dynamic_img_size": True} if name.startswith("vit") else {}
+    options: dict[str, Any] = {"dynamic_img_size": True} if name.startswith("vit") else {}
     model = timm.create_model(name, num_classes=0, **options)
     network = SegmentationNetwork(model, 5, frozen=2).train()
     assert network.stride == stride

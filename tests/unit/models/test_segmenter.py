@@ -196,6 +196,7 @@ def test_classes_where_there_is_a_mapping(weights):
     mapped = make(weights, mapping=Mapping(classes, ("sky", "road")))
     found = mapped(picture())
     assert found.class_names == ("sky", "road")
+    assert found.classes is not None
     assert found.classes.dtype == np.int16
     np.testing.assert_array_equal(found.classes, np.array(classes)[found.clusters])
 

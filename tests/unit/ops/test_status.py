@@ -31,6 +31,7 @@ from raynef.ops.status import status
 from raynef.ops.status_words import ago, in_words
 from raynef.stores.run import bind, hold
 from raynef.sweeps.compare import compare
+from tests.known import present
 from tests.tiny import change
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -430,7 +431,7 @@ def test_where_a_job_stands_is_kept_where_it_began_from_any_thread(tmp_path):
     thread = threading.Thread(target=writer.note, args=(4, 2.0, facts))
     thread.start()
     thread.join()
-    found = read_state(tmp_path / "outer")
+    found = present(read_state(tmp_path / "outer"))
     assert read_state(tmp_path / "inner") == found
     assert found.time == pytest.approx(time.time(), abs=60)
     written = read_json(tmp_path / "outer" / "state.json")
@@ -448,7 +449,7 @@ def test_where_a_job_stands_is_kept_where_it_began_from_any_thread(tmp_path):
     assert (found.stage, found.done, found.eta_s) == ("train", 4, 3.0)
     assert found.facts == {"steps": 5, "loss": 1.5}
     alone.note(1, 0.0)
-    assert read_state(tmp_path / "outer").eta_s is None
+    assert present(read_state(tmp_path / "outer")).eta_s is None
     assert read_state(tmp_path / "inner") == found
 
 
@@ -477,10 +478,10 @@ def test_how_a_job_ended_is_in_its_state_and_before_in_its_log(
     with this_process(), pytest.raises(KeyboardInterrupt):
         train(stored(recipe, run), tmp_path / "run", on_epoch=end)
     with contextlib.suppress(KeyboardInterrupt, UserError), hold(tmp_path / "run"):
-        assert read_state(tmp_path / "run").ended is None
+        assert present(read_state(tmp_path / "run")).ended is None
         if error is not None:
             raise error
-    assert read_state(tmp_path / "run").ended == ended
+    assert present(read_state(tmp_path / "run")).ended == ended
     found = status(tmp_path / "run")
     assert (found["state"], found["training"]["epochs"]) == (state, [1, 2])
     earlier(tmp_path / "run")
@@ -491,7 +492,7 @@ def test_how_a_job_ended_is_in_its_state_and_before_in_its_log(
 def test_a_job_that_fails_at_once_can_start_again(recipe, tmp_path):
     with pytest.raises(UserError), hold(tmp_path / "run", recipe):
         raise UserError("no images")
-    assert read_state(tmp_path / "run").ended == "failed"
+    assert present(read_state(tmp_path / "run")).ended == "failed"
     assert "only begun" in words(tmp_path / "run")
     with hold(tmp_path / "run", recipe) as held:
         bind(held, recipe)

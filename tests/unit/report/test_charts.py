@@ -1,6 +1,7 @@
 """Charts: round ticks, no lost spike, gaps where values are missing."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,8 @@ from raynef.report.words import number, percent, quantity
 
 def drawn(figure: Figure) -> str:
     """The figure as it stands on a page."""
-    return str(templates().get_template("figures.html").module.figure(figure))
+    macros: Any = templates().get_template("figures.html").module
+    return str(macros.figure(figure))
 
 
 def path_of(found: Chart) -> str:

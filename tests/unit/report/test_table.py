@@ -10,6 +10,7 @@ TITLES = {"kmeans": "K-means", "ours": "Ours", "probe": "probe"}
 def test_mean_and_sample_standard_deviation():
     values = [0.61, 0.64, 0.70]
     mean, sd = mean_sd(values)
+    assert sd is not None
     np.testing.assert_allclose([mean, sd], [np.mean(values), np.std(values, ddof=1)])
     assert mean_sd([0.5]) == (0.5, None)
     assert percent(values) == "65.0 ± 4.6"

@@ -45,7 +45,7 @@ def assert_largest(clusters, maps):
 
 @pytest.mark.parametrize("grid", [(1, 1), (1, 7), (6, 1), (5, 7), (2, 2)])
 @pytest.mark.parametrize("factor", [1, 2, 3, 16])
-def test_integer_factors(grid, factor):
+def test_integer_factors(grid: tuple[int, int], factor: int):
     logits = logits_of(*grid, 9)
     size = (grid[0] * factor, grid[1] * factor)
     clusters = cluster_map(logits, size)
@@ -60,7 +60,7 @@ def test_integer_factors(grid, factor):
     size=st.tuples(st.integers(8, 60), st.integers(8, 60)),
     num_clusters=st.integers(1, 12),
 )
-def test_any_size(grid, size, num_clusters):
+def test_any_size(grid: tuple[int, int], size: tuple[int, int], num_clusters: int):
     logits = logits_of(*grid, num_clusters)
     assert_largest(cluster_map(logits, size), interpolated(logits, size))
 

@@ -35,10 +35,11 @@ def slow_pixel_logits(windows, logits, size, patch):
 
 
 def random_logits(windows, patch, num_clusters=7):
-    grid = tuple(-(-side // cell) for side, cell in zip(windows.window, patch, strict=True))
+    height, width = (-(-side // cell) for side, cell in zip(windows.window, patch, strict=True))
     count = len(windows.tops) * len(windows.lefts)
     generator = torch.Generator().manual_seed(sum(windows.image))
-    return torch.randn((count, *grid, num_clusters), generator=generator), grid
+    shape = (count, height, width, num_clusters)
+    return torch.randn(shape, generator=generator), (height, width)
 
 
 @pytest.mark.parametrize(

@@ -115,7 +115,7 @@ def test_what_is_no_sweep_is_refused(tmp_path: Path) -> None:
         write_sweep_report(tmp_path)
 
 
-def entry(miou: float, paper: PaperValue | None = None, **where: Any) -> Entry:
+def entry(miou: float, paper: PaperValue | None = None, /, **where: Any) -> Entry:
     score = Score({"data": "scn", **where}, 0, {"miou": miou}, 3, "run", leaked=False)
     return Entry("miou", (score,), None, paper)
 

@@ -14,6 +14,7 @@ import yaml
 
 from raynef.cli.commands import parse
 from raynef.cli.main import main
+from raynef.cli.tune import Tune
 from raynef.cluster.session import this_process
 from raynef.config.recipe import to_dict
 from raynef.core.errors import UserError
@@ -24,6 +25,7 @@ from raynef.sweeps.space import Axis, Search, Space
 from raynef.sweeps.sweep import DataSet, plan
 from raynef.sweeps.trials import Job, run_trial
 from raynef.sweeps.tune import Options, _cause, _concurrent, _gpu_share, _loggers, _rungs, sweep
+from tests.known import a, present
 from tests.tiny import change
 
 ALPHA = Axis("graph.alpha", "grid", (0.0, 0.3))
@@ -106,7 +108,7 @@ def test_shares_rungs_and_causes():
 def test_a_missing_logger_names_its_extra(flag, monkeypatch):
     monkeypatch.setitem(sys.modules, flag, None)
     with pytest.raises(UserError, match=rf"--{flag} .* pip install 'raynef\[{flag}\]'"):
-        _loggers(Options(**{flag: "somewhere"}))
+        _loggers(dataclasses.replace(Options(), **{flag: "somewhere"}))
 
 
 def test_bad_requests_are_refused_before_anything_is_made(recipe, tmp_path):
@@ -134,7 +136,7 @@ def test_bad_requests_are_refused_before_anything_is_made(recipe, tmp_path):
 
 def asked_for(*flags):
     """What the command hands to the sweep."""
-    return parse(["tune", *map(str, flags)]).asked
+    return present(a(Tune, parse(["tune", *map(str, flags)])).asked)
 
 
 def test_flags_go_over_the_space_over_presets(tmp_path):
@@ -149,7 +151,8 @@ def test_flags_go_over_the_space_over_presets(tmp_path):
     assert {d.recipe.eigen.num_eigenfunctions for d in asked.data} == {256}
     assert {d.recipe.train.epochs for d in asked.data} == {2}
     seeds = ["--seeds", "3", "4"]
-    assert parse(["tune", "beta", "--out", "S", "--data.root", "/p", *seeds]).seeds == (3, 4)
+    args = a(Tune, parse(["tune", "beta", "--out", "S", "--data.root", "/p", *seeds]))
+    assert args.seeds == (3, 4)
 
 
 def test_a_protocol_is_laid_over_its_data_set(tmp_path):
@@ -240,7 +243,7 @@ def test_killing_the_driver_twice_loses_no_finished_trial(recipe, tmp_path):
         driver = subprocess.Popen(line, stderr=subprocess.PIPE, start_new_session=True)
         deadline = time.monotonic() + 400
         while len(list(out.glob("trials/*/result.json"))) < done_before:
-            assert driver.poll() is None, driver.stderr.read().decode()
+            assert driver.poll() is None, present(driver.stderr).read().decode()
             assert time.monotonic() < deadline
             time.sleep(0.2)
         time.sleep(draws.uniform(0, 6))

@@ -18,6 +18,7 @@ from raynef.images.datasets.imageset import ImageSet, require_labels
 from raynef.images.datasets.registry import dataset_names, open_split
 from raynef.images.decode import read_image, read_label
 from raynef.io.storage import read_bytes
+from tests.known import a
 from tests.unit.images.datasets.test_boxes import BOXED
 from tests.unit.images.datasets.test_saliency import FOLDERS as MASKS
 
@@ -287,7 +288,7 @@ def test_codes_reach_every_class_and_no_other(tmp_path, name):
 
 def test_coco_stuff_27_is_the_mapping_of_the_field():
     """Ids of the 182 a coarse class; the digest is that of the table in STEGO's code."""
-    codes = coco_stuff.DATA_SETS[0].codes
+    codes = a(tuple, coco_stuff.DATA_SETS[0].codes)
     counts = Counter(codes[:182])
     assert [counts[i] for i in range(12)] == [6, 6, 10, 10, 8, 8, 8, 10, 6, 1, 10, 8]
     assert [counts[i] for i in range(12, 27)] == [2, 6, 4, 11, 4, 11, 7, 2, 6, 11, 9, 2, 6, 5, 5]

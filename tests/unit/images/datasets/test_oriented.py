@@ -110,11 +110,11 @@ def test_the_two_ways_differ_wherever_the_image_turns(tmp_path):
     """So that the test above can fail."""
     for orientation in ALL:
         file = put(tmp_path, orientation, shape=SQUARE)
-        found = [
+        stored, upright = (
             read_truth(replace(file, label_orientation=rule), None)
             for rule in ("stored", "upright")
-        ]
-        assert np.array_equal(*found) == (orientation == 1)
+        )
+        assert np.array_equal(stored, upright) == (orientation == 1)
 
 
 def test_a_refusal_names_both_ways(tmp_path):
@@ -183,6 +183,7 @@ def test_evaluation_refuses_what_may_lie_either_way(tmp_path):
     config = Evaluate(protocol="whole", short_side=WIDE[0])
     scoring = Scoring(config, None, (1, 1, CLASSES))
     found = read_examples(ImageUnit([0], (put(tmp_path, 3),)), scoring=scoring)
+    assert found.mistake is not None
     assert "image.png" in found.mistake
     assert "data.label_orientation" in found.mistake
 

@@ -1,6 +1,7 @@
 """A network trained on a STORE's own segments, on a tiny sample."""
 
 import dataclasses
+from typing import cast
 
 import numpy as np
 import pytest
@@ -8,9 +9,11 @@ import torch
 from PIL import Image
 
 from raynef.cluster.session import this_process
+from raynef.cluster.worker import Worker
 from raynef.config.recipe import SelfTrain, Spectral
-from raynef.core.collectives import SingleProcess
+from raynef.core.collectives import Collectives, SingleProcess
 from raynef.core.errors import UserError
+from raynef.io.checkpoints import State
 from raynef.jobs.spectral.eigen import eigen
 from raynef.jobs.spectral.selftrain import selftrain
 from raynef.jobs.spectral.selftrain_loop import Example, crops, load_network, selftrain_loop
@@ -92,8 +95,24 @@ class Halves:
         return sum(self.kept) if self.rank else value
 
 
+class Keeps(Worker):
+    """Keeps in memory what it is to save; it is never asked to keep another step."""
+
+    state: State
+    loss: float
+
+    def restore(self):
+        return None
+
+    def tell(self, event):
+        pass
+
+    def save(self, state, summary, trainer, *, step):
+        self.state, self.loss = state, summary["loss"]
+
+
 @pytest.mark.parametrize("batch_size", [2, 3])
-def test_two_workers_have_the_gradient_of_one(store, small, batch_size):
+def test_two_workers_have_the_gradient_of_one(store, small, batch_size, tmp_path):
     settings = dataclasses.replace(SETTINGS, steps=1, batch_size=batch_size, checkpoint_steps=1)
     images = sorted((store / "semantic-spectral").rglob("*.png"))
     from raynef.images.datasets.registry import open_split
@@ -108,24 +127,10 @@ def test_two_workers_have_the_gradient_of_one(store, small, batch_size):
         "threads": 1,
     }
 
-    class Keeps:
-        device = torch.device("cpu")
-
-        def __init__(self, collectives):
-            self.collectives, self.state = collectives, None
-
-        def restore(self):
-            return None
-
-        def tell(self, event):
-            pass
-
-        def save(self, state, summary, trainer, *, step):
-            self.state, self.loss = state, summary["loss"]
-
-    alone, kept = Keeps(SingleProcess()), []
+    place, kept = (tmp_path / "checkpoints", torch.device("cpu")), []
+    alone = Keeps(*place, SingleProcess())
     selftrain_loop(config, alone)
-    workers = [Keeps(Halves(rank, kept)) for rank in (0, 1)]
+    workers = [Keeps(*place, cast(Collectives, Halves(rank, kept))) for rank in (0, 1)]
     for worker in workers:
         selftrain_loop(config, worker)
     assert workers[1].loss == pytest.approx(alone.loss, rel=1e-5)

@@ -16,6 +16,7 @@ from raynef.jobs.spectral.labels import label_folder, scores_of
 from raynef.jobs.spectral.points import draw_points, read_points
 from raynef.jobs.spectral.segments import SegmentStore, ensure_segments
 from raynef.jobs.spectral.semantic import semantic
+from tests.known import present
 from tests.tiny import change
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -122,7 +123,7 @@ def test_the_scores_are_those_of_the_best_matching_of_the_pngs(store, whole):
         by_iou = semantic(store, whole)
         by_count = semantic(store, change(whole, spectral={"hungarian": "count"}))
     assert sorted(store.glob("segments-*/*")) == before
-    truths = [np.asarray(Image.open(file.label)) for file in files]
+    truths = [np.asarray(Image.open(present(file.label))) for file in files]
     best_iou, best_accuracy = slow_scores(pngs(by_iou), truths, len(names))
     assert (by_iou["hungarian"], by_count["hungarian"]) == ("iou", "count")
     assert by_iou["miou"] == pytest.approx(best_iou, abs=1e-12)

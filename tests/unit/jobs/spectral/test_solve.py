@@ -7,7 +7,7 @@ import torch
 from raynef.config.recipe import Spectral
 from raynef.images.fitted import fit
 from raynef.jobs.shards import ShardUnit
-from raynef.jobs.spectral.solve import EigenActor, solve_images
+from raynef.jobs.spectral.solve import EigenActor, Given, solve_images
 from raynef.jobs.work import Carried
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 SPECTRAL = Spectral(num_eigenvectors=5, color_weight=10.0)
 
 
-def given(height, width, *, seed, flat=False):
+def given(height, width, *, seed, flat=False) -> Given:
     """Features in a few directions, which change over the image; pixels, flat if wanted."""
     generator = torch.Generator().manual_seed(seed)
     corners = torch.randn(1, 16, 3, 3, generator=generator)
@@ -25,7 +25,7 @@ def given(height, width, *, seed, flat=False):
     draws = np.random.default_rng(seed)
     pixels = draws.integers(0, 256, (height, width, 3)).astype(np.uint8)
     pixels, frame = fit(np.full_like(pixels, 90) if flat else pixels, stride=16, max_side=1024)
-    return (features * 0 + 1 if flat else features), pixels, frame
+    return Given(features * 0 + 1 if flat else features, pixels, frame)
 
 
 @pytest.fixture
@@ -62,8 +62,8 @@ def test_an_image_with_few_linked_nodes_takes_none_from_the_others():
     """Of two patches with features, λ = 0 has two pairs; of a whole image, six."""
     features_alone = Spectral(num_eigenvectors=5, color_weight=0.0, resolution=16)
     whole = given(96, 128, seed=0)
-    few = (torch.zeros(6, 8, 16), *whole[1:])
-    few[0][0, 0, 0] = few[0][5, 7, 1] = 1
+    few = whole._replace(features=torch.zeros(6, 8, 16))
+    few.features[0, 0, 0] = few.features[5, 7, 1] = 1
     found = solve_images([few, whole], features_alone, together=True)
     assert [len(one.values) for one in found] == [2, 6]
     assert_same(found[1], solve_images([whole], features_alone)[0])

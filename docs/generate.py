@@ -9,14 +9,13 @@ import re
 import warnings
 from collections.abc import Iterable
 from dataclasses import fields
-from importlib import import_module
 from pathlib import Path
 from typing import Any, get_type_hints
 
 import tyro
 import yaml
 
-from raynef.cli.commands import COMMANDS
+from raynef.cli.commands import COMMANDS, class_of
 from raynef.cli.train import Train
 from raynef.config.recipe import Recipe
 
@@ -58,7 +57,7 @@ def recipe() -> str:
 
 
 def _command(name: str) -> str:
-    kind = _class_of(name)
+    kind = class_of(name)
     groups = _groups(kind)
     sections = [section for section in SECTIONS if section in groups]
     taken = ", ".join(f"[{section}](recipe.md#{section})" for section in sections)
@@ -68,11 +67,6 @@ def _command(name: str) -> str:
     parts = [f"### raynef {name}", _text(kind.__doc__), _table(own) if own else ""]
     parts.append(f"Fields of the recipe, as flags: {taken}." if taken else "")
     return "\n\n".join(part for part in parts if part)
-
-
-def _class_of(name: str) -> type:
-    module, _, kind = COMMANDS[name].rpartition(".")
-    return getattr(import_module(f"raynef.cli.{module}"), kind)
 
 
 def _groups(kind: type) -> dict[str, list[Any]]:

@@ -1,7 +1,7 @@
 """raynef: unsupervised semantic segmentation with neural eigenfunctions, on Ray.
 
 Rooms, from the ground up: ``core`` (values that cross stages), ``config`` (the recipe), ``io``
-(files and places); the stages ``images``, ``features``, ``graph``, ``eigen``, ``assign``,
+(files and places); the stages ``assign``, then ``images``, ``features``, ``graph``, ``eigen``,
 ``segment`` and ``report``; ``cluster`` (Ray in general); ``models`` (what is trained and kept);
 ``stores`` (folder formats); ``jobs`` (one file a command); ``sweeps`` (what compares runs); ``ops``
 (machine, cost and state); ``demo`` and ``cli``. Each imports only rooms before it.

@@ -1,13 +1,18 @@
-"""``raynef baseline``: what a run is measured against. K-means, Ours*, and linear probes."""
+"""``raynef baseline``: what a run is measured against. K-means, Ours*, and linear probes.
+
+A baseline of the backbone's features is a command by its record in ``raynef.sweeps.methods``; one
+upon a run of ψ is a class here, whose settings begin as the run's own.
+"""
 
 from collections.abc import Callable
 from dataclasses import field, replace
 from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 from raynef.cli.command import Address, Command, Line, Positional, RecipeCommand, Result, Seeds
 from raynef.config.recipe import KMeans, Probe, Recipe
+from raynef.sweeps.methods import BASELINES, job_of
 
 
 class _OnImages(RecipeCommand):
@@ -15,27 +20,10 @@ class _OnImages(RecipeCommand):
     """Folder of the run."""
     seeds: Seeds = ()
     address: Address = None
-
-    def _make(self, job: Callable[..., Result]) -> Result:
-        return self.over_seeds(job, self.out, self.seeds, self.address)
-
-
-class BaselineKMeans(_OnImages):
-    """K-means on the backbone's features of the training views."""
+    job: ClassVar[str]
 
     def execute(self) -> Result:
-        from raynef.jobs.baseline import kmeans
-
-        return self._make(kmeans)
-
-
-class BaselineProbe(_OnImages):
-    """A linear probe of the backbone's features, trained on LABELS: a diagnostic."""
-
-    def execute(self) -> Result:
-        from raynef.jobs.baseline import probe
-
-        return self._make(probe)
+        return self.over_seeds(job_of(self.job), self.out, self.seeds, self.address)
 
 
 class _OnRun(Command):
@@ -65,7 +53,7 @@ class BaselineKMeansPsi(_OnRun):
         return line.over(replace(self, kmeans=self._recipe().kmeans))
 
     def execute(self) -> Result:
-        from raynef.jobs.baseline import kmeans_psi
+        from raynef.jobs.kmeans import kmeans_psi
 
         return self._make(partial(kmeans_psi, settings=self.kmeans), "kmeans-psi")
 
@@ -79,6 +67,17 @@ class BaselineProbePsi(_OnRun):
         return line.over(replace(self, probe=self._recipe().probe))
 
     def execute(self) -> Result:
-        from raynef.jobs.baseline import probe_psi
+        from raynef.jobs.probe import probe_psi
 
         return self._make(partial(probe_psi, settings=self.probe), "probe-psi")
+
+
+_UPON_RUNS = {"kmeans-psi": BaselineKMeansPsi, "probe-psi": BaselineProbePsi}
+
+
+def command_of(name: str) -> type[Command]:
+    """The command of a baseline, by its name in ``BASELINES``."""
+    if name in _UPON_RUNS:
+        return _UPON_RUNS[name]
+    method = BASELINES[name]
+    return type(f"Baseline {name}", (_OnImages,), {"__doc__": method.about, "job": method.job})

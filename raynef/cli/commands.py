@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from raynef.cli.booleans import plain_flags
 from raynef.cli.command import Command, Line
 from raynef.core.errors import UserError
+from raynef.sweeps.methods import BASELINES
 
 COMMANDS = {
     "demo": "demo.Demo",
@@ -16,10 +17,7 @@ COMMANDS = {
     "predict": "predict.Predict",
     "report": "report.Report",
     "extract": "extract.Extract",
-    "baseline kmeans": "baseline.BaselineKMeans",
-    "baseline kmeans-psi": "baseline.BaselineKMeansPsi",
-    "baseline probe": "baseline.BaselineProbe",
-    "baseline probe-psi": "baseline.BaselineProbePsi",
+    **{f"baseline {name}": "baseline.command_of" for name in BASELINES},
     "compare": "compare.Compare",
     "tune": "tune.Tune",
     "table": "table.Table",
@@ -37,7 +35,8 @@ COMMANDS = {
     "doctor": "doctor.Doctor",
     "distill": "distill.Distill",
 }
-"""Name to module and class, within ``raynef.cli``. A new command is a module and a line here."""
+"""Name to module and class, within ``raynef.cli``, or a function that gives the class by the last
+word of the name. A new command is a module and a line here."""
 
 _HELP = ("-h", "--help")
 
@@ -64,7 +63,7 @@ def _find(argv: Sequence[str]) -> tuple[type[Command], Line]:
     for count in (2, 1):
         name = " ".join(argv[:count])
         if name in COMMANDS:
-            kind, flags = _class_of(name), argv[count:]
+            kind, flags = class_of(name), argv[count:]
             cut = flags.index("--") if kind.takes_rest and "--" in flags else len(flags)
             return kind, Line(plain_flags(flags[:cut]), f"raynef {name}", tuple(flags[cut + 1 :]))
     group = argv[0] if argv and any(n.startswith(f"{argv[0]} ") for n in COMMANDS) else ""
@@ -82,9 +81,11 @@ def _find(argv: Sequence[str]) -> tuple[type[Command], Line]:
     raise UserError(f"{which}no {_what(group)} {words[0]!r}; {hint}")
 
 
-def _class_of(name: str) -> type[Command]:
-    module, _, kind = COMMANDS[name].rpartition(".")
-    return getattr(importlib.import_module(f"raynef.cli.{module}"), kind)
+def class_of(name: str) -> type[Command]:
+    """The class of a command, by its name in ``COMMANDS``."""
+    module, _, found = COMMANDS[name].rpartition(".")
+    kind = getattr(importlib.import_module(f"raynef.cli.{module}"), found)
+    return kind if isinstance(kind, type) else kind(name.rpartition(" ")[2])
 
 
 def _what(group: str) -> str:
@@ -105,6 +106,6 @@ def _overview(group: str) -> str:
     called = f"raynef {group}".rstrip()
     lines = [f"usage: {called} {_what(group).upper()} … [--help]", ""]
     for name in shown:
-        doc = " ".join((_class_of(name).__doc__ or "").partition("\n\n")[0].split())
+        doc = " ".join((class_of(name).__doc__ or "").partition("\n\n")[0].split())
         lines.append(f"  {name:{width}}  {doc.partition('. ')[0].rstrip('.')}.")
     return "\n".join(lines) + "\n"

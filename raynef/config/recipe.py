@@ -48,14 +48,17 @@ folder is begun. ``evaluate.short_side`` is no such field: the segmenter segment
 
 _OF_OTHER_METHODS = ("kmeans", "probe", "spectral", "selftrain")
 """Sections that a run of another kind does not see."""
+_KNOWN_KINDS = ("ours", *_OF_OTHER_METHODS)
 
 
 def may_change(kind: str, recipe: Recipe) -> frozenset[str]:
     """Fields that may change in the folder of a run that ``kind`` makes of a recipe.
 
     The sections of other methods, besides ``NEVER_SHAPES``; and how labels lie, unless it is
-    trained on them.
+    trained on them. A kind that is not known here may read them all, and the labels.
     """
+    if not kind.startswith(_KNOWN_KINDS):
+        return NEVER_SHAPES
     others = tuple(f"{name}." for name in _OF_OTHER_METHODS if not kind.startswith(name))
     fields = {setting.name for setting in settings(Recipe) if setting.name.startswith(others)}
     if not (recipe.train.leak_labels or kind.startswith("probe")):

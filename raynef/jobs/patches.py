@@ -50,6 +50,10 @@ class Source:
     cosine: bool = False
     precision: str = "float32"
 
+    def load_trunk(self) -> Psi | None:
+        """ψ whose features these are, without its head; None for the backbone's own."""
+        return trunk_of(load_psi(self.trunk)) if self.trunk else None
+
 
 @dataclass(frozen=True)
 class Sample:

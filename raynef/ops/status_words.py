@@ -7,13 +7,6 @@ from raynef.core.amounts import clock, in_bytes
 
 Facts = dict[str, Any]
 
-_METHODS = {
-    "ours": "raynef train",
-    "kmeans": "raynef baseline kmeans",
-    "kmeans-psi": "raynef baseline kmeans-psi",
-    "probe": "raynef baseline probe",
-    "probe-psi": "raynef baseline probe-psi",
-}
 _SCORES = {
     "miou": "mIoU",
     "miou_majority": "mIoU by majority",
@@ -40,6 +33,11 @@ def in_words(facts: Facts) -> list[str]:
     if log is not None:
         lines.append(f"  {'log.txt':<10}{ago(log['age_s'])}: {log['last']}")
     return lines
+
+
+def _made_by(kind: str) -> str:
+    """The command that makes a run of a kind."""
+    return "raynef train" if kind == "ours" else f"raynef baseline {kind}"
 
 
 def ago(seconds: float) -> str:
@@ -141,7 +139,7 @@ def _comparison(facts: Facts) -> Iterator[tuple[str, str]]:
 
 
 _KINDS: dict[str, tuple[Callable[[Facts], str], Callable[[Facts], Iterator[tuple[str, str]]]]] = {
-    "run": (lambda facts: f"a run of {_METHODS.get(facts['method'], facts['method'])}", _run),
+    "run": (lambda facts: f"a run of {_made_by(facts['method'])}", _run),
     "store": (lambda facts: "a feature store", _store),
     "seeds": (lambda facts: f"{len(facts['runs'])} seeds of one recipe", _seeds),
     "sweep": (lambda facts: f"a sweep ({facts['title']})", _sweep),

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from raynef.report.table import mean_sd, percent
+from raynef.report.table import markdown_table, mean_sd, percent
 
 LEAKED, ELSEWHERE, AFTER_CRF = "†", "‡", "§"
 """Marks of a score that labels had leaked into, of one on other data than the paper's, and of the
@@ -78,11 +78,9 @@ class Grid:
 
 def markdown(grid: Grid) -> str:
     """As Markdown; each score is a link to its run, further seeds follow it."""
-    head = [*grid.corner, *grid.columns]
-    lines = [f"**{grid.title}**", "", _line(head), _line(["---"] * len(head))]
-    for names, entries in grid.rows:
-        lines.append(_line([*names, *(_markdown_entry(entry) for entry in entries)]))
-    return "\n".join([*lines, "", *(f"{note}\n" for note in grid.notes)])
+    rows = [[*names, *map(_markdown_entry, entries)] for names, entries in grid.rows]
+    table = markdown_table([*grid.corner, *grid.columns], rows)
+    return "\n".join([f"**{grid.title}**", "", *table, "", *(f"{note}\n" for note in grid.notes)])
 
 
 def latex(grid: Grid) -> str:
@@ -168,10 +166,6 @@ def _latex_entry(entry: Entry) -> str:
     text = shown(entry).translate(_LATEX_SCORE)
     text = f"\\textbf{{{text}}}" if entry.best else text
     return text + (f" ({paper_shown(entry.paper).translate(_LATEX_SCORE)})" if entry.paper else "")
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 def _quoted(path: str) -> str:

@@ -1,7 +1,7 @@
-"""A table of scores: methods across, rows down, mean ± standard deviation over seeds."""
+"""Tables in Markdown, and one of scores: methods across, rows down, mean ± sd over seeds."""
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -33,6 +33,16 @@ def percent(values: Sequence[float]) -> str:
     return f"{100 * mean:.1f}" + (f" ± {100 * sd:.1f}" if sd is not None else "")
 
 
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """The lines of a Markdown table; a "|" within a cell is escaped."""
+    return [_line(head), _line(["---"] * len(head)), *map(_line, rows)]
+
+
+def _line(cells: Sequence[str]) -> str:
+    escaped = (cell.replace("|", "\\|") for cell in cells)
+    return "|" + "".join(f" {cell} |" if cell else " |" for cell in escaped)
+
+
 def markdown(
     rows: Sequence[TableRow], titles: Mapping[str, str], *, supervised: frozenset[str]
 ) -> str:
@@ -43,18 +53,15 @@ def markdown(
         titles: of the methods by key, in the order of the columns.
         supervised: methods that saw labels in training, which take no part in being best.
     """
-    lines = [
-        "| | images | " + " | ".join(titles.values()) + " |",
-        "|---|---|" + "---|" * len(titles),
-    ]
+    lines = []
     for row in rows:
         free = {
             key: mean_sd(cell.miou)[0] for key, cell in row.cells.items() if key not in supervised
         }
         best = max(free, key=free.__getitem__) if len(free) > 1 else None
         shown = [_shown(row.cells.get(key), bold=key == best) for key in titles]
-        lines.append(f"| {row.name} | {row.num_images} | " + " | ".join(shown) + " |")
-    return "\n".join(lines) + "\n"
+        lines.append([row.name, str(row.num_images), *shown])
+    return "\n".join(markdown_table(["", "images", *titles.values()], lines)) + "\n"
 
 
 def _shown(cell: Cell | None, *, bold: bool) -> str:

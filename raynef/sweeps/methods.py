@@ -1,6 +1,7 @@
 """The methods that runs are compared by: one record each, in one registry.
 
-A new method is a file in ``raynef.jobs`` that makes it, and its record in ``METHODS``.
+A new method is a file in ``raynef.jobs`` that makes it, and its record in ``METHODS``; a baseline
+of the backbone is a command with that, ``raynef baseline NAME``.
 """
 
 import importlib
@@ -22,8 +23,9 @@ METRICS = {
 }
 """With their titles. ``miou_majority`` names clusters by majority where ``miou`` of labels matches
 them one to one."""
-_STAR: dict[str, Any] = {"upon": "baseline:kmeans_psi", "part": "kmeans-psi"}
+_STAR: dict[str, Any] = {"upon": "kmeans:kmeans_psi", "part": "kmeans-psi"}
 _IMAGES = ("data", "backbone", "evaluate")
+_CLUSTERS = (*_IMAGES, "kmeans", "eigen.num_eigenfunctions")
 _SPECTRAL = ("data", "backbone", "spectral", "kmeans")  # of kmeans the number of points alone
 _ALL = ("accuracy", "miou", "miou_majority")
 
@@ -34,8 +36,8 @@ class Method:
 
     Attributes:
         title: in a table.
-        kind: of its trials: ours, leaked, kmeans, probe or spectral; one trial makes all methods
-            of its kind.
+        kind: of its trials: ours, leaked, spectral, or a baseline's own; one trial makes all
+            methods of its kind.
         job: ``module:function`` of ``raynef.jobs`` that makes the trial's run.
         upon: likewise what makes the method of that run, if it is another.
         part: folder of the method within the trial's run.
@@ -47,6 +49,8 @@ class Method:
         supervised: it saw labels in training: shown apart, and never the best of a row.
         options: of a spectral job, from the recipe and the methods of the trial.
         suffix: of the metrics' names in a spectral result.
+        about: what ``raynef baseline`` says that it does, a sentence; a baseline of the backbone
+            has one.
     """
 
     title: str
@@ -61,6 +65,7 @@ class Method:
     supervised: bool = False
     options: Callable[[Recipe, Sequence[str]], Mapping[str, Any]] = lambda recipe, methods: {}
     suffix: str = ""
+    about: str = ""
 
     @property
     def trains(self) -> bool:
@@ -123,18 +128,24 @@ def _labels(title: str, part: str, variant: str) -> Method:
 
 
 _OBJECT: dict[str, Any] = {"part": "object", "page": "object", "truth": "masks"}
-_PROBE: dict[str, Any] = {"upon": "baseline:probe_psi", "part": "probe-psi"}
+_PROBE: dict[str, Any] = {"upon": "probe:probe_psi", "part": "probe-psi"}
 METHODS = {
     "kmeans": Method(
         "K-means",
         "kmeans",
-        "baseline:kmeans",
-        sees=(*_IMAGES, "kmeans", "eigen.num_eigenfunctions"),
+        "kmeans:kmeans",
+        sees=_CLUSTERS,
+        about="K-means on the backbone's features of the training views.",
     ),
     "ours": Method("Ours", "ours"),
     "ours_star": Method("Ours*", "ours", **_STAR),
     "probe": Method(
-        "probe, backbone", "probe", "baseline:probe", sees=(*_IMAGES, "probe"), supervised=True
+        "probe, backbone",
+        "probe",
+        "probe:probe",
+        sees=(*_IMAGES, "probe"),
+        supervised=True,
+        about="A linear probe of the backbone's features, trained on LABELS: a diagnostic.",
     ),
     "probe_psi": Method("probe, ψ", "ours", **_PROBE, supervised=True),
     "leaked": Method("Ours, labels leaked", "leaked", supervised=True),
@@ -151,6 +162,12 @@ METHODS = {
 """All methods by key, in the order of a table."""
 COLUMNS = tuple(key for key, method in METHODS.items() if not method.is_spectral)
 """What ``raynef compare`` compares."""
+BASELINES = {
+    method.part or key.replace("_", "-"): method
+    for key, method in METHODS.items()
+    if method.about or method.upon
+}
+"""What ``raynef baseline`` makes, by the name there: of the backbone, or upon a run of ψ."""
 TRAINED = frozenset(method.kind for method in METHODS.values() if method.trains)
 """Kinds of trials that train ψ, in epochs."""
 SUPERVISED = frozenset(key for key, method in METHODS.items() if method.supervised)

@@ -66,7 +66,7 @@ class Trial:
 
     @property
     def kind(self) -> str:
-        """Ours, leaked, kmeans, probe or spectral; see ``Method``."""
+        """Ours, leaked, spectral, kmeans or another baseline; see ``Method``."""
         return self.method.kind
 
     @property

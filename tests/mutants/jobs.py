@@ -202,7 +202,7 @@ MUTANTS = (
     ),
     Mutant(
         "kmeans-without-closing-pass",
-        "raynef/jobs/baseline.py",
+        "raynef/jobs/kmeans.py",
         "    centroids = moved(centroids, found, cosine=config.cosine)",
         "    moved(centroids, found, cosine=config.cosine)",
         _PROTOCOL,

@@ -5,8 +5,8 @@ import numpy as np
 import raynef
 from raynef.cluster.session import this_process
 from raynef.io.files import read_json
-from raynef.jobs.baseline import kmeans
 from raynef.jobs.evaluate import evaluate
+from raynef.jobs.kmeans import kmeans
 from tests.tiny import change
 from tests.unit.jobs import test_this_process as unit
 

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -59,7 +60,19 @@ def test_a_command_reaches_the_loss_in_six_files():
         assert file in imported(ROOT / caller), f"{caller} does not import {file}"
 
 
+def drawn() -> list[set[str]]:
+    """The rooms of each line of the drawing, from the top; a line's words are two spaces off."""
+    lines = TEXT.split("```")[1].strip().splitlines()
+    return [set(line.partition("  ")[0].split(" │ ")) for line in lines]
+
+
 def test_every_room_is_drawn():
     rooms = {path.name for path in (ROOT / "raynef").iterdir() if (path / "__init__.py").is_file()}
-    drawn = set(re.findall(r"\b[a-z]+\b", TEXT.split("```")[1]))
-    assert rooms <= drawn
+    assert rooms <= set().union(*drawn())
+
+
+def test_the_rooms_are_drawn_as_imports_are_held_to():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    contract = project["tool"]["importlinter"]["contracts"][0]
+    assert contract["type"] == "layers"
+    assert drawn() == [set(layer.split(" | ")) for layer in contract["layers"]]

@@ -25,8 +25,8 @@ from raynef.config.recipe import (
 )
 from raynef.core.errors import UserError
 from raynef.io.files import read_json, write_json
-from raynef.jobs.baseline import kmeans, kmeans_psi
 from raynef.jobs.evaluate import evaluate
+from raynef.jobs.kmeans import kmeans, kmeans_psi
 from raynef.jobs.report import write_report
 from raynef.jobs.train import train
 from raynef.sweeps.runs import make

@@ -17,8 +17,8 @@ from raynef.core.errors import UserError
 from raynef.demo.demo import demo
 from raynef.images.datasets.imageset import ImageFile
 from raynef.io.holds import GLANCE_S, hold_folder, holds
-from raynef.jobs.baseline import kmeans
 from raynef.jobs.evaluate import evaluate
+from raynef.jobs.kmeans import kmeans
 from raynef.jobs.predict import output_names, predict
 from raynef.jobs.report import write_report
 from raynef.jobs.seeds import over_seeds

@@ -10,8 +10,8 @@ from raynef.cluster.session import this_process
 from raynef.eigen.psi import Psi
 from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.images.datasets.registry import open_split
-from raynef.jobs.baseline import kmeans
 from raynef.jobs.evaluate import evaluate
+from raynef.jobs.kmeans import kmeans
 from raynef.jobs.maps import CountingActor, Scoring, count_sharpened, read_examples
 from raynef.jobs.patches import Source, sample_patches
 from raynef.jobs.work import ImageUnit

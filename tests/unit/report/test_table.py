@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from raynef.report.table import Cell, TableRow, markdown, mean_sd, percent
+from raynef.report.table import Cell, TableRow, markdown, markdown_table, mean_sd, percent
 
 TITLES = {"kmeans": "K-means", "ours": "Ours", "probe": "probe"}
 
@@ -32,8 +32,14 @@ def test_markdown():
     ]
     assert markdown(rows, TITLES, supervised=frozenset({"probe"})).splitlines() == [
         "| | images | K-means | Ours | probe |",
-        "|---|---|---|---|---|",
+        "| --- | --- | --- | --- | --- |",
         "| a | 148 | 61.0 ± 1.4 / 81.0 ± 1.4 | **64.0 ± 1.4** / 84.0 ± 1.4 "
         "| 90.0 ± 0.0 / 95.0 ± 0.0 |",
         "| b | 7 | – | 50.0 / 25.0 | – |",
     ]
+
+
+def test_a_bar_within_a_cell_ends_no_column():
+    text = markdown([TableRow("a|b", 1, {})], {"ours": "Ours"}, supervised=frozenset())
+    assert text.splitlines()[2] == "| a\\|b | 1 | – |"
+    assert markdown_table(["", "b"], [["", "x"]]) == ["| | b |", "| --- | --- |", "| | x |"]

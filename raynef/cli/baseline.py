@@ -15,7 +15,9 @@ from raynef.config.recipe import KMeans, Probe, Recipe
 from raynef.sweeps.methods import BASELINES, job_of
 
 
-class _OnImages(RecipeCommand):
+class OnImages(RecipeCommand):
+    """A baseline of the features of a folder's images; its name and text come with its record."""
+
     out: Path
     """Folder of the run."""
     seeds: Seeds = ()
@@ -80,4 +82,4 @@ def command_of(name: str) -> type[Command]:
     if name in _UPON_RUNS:
         return _UPON_RUNS[name]
     method = BASELINES[name]
-    return type(f"Baseline {name}", (_OnImages,), {"__doc__": method.about, "job": method.job})
+    return type(f"Baseline {name}", (OnImages,), {"__doc__": method.about, "job": method.job})

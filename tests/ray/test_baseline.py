@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 import raynef
-from raynef.cli.baseline import BaselineKMeans, BaselineKMeansPsi, BaselineProbe
+from raynef.cli.baseline import BaselineKMeansPsi, OnImages
 from raynef.cli.commands import parse
 from raynef.cli.main import main
 from raynef.cluster.session import this_process
@@ -284,11 +284,11 @@ def test_commands(trained, capsys):
 def test_flags_go_over_the_recipe_or_over_the_runs_own(trained, tmp_path):
     out = ["--out", str(tmp_path / "out")]
     flags = ["--recipe", "folder", "--eigen.num-eigenfunctions", "9", "--kmeans.cosine"]
-    method = a(BaselineKMeans, parse(["baseline", "kmeans", *flags, "--train.seed", "4", *out]))
+    method = a(OnImages, parse(["baseline", "kmeans", *flags, "--train.seed", "4", *out]))
     assert method.config.eigen.num_eigenfunctions == 9
     assert (method.config.kmeans.cosine, method.config.train.seed) == (True, 4)
     assert (method.config.data.short_side, method.out) == (320, tmp_path / "out")
-    method = a(BaselineProbe, parse(["baseline", "probe", "--probe.lr", "0.1", *out]))
+    method = a(OnImages, parse(["baseline", "probe", "--probe.lr", "0.1", *out]))
     assert (method.config.probe.lr, method.config.probe.epochs) == (0.1, 10)
     flags = [str(trained), "--kmeans.max-points", "77"]
     of_run = a(BaselineKMeansPsi, parse(["baseline", "kmeans-psi", *flags]))

@@ -1,9 +1,9 @@
 """A trunk that learns several clusterings at once: do its features cluster better, without a label?
 
-Every stage is frozen but a small trunk over the backbone's three taps. It is trained by
-cross-entropy on soft clusters of several K-means "teachers", whose points are unit features joined
-with the image's [CLS]. The clusters that are scored are of K-means on the trunk's features: to a
-new image they are one forward pass and a linear head. See docs/research/teachers.md.
+The backbone is frozen; a small trunk over its three taps is trained by cross-entropy on
+soft clusters of several K-means "teachers", whose points are unit features joined with the image's
+[CLS]. The clusters that are scored are of K-means on the trunk's features: for a new image, one
+forward pass and a linear head. See docs/research/teachers.md.
 
 Labels enter ``report`` alone, at the end. Prints one JSON line of mIoU and accuracy in percent for
 each seed and each clustering:
@@ -38,7 +38,7 @@ from raynef.config.recipe import Backbone as BackboneConfig
 from raynef.config.recipe import Data
 from raynef.features.backbone import Backbone, load_backbone
 from raynef.features.taps import as_tokens, last_features, recording, taps_of
-from raynef.images.datasets.imageset import ImageFile, ImageSet
+from raynef.images.datasets.imageset import ImageFile, ImageSet, require_labels
 from raynef.images.datasets.registry import open_split
 from raynef.images.decode import read_image, read_label
 from raynef.images.geometry import center_crop, resize, resize_label, short_side_size
@@ -128,6 +128,7 @@ def main() -> None:
     config = Data(name="folder", root=options.root, train_split="train", val_split="val")
     backbone = load_backbone(BackboneConfig(name=options.backbone, weights=options.weights))
     train, val = open_split(config, "train"), open_split(config, "val")
+    require_labels(val)
     views = [see(backbone, train, shift) for shift in SHIFTS[: options.views]]
     new, labels = see(backbone, val, (0, 0)), labels_of(val)
     for seed in options.seeds:
@@ -148,7 +149,7 @@ def see(backbone: Backbone, images: ImageSet, shift: tuple[int, int]) -> View:
     mean, std = (torch.tensor(v)[:, None, None] for v in (backbone.mean, backbone.std))
     for start in range(0, len(images.files), 16):
         files = images.files[start : start + 16]
-        crops = np.stack([moved(crop_of(file), shift) for file in files])
+        crops = np.stack([shifted(crop_of(file), shift) for file in files])
         pixels = (torch.from_numpy(crops).permute(0, 3, 1, 2) / 255 - mean) / std
         with recording(dict(taps_of(plan, keys=False))) as seen:
             output = backbone.model.forward_features(pixels)
@@ -170,7 +171,7 @@ def labels_of(images: ImageSet) -> Labels:
     """The labels of the center crops, as ReCo's protocol has them."""
     maps = []
     for file in images.files:
-        assert file.label is not None
+        assert file.label is not None  # by require_labels
         label = read_label(file.label, images.label_codes)
         size = short_side_size(label.shape, SIDE, truncated=True)
         maps.append(center_crop(resize_label(label, size), SIDE))
@@ -178,7 +179,8 @@ def labels_of(images: ImageSet) -> Labels:
     return Labels(maps, names, num_classes=len(images.class_names))
 
 
-def moved(pixels: np.ndarray, shift: tuple[int, int]) -> np.ndarray:
+def shifted(pixels: np.ndarray, shift: tuple[int, int]) -> np.ndarray:
+    """The part of [320, 320, 3] that a window moved by (y, x) pixels sees, edges repeated."""
     y, x = shift
     room = max(abs(y), abs(x))
     wide = np.pad(pixels, ((room, room), (room, room), (0, 0)), mode="edge")

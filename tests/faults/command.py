@@ -61,7 +61,7 @@ class Command:
     @staticmethod
     def _read(stream, lines: list[str]) -> None:
         for line in stream:
-            lines.append(line)  # noqa: PERF402: as it comes, for `said`
+            lines.append(line)  # as it comes, for `said`
 
     @property
     def said(self) -> str:

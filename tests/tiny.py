@@ -5,10 +5,12 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import safetensors.torch
 import timm
 import torch
+from PIL import Image
 
 from raynef.cluster.session import this_process
 from raynef.config.recipe import (
@@ -49,8 +51,6 @@ def sample(tmp_path_factory) -> Path:
 
 
 def shrink(root: Path) -> Path:
-    from PIL import Image
-
     for path in [*(root / "images").iterdir(), *(root / "labels").iterdir()]:
         with Image.open(path) as image:
             small = image.resize((128, 96), Image.Resampling.NEAREST)
@@ -84,6 +84,16 @@ def change(recipe: Recipe, **sections) -> Recipe:
 def copy_of_sample(sample: Path, tmp_path: Path) -> Path:
     """A sample that a test may spoil."""
     return Path(shutil.copytree(sample, tmp_path / "copy"))
+
+
+def scramble(root: Path) -> None:
+    """Put noise in the place of all labels of a sample."""
+    draws = np.random.default_rng(0)
+    for path in (root / "labels").iterdir():
+        with Image.open(path) as label:
+            size = label.size
+        noise = draws.integers(0, 10, (size[1], size[0]), dtype=np.uint8)
+        Image.fromarray(noise).save(path)
 
 
 @pytest.fixture(scope="module")

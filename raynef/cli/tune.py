@@ -90,11 +90,18 @@ class Tune(Command):
 
 
 def _dataset(args: Tune, line: Line, space: Space, preset: str | None, root: str | None) -> DataSet:
-    """One data set: presets, then the space's fields, then the user's flags."""
+    """One data set: presets, then the space's fields, then the user's flags.
+
+    Where the space is of eigenfunctions and the presets of something else, ``paper`` is the last of
+    them.
+    """
     presets = [preset] if preset else []
     presets += args.presets or ([] if preset else ["folder"])
     laid = [p for name in presets for p in (name, space.presets.get(name)) if p is not None]
-    recipe = override(load_presets(laid), space.fields, source=space.source)
+    recipe = load_presets(laid)
+    if space.is_of_eigenfunctions and recipe.eigen.objective != "eigenfunctions":
+        recipe = load_presets([*laid, "paper"])
+    recipe = override(recipe, space.fields, source=space.source)
     recipe = line.over(replace(args, config=recipe)).config
     if root is not None:
         if recipe.data.root is not None:

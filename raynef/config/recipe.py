@@ -21,6 +21,7 @@ from raynef.config.sections import (
     Graph,
     KMeans,
     Probe,
+    Teachers,
     Train,
 )
 from raynef.config.spectral import SelfTrain, Spectral
@@ -34,6 +35,7 @@ class Recipe:
     backbone: Backbone = field(default_factory=Backbone)
     graph: Graph = field(default_factory=Graph)
     eigen: Eigen = field(default_factory=Eigen)
+    teachers: Teachers = field(default_factory=Teachers)
     train: Train = field(default_factory=Train)
     kmeans: KMeans = field(default_factory=KMeans)
     probe: Probe = field(default_factory=Probe)
@@ -59,7 +61,10 @@ def may_change(kind: str, recipe: Recipe) -> frozenset[str]:
     """
     if not kind.startswith(_KNOWN_KINDS):
         return NEVER_SHAPES
-    others = tuple(f"{name}." for name in _OF_OTHER_METHODS if not kind.startswith(name))
+    own = {name for name in _OF_OTHER_METHODS if kind.startswith(name)}
+    if recipe.eigen.head == "kmeans" or recipe.eigen.objective == "clusterings":
+        own.add("kmeans")  # what is trained is made by it
+    others = tuple(f"{name}." for name in _OF_OTHER_METHODS if name not in own)
     fields = {setting.name for setting in settings(Recipe) if setting.name.startswith(others)}
     if not (recipe.train.leak_labels or kind.startswith("probe")):
         fields.add("data.label_orientation")

@@ -25,6 +25,17 @@ BUNDLED_BACKBONE = "raynef_vit_micro_patch16"
 
 VIEWS, IMAGES = Key("views", always=True), Key("images", always=True)
 _NAME = (Key("views", always=True, alias="backbone"), Key("images", always=True, alias="backbone"))
+_STORED = Rule(
+    "stored where eigen.objective is {}",
+    lambda features, objective: features == "stored" or objective != "clusterings",
+    "eigen.objective",
+)
+_NO_LEAK = Rule(
+    "off where eigen.objective is {}",
+    lambda leak, objective: not leak or objective != "clusterings",
+    "eigen.objective",
+)
+_WEIGHTS = Rule("one weight >= 0 or more", lambda found: found and all(w >= 0 for w in found))
 _RANGE = Rule("0 < low <= high", lambda scale: 0 < scale[0] <= scale[1])
 
 
@@ -50,8 +61,14 @@ class Data:
     """Probability of a horizontal flip."""
     photometric: Annotated[bool, VIEWS] = True
     """Random brightness (±32), contrast, saturation (0.5 to 1.5) and hue (±36°)."""
+    views: Annotated[Literal["augmented", "shifted"], Key("views")] = "augmented"
+    """augmented: scale, crop, flip and colors at random, as in the paper. shifted: the middle of
+    the image at short_side, and that moved by a few pixels; scale, flip and photometric are not
+    read."""
+    shift: Annotated[Count, Key("views")] = 4
+    """Pixels by which shifted views are moved, down or up and left or right at once."""
     num_views: Annotated[Count, VIEWS] = 4
-    """Augmented views per image in the feature store; epoch e trains on view e mod num_views."""
+    """Views per image in the feature store; epoch e trains on view e mod num_views."""
     view_seed: Annotated[int, Key("views", always=True, alias="seed")] = 0
     """Seed of the views, apart from train.seed: runs of several seeds share one feature store."""
     max_bad_fraction: Annotated[Share, FREE] = 0.01
@@ -95,8 +112,16 @@ class Graph:
 
 @dataclass(frozen=True)
 class Eigen:
-    """The neural eigenfunctions ψ and their objective."""
+    """The network ψ and its objective: neural eigenfunctions, or clusterings that it learns."""
 
+    objective: Literal["eigenfunctions", "clusterings"] = "eigenfunctions"
+    """What ψ learns. eigenfunctions: those of the graph, as in the paper (Eq. 5). clusterings: the
+    soft clusters of several K-means teachers at once (section teachers)."""
+    network: Literal["attention", "convolution"] = "attention"
+    """Blocks of ψ: the paper's linear attention, T·D wide, or depthwise convolutions, D wide."""
+    head: Literal["trained", "kmeans"] = "trained"
+    """What makes clusters of ψ's features: the linear layer that it was trained with (of several
+    teachers the first one's), or K-means of these features, a linear layer too (Ours*)."""
     num_eigenfunctions: Annotated[int, between(2, 4096)] = 256
     """K: outputs of ψ, which are the clusters."""
     beta: Annotated[float | None, at_least(0)] = None
@@ -106,7 +131,7 @@ class Eigen:
     tau_end: Positive = 0.3
     """Gumbel-softmax temperature at the last step, and at test."""
     num_blocks: Count = 2
-    """Transformer blocks of ψ."""
+    """Blocks of ψ."""
     stop_gradient: bool = True
     """Stop the gradient through the first factor of R̂ (Eq. 6), which orders the eigenfunctions;
     without, each pair pushes both apart. For ablations."""
@@ -114,6 +139,19 @@ class Eigen:
     """Keep the columns of the linear head's weight orthonormal (Sec. 4.1), where K <= T·D."""
     gumbel: Literal["soft", "hard"] = "soft"
     """Gumbel-softmax probabilities as they are, or one-hot with the gradient of the soft ones."""
+
+
+@dataclass(frozen=True)
+class Teachers:
+    """The K-means clusterings that ψ learns with ``eigen.objective`` clusterings."""
+
+    contexts: Annotated[tuple[float, ...], _WEIGHTS] = (0.6, 0.9, 0.6, 0.9)
+    """One teacher for each: weight of the image's mean feature beside each patch's, both at unit
+    length."""
+    temperature: Positive = 0.1
+    """Of the soft clusters, softmax((2 c·h − ‖c‖²) / temperature)."""
+    max_points: Annotated[Count, at_least_field("eigen.num_eigenfunctions")] = 81_920
+    """Patches on which their centers are found, drawn uniformly from the training images."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +166,8 @@ class Train:
     """Workers that share the global batch."""
     epochs: Count = 40
     """Passes over the training images."""
+    min_steps: Annotated[int, at_least(0)] = 0
+    """Steps that a training has at least: where epochs give fewer, there are more epochs."""
     seed: int = 0
     """Seed of every random draw."""
     lr: Positive = 1e-3
@@ -136,7 +176,9 @@ class Train:
         float, Rule("in (0, train.lr]", lambda low, high: 0 < low <= high, "train.lr")
     ] = 1e-5
     """Adam's learning rate at the last step (cosine)."""
-    features: Literal["stored", "streamed"] = "stored"
+    weight_decay: Annotated[float, at_least(0)] = 0.0
+    """Decoupled from the gradient (AdamW); 0: plain Adam."""
+    features: Annotated[Literal["stored", "streamed"], _STORED] = "stored"
     """Read features from a store, or stream them from feature actors each epoch."""
     store: Annotated[str | None, FREE] = None
     """Feature store to use or to make (shared by many runs); by default RUN/store."""
@@ -146,7 +188,7 @@ class Train:
     """Of the products within ψ, in training and in the passes of Ours* and ψ's probe; auto is
     bfloat16 on GPUs and float32 on CPUs. Graph, norm, loss and, at test, all of ψ are float32
     always. The frozen backbone is not governed by it: bfloat16 on GPUs, float32 on CPUs."""
-    leak_labels: bool = False
+    leak_labels: Annotated[bool, _NO_LEAK] = False
     """Train ψ's trunk on the LABELS too, as the code behind the paper's tables did. For comparison
     only: such a run is marked wherever it is shown."""
 
@@ -156,12 +198,15 @@ class KMeans:
     """The K-means baselines."""
 
     max_points: Annotated[Count, at_least_field("eigen.num_eigenfunctions")] = 262_144
-    """Patches on which the centers are found, drawn uniformly from all training views; the closing
-    pass that updates the centers sees every patch."""
+    """Patches on which the centers are found, drawn uniformly from all training views (of shifted
+    ones, from the images themselves); the closing pass that updates the centers sees them all."""
     iterations: Count = 25
     """Lloyd iterations."""
     cosine: bool = False
     """Cluster directions: features and centers of unit length."""
+    context: Annotated[float, at_least(0)] = 0.0
+    """Weight of the image's mean feature beside each patch's, both at unit length; 0: patches
+    alone."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,7 @@
-"""ψ: two transformer blocks with linear self-attention and an orthogonal linear head (Sec. 4.1)."""
+"""ψ, and the paper's: transformer blocks with linear attention, an orthogonal head (Sec. 4.1)."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -47,13 +50,54 @@ class Block(nn.Module):
         return tokens + self.mlp(self.norm_mlp(tokens))
 
 
-class Psi(nn.Module):
-    """Neural eigenfunctions: backbone taps to K logits a patch.
+class Psi(nn.Module, ABC):
+    """Neural eigenfunctions: backbone taps to features of each patch, then a linear head.
+
+    Attributes:
+        network: its name, as ``eigen.network``.
+        in_dim: T·D, what it sees of a patch.
+    """
+
+    network: ClassVar[str]
+    in_dim: int
+    blocks: nn.ModuleList
+    head: nn.Linear
+
+    @abstractmethod
+    def features(
+        self, taps: Tensor, valid: Tensor | None = None, grid: tuple[int, int] | None = None
+    ) -> Tensor:
+        """What precedes the head: taps [B, T, h·w, D], valid [B, h·w] -> [B, h·w, width].
+
+        ``valid`` is False on padding; ``grid`` is (h, w), None for a square one as training views
+        have.
+        """
+
+    def forward(
+        self, taps: Tensor, valid: Tensor | None = None, grid: tuple[int, int] | None = None
+    ) -> Tensor:
+        """Logits [B, h·w, K]; the arguments are those of ``features``."""
+        return self.head(self.features(taps, valid, grid))
+
+    def plain(self) -> Self:
+        """Fix the head's weight as it is, in place: training is over, and making an orthogonal
+        matrix of its parameters at every forward pass costs more than the head itself."""
+        if parametrize.is_parametrized(self.head):
+            parametrize.remove_parametrizations(self.head, "weight")
+            # In memory as it will be when it is loaded: rounding follows the layout.
+            self.head.weight = nn.Parameter(self.head.weight.detach().contiguous())
+        return self
+
+
+class AttentionPsi(Psi):
+    """The paper's ψ: transformer blocks with linear attention, as wide as all taps together.
 
     The weight of the head is kept orthogonal (plain where K exceeds the input's dimension, or where
     ``orthogonal_head`` is False: what is saved has a plain one). The initial weights follow from
     ``seed`` alone.
     """
+
+    network = "attention"
 
     def __init__(
         self,
@@ -68,6 +112,7 @@ class Psi(nn.Module):
         orthogonal_head: bool = True,
     ) -> None:
         super().__init__()
+        self.in_dim = in_dim
         with torch_seeded("psi", seed):
             self.blocks = nn.ModuleList(
                 Block(in_dim, num_heads=num_heads, head_dim=head_dim, mlp_dim=mlp_dim)
@@ -79,17 +124,10 @@ class Psi(nn.Module):
             if orthogonal_head and num_eigenfunctions <= in_dim:
                 orthogonal(self.head, "weight")
 
-    def plain(self) -> "Psi":
-        """Fix the head's weight as it is, in place: training is over, and making an orthogonal
-        matrix of its parameters at every forward pass costs more than the head itself."""
-        if parametrize.is_parametrized(self.head):
-            parametrize.remove_parametrizations(self.head, "weight")
-            # In memory as it will be when it is loaded: rounding follows the layout.
-            self.head.weight = nn.Parameter(self.head.weight.detach().contiguous())
-        return self
-
-    def features(self, taps: Tensor, valid: Tensor | None = None) -> Tensor:
-        """What precedes the head: taps [B, T, h·w, D], valid [B, h·w] -> [B, h·w, T·D]."""
+    def features(
+        self, taps: Tensor, valid: Tensor | None = None, grid: tuple[int, int] | None = None
+    ) -> Tensor:
+        """As of ``Psi``, T·D wide; attention needs no grid."""
         batch, _, length, _ = taps.shape
         tokens = taps.transpose(1, 2).reshape(batch, length, -1)
         if valid is None:
@@ -99,10 +137,6 @@ class Psi(nn.Module):
         for block in self.blocks:
             tokens = block(tokens, valid)
         return self.norm(tokens)
-
-    def forward(self, taps: Tensor, valid: Tensor | None = None) -> Tensor:
-        """Logits [B, h·w, K] from taps [B, T, h·w, D]; ``valid`` [B, h·w] is False on padding."""
-        return self.head(self.features(taps, valid))
 
 
 def _initialize(module: nn.Module) -> None:

@@ -1,7 +1,8 @@
-"""Training views as in the paper: random scale, crop, flip, photometric distortion.
+"""Training views: augmented as in the paper, or the middle of an image moved by a few pixels.
 
-Every draw follows from (seed, view, image) and only the image is touched: the published random
-crop reads labels (its ``cat_max_ratio``), which is dropped.
+Of the paper's, random scale, crop, flip and photometric distortion, every draw follows from (seed,
+view, image) and only the image is touched: the published random crop reads labels (its
+``cat_max_ratio``), which is dropped.
 """
 
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from PIL import Image
 
 from raynef.config.recipe import Data
 from raynef.core.draws import generator
-from raynef.images.geometry import pad_to, resized_part, short_side_size
+from raynef.images.geometry import pad_to, resize, resized_part, short_side_size
 
 HUE_STEPS = 18
 """Largest shift of the hue, of the ``HUE_CIRCLE`` steps of OpenCV's circle: 36°."""
@@ -39,7 +40,8 @@ class Placement:
     Attributes:
         size: (H, W) to which the whole image is resized.
         top, left: of the crop within it.
-        extent: (height, width) of the image's part in the crop.
+        extent: (height, width) of the image's part in the crop. Of a shifted view a few pixels of
+            it may lie beyond the image, whose edge they repeat.
         flipped: left and right change places, within the part.
     """
 
@@ -49,9 +51,38 @@ class Placement:
     extent: tuple[int, int]
     flipped: bool
 
+    def pixels(self) -> tuple[np.ndarray, np.ndarray]:
+        """Index of the part's rows and columns in the resized image, [height, 1] and [width]."""
+        rows = np.arange(self.top, self.top + self.extent[0]).clip(0, self.size[0] - 1)
+        columns = np.arange(self.left, self.left + self.extent[1]).clip(0, self.size[1] - 1)
+        return rows[:, None], columns[::-1] if self.flipped else columns
+
+
+def place_view(
+    shape: Sequence[int], data: Data, *, view: int, draws: np.random.Generator
+) -> Placement:
+    """Where view number ``view`` of an image [H, W, …] lies, by the recipe's kind of views."""
+    return (
+        place_shifted(shape, data, view) if data.views == "shifted" else place(shape, data, draws)
+    )
+
+
+def place_shifted(shape: Sequence[int], data: Data, view: int) -> Placement:
+    """View 0 is the middle of an image [H, W, …]; the others are that moved by ``data.shift``.
+
+    Down or up and left or right at once, in four views; the next four are moved twice as far.
+    """
+    size = short_side_size(shape, data.short_side)
+    round_, corner = divmod(max(0, view - 1), 4)
+    shift = data.shift * (round_ + 1) if view else 0
+    down, across = (-1 if corner < 2 else 1) * shift, (-1 if corner % 2 == 0 else 1) * shift
+    top, left = (max(0, length - data.crop) // 2 for length in size)
+    extent = (min(data.crop, size[0]), min(data.crop, size[1]))
+    return Placement(size, top + down, left + across, extent, flipped=False)
+
 
 def place(shape: Sequence[int], data: Data, draws: np.random.Generator) -> Placement:
-    """Scale, crop and flip of an image [H, W, …]: the first draws of its view."""
+    """Scale, crop and flip of an image [H, W, …]: the first draws of its augmented view."""
     scale = draws.uniform(*data.scale)
     size = short_side_size(shape, max(1, round(data.short_side * scale)))
     top = int(draws.integers(0, max(0, size[0] - data.crop) + 1))
@@ -63,7 +94,10 @@ def place(shape: Sequence[int], data: Data, draws: np.random.Generator) -> Place
 def augment(image: np.ndarray, data: Data, *, seed: int, view: int, index: int) -> View:
     """View number ``view`` of image ``index``, from its pixels uint8 [H, W, 3]."""
     draws = draws_of_view(seed, view, index)
-    where = place(image.shape, data, draws)
+    where = place_view(image.shape, data, view=view, draws=draws)
+    if data.views == "shifted":
+        part = resize(image, where.size)[where.pixels()]
+        return View(pad_to(part, data.crop, data.crop), where.extent)
     part = resized_part(image, where.size, top=where.top, left=where.left, part=where.extent)
     if where.flipped:
         part = part[:, ::-1]

@@ -8,7 +8,7 @@ import numpy as np
 
 from raynef.config.recipe import Data
 from raynef.core import IGNORE
-from raynef.images.augment import draws_of_view, place
+from raynef.images.augment import draws_of_view, place_view
 from raynef.images.geometry import resize_label
 
 
@@ -17,12 +17,11 @@ def label_view(label: np.ndarray, data: Data, *, seed: int, view: int, index: in
 
     Nearest neighbors; IGNORE on padding.
     """
-    where = place(label.shape, data, draws_of_view(seed, view, index))
-    resized = resize_label(label, where.size)
+    draws = draws_of_view(seed, view, index)
+    where = place_view(label.shape, data, view=view, draws=draws)
     height, width = where.extent
-    part = resized[where.top : where.top + height, where.left : where.left + width]
     result = np.full((data.crop, data.crop), IGNORE, dtype=np.int32)
-    result[:height, :width] = part[:, ::-1] if where.flipped else part
+    result[:height, :width] = resize_label(label, where.size)[where.pixels()]
     return result
 
 

@@ -14,7 +14,7 @@ from raynef.cluster.session import ray_session
 from raynef.config.recipe import Recipe, check
 from raynef.core.errors import UserError
 from raynef.jobs.extract import ensure_store
-from raynef.jobs.patches import Source
+from raynef.jobs.patches import Source, views_of_patches
 from raynef.jobs.product import finish
 from raynef.jobs.views import fitting_backbone, view_side
 from raynef.models.heads import LinearHead
@@ -94,7 +94,8 @@ def make(baseline: Baseline, out: str | Path, address: str | None = None) -> Res
         with ray_session(address):
             store = ensure_store(recipe, images, recipe.train.store or (trained or run).store)
             trunk = segmenter_folder(baseline.trained).absolute() if baseline.trained else None
-            source = Source(store, trunk, precision=recipe.train.precision)
+            views, precision = views_of_patches(recipe.data), recipe.train.precision
+            source = Source(store, trunk, views=views, precision=precision)
             if labels is not None:
                 labels.check(store.images())
             head, said = baseline.fit(Inputs(recipe, source, labels))

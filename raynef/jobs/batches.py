@@ -26,12 +26,16 @@ from raynef.stores.features import FeatureStore
 
 @dataclass(frozen=True)
 class Slice:
-    """A worker's part of one global batch: features of its ``images`` (indices) in a view."""
+    """A worker's part of one global batch: features of its ``images`` (indices) in a view.
+
+    ``reference``: those in view 0, where the goal is told of them; else None.
+    """
 
     epoch: int
     view: int
     images: list[int]
     features: Features
+    reference: Features | None = None
 
 
 def usable_batch_size(recipe: Recipe, num_images: int) -> int:
@@ -66,9 +70,13 @@ class StoredViews:
         """Every slice of this worker from ``first_step`` on, in order."""
         store = FeatureStore(self.folder)
 
+        # Only shifted views show the same patches.
+        refers = recipe.eigen.objective == "clusterings" and recipe.data.views == "shifted"
+
         def read(epoch: int, images: list[int]) -> Slice:
             view = epoch % store.num_views
-            return Slice(epoch, view, images, store.read(images, view=view))
+            reference = store.read(images, view=0) if refers and view else None
+            return Slice(epoch, view, images, store.read(images, view=view), reference)
 
         own = _own_images(recipe, store.images(), first_step, collectives)
         yield from _one_ahead(partial(read, epoch, images) for epoch, images in own)

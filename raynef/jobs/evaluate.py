@@ -74,8 +74,7 @@ def evaluate(
                     recipe,
                     split,
                     num_clusters=segmenter.num_clusters,
-                    # ψ's outputs became clusters at this temperature when training ended.
-                    temperature=own.eigen.tau_end if isinstance(segmenter.head, Psi) else 1.0,
+                    temperature=_temperature(segmenter, own),
                     job=job,
                     kept=kept,
                 )
@@ -136,6 +135,12 @@ def evaluation_file(run: RunFolder, own: Data, data: Data) -> Path:
 def _is_same(data: Data, other: Data) -> bool:
     """Whether both are the same images with the same classes."""
     return (data.name, _place(data)) == (other.name, _place(other))
+
+
+def _temperature(segmenter: Segmenter, recipe: Recipe) -> float:
+    """At which outputs are probabilities: of eigenfunctions, where their training ended."""
+    learned = isinstance(segmenter.head, Psi) and recipe.eigen.objective == "eigenfunctions"
+    return recipe.eigen.tau_end if learned else 1.0
 
 
 def _place(data: Data) -> str:

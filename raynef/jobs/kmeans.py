@@ -19,13 +19,14 @@ logger = logging.getLogger("raynef")
 def kmeans(recipe: Recipe, out: str | Path, *, address: str | None = None) -> Result:
     """K-means on the backbone's last features; the result of ``raynef baseline kmeans``.
 
-    The centers are found on patches drawn uniformly from all stored views of the training images,
-    at most ``kmeans.max_points``, and moved once more to the means of all patches.
+    The centers are found on patches drawn uniformly from all stored views of the training images
+    (where views are shifted, from the images themselves), at most ``kmeans.max_points``, and moved
+    once more to the means of all patches.
 
     Raises:
         UserError: the user's mistake, named.
     """
-    return make(Baseline("kmeans", recipe, _fit), out, address)
+    return make(Baseline("kmeans", recipe, kmeans_head), out, address)
 
 
 def kmeans_psi(
@@ -45,14 +46,14 @@ def kmeans_psi(
     """
     recipe = recipe_of_trained(run)
     recipe = replace(recipe, kmeans=settings or recipe.kmeans)
-    baseline = Baseline("kmeans-psi", recipe, _fit, trained=Path(run))
+    baseline = Baseline("kmeans-psi", recipe, kmeans_head, trained=Path(run))
     return make(baseline, Path(run) / baseline.kind if out is None else out, address)
 
 
-def _fit(inputs: Inputs) -> tuple[LinearHead, Result]:
-    """A head, and what is to be said of it."""
+def kmeans_head(inputs: Inputs) -> tuple[LinearHead, Result]:
+    """K-means of features as a linear head, and what is to be said of it. Needs a running Ray."""
     config, seed = inputs.recipe.kmeans, inputs.recipe.train.seed
-    source = replace(inputs.source, cosine=config.cosine)
+    source = replace(inputs.source, cosine=config.cosine, context=config.context)
     sample = sample_patches(source, max_points=config.max_points, seed=seed, job="sample")
     logger.info("K-means on %d of %d patches", len(sample.rows), sample.num_patches)
     centroids = find_centroids(
@@ -66,7 +67,10 @@ def _fit(inputs: Inputs) -> tuple[LinearHead, Result]:
     found = count_members(source, centroids, job="means")
     centroids = moved(centroids, found, cosine=config.cosine)
     head = from_centroids(
-        torch.from_numpy(centroids), trunk=source.load_trunk(), cosine=config.cosine
+        torch.from_numpy(centroids),
+        trunk=source.load_trunk(),
+        cosine=config.cosine,
+        context=config.context,
     )
     return head, {
         "num_clusters": len(centroids),
@@ -74,6 +78,7 @@ def _fit(inputs: Inputs) -> tuple[LinearHead, Result]:
         "points_of": sample.num_patches,
         "iterations": config.iterations,
         "cosine": config.cosine,
+        "context": config.context,
         "empty_clusters": int((found.counts == 0).sum()),
         "inertia": found.inertia / max(1, int(found.counts.sum())),
     }

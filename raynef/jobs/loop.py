@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from raynef.assign.teachers import Teachers
 from raynef.cluster.events import Fatal, Resumed, Stepped
 from raynef.cluster.worker import Worker
-from raynef.config.objective import share_of_bound
+from raynef.config.objective import objective_of
 from raynef.config.recipe import Recipe
 from raynef.core.errors import NonFiniteLossError
 from raynef.core.stopwatch import Stopwatch
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from raynef.jobs.labels import PatchLabels
 
 TERMS = ("loss", "trace", "penalty", "clusters_in_use", "entropy", "columns_below_1")
-"""Of the objective, as results name them: means over the steps of an epoch."""
+"""Of the objective, as results name them: means over the steps of an epoch. Of clusterings there
+are fewer."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Training:
         lengths: epochs that the run was given so far, one after the other.
         start: file of the weights that ψ starts from; None: from its seed.
         labels: with ``train.leak_labels`` alone.
+        teachers: where ``eigen.objective`` is clusterings.
     """
 
     recipe: Recipe
@@ -43,6 +46,7 @@ class Training:
     lengths: list[int]
     start: Path | None = None
     labels: "PatchLabels | None" = None
+    teachers: Teachers | None = None
 
 
 def train_loop(config: dict[str, Any], worker: Worker) -> None:
@@ -60,6 +64,7 @@ def train_loop(config: dict[str, Any], worker: Worker) -> None:
         device=worker.device,
         collectives=worker.collectives,
         num_classes=labels.num_classes if labels else 0,
+        teachers=training.teachers,
         watch=watch,
     )
     state: State = {
@@ -93,7 +98,13 @@ def train_loop(config: dict[str, Any], worker: Worker) -> None:
             return
         try:
             shares = labels and labels.read(slice_.images, view=slice_.view)
-            record = trainer.step(slice_.features, slice_.images, epoch=slice_.epoch, labels=shares)
+            record = trainer.step(
+                slice_.features,
+                slice_.images,
+                epoch=slice_.epoch,
+                labels=shares,
+                reference=slice_.reference,
+            )
         except NonFiniteLossError as error:  # the same on every rank; a retry would end the same
             worker.tell(Fatal(str(error)))
             return
@@ -123,12 +134,13 @@ def _lengths(state: State, epochs_so_far: list[int], epochs: int) -> list[dict[s
 
 
 def epoch_summary(recipe: Recipe, history: list[dict[str, Any]]) -> dict[str, float]:
-    """Means over the steps of the last epoch, and the objective as ``share_of_bound``.
+    """Means over the steps of the last epoch, and ``objective_of``.
 
     Steps whose global batch had no valid patch count only where an epoch has no others.
     """
     last = [step for step in history if step["epoch"] == history[-1]["epoch"]]
     counted = [step for step in last if step["patches"]] or last
-    means = {name: sum(step[name] for step in counted) / len(counted) for name in TERMS}
-    objective = share_of_bound(recipe, means["loss"])
+    terms = [name for name in TERMS if name in counted[0]]
+    means = {name: sum(step[name] for step in counted) / len(counted) for name in terms}
+    objective = objective_of(recipe, means["loss"])
     return {"epoch": last[0]["epoch"] + 1, **means, "objective": objective}

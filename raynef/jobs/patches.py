@@ -17,6 +17,7 @@ from torch import Tensor
 from raynef.assign.kmeans import Members, members
 from raynef.cluster.session import feature_actors
 from raynef.cluster.stream import stream
+from raynef.config.recipe import Data
 from raynef.core.draws import generator, lowest
 from raynef.core.errors import UserError
 from raynef.eigen.psi import Psi
@@ -42,17 +43,34 @@ class Source:
         trunk: folder of a segmenter, whose ψ makes features of the stored ones before its head;
             None for the backbone's last features as they are.
         cosine: features at unit length.
+        context: weight of the image's mean beside each patch, as of ``LinearHead``.
+        views: of the store that are read, the first so many; all if None.
         precision: of the trunk's products, as ``train.precision``.
     """
 
     store: FeatureStore
     trunk: Path | None = None
     cosine: bool = False
+    context: float = 0.0
+    views: int | None = None
     precision: str = "float32"
+
+    @property
+    def num_views(self) -> int:
+        """Views that are read."""
+        return self.views or self.store.num_views
 
     def load_trunk(self) -> Psi | None:
         """ψ whose features these are, without its head; None for the backbone's own."""
         return trunk_of(load_psi(self.trunk)) if self.trunk else None
+
+
+def views_of_patches(data: Data) -> int | None:
+    """Stored views whose patches are clustered: of shifted ones the image itself, else all (None).
+
+    The others show the same patches, a few pixels beside.
+    """
+    return 1 if data.views == "shifted" else None
 
 
 @dataclass(frozen=True)
@@ -110,7 +128,7 @@ def sample_patches(
     are padded, and memory has a bound that needs no pass over the store before.
     """
     cells = source.store.read(source.store.images()[:1], view=0).valid.numel()
-    num_cells = cells * len(source.store.images()) * source.store.num_views
+    num_cells = cells * len(source.store.images()) * source.num_views
     work = partial(draw, seed=seed, share=min(1.0, max_points / num_cells))
     parts = list(_results(source, work, job, labels))
     kept = lowest(np.concatenate([part.numbers for part in parts]), max_points)
@@ -135,13 +153,13 @@ def _results(
     source: Source, work: Work[R], job: str, labels: "PatchLabels | None" = None
 ) -> Iterator[R]:
     """What ``work`` makes of every unit, in order, so that sums are the same on any pool."""
-    images, num_views = source.store.images(), source.store.num_views
+    images, num_views = source.store.images(), source.num_views
     units = [
         ImageUnit(part, view=view) for view in range(num_views) for part in chunks(images, _IMAGES)
     ]
     read = partial(read_features, store=str(source.store.folder), labels=labels)
     if source.trunk is None:
-        plain = LinearHead(1, 1, cosine=source.cosine)
+        plain = LinearHead(1, 1, cosine=source.cosine, context=source.context)
         prepare = partial(read_and_work, read=read, head=plain, work=work)
         results = stream(units, prepare=prepare, in_order=True)
     else:
@@ -152,6 +170,7 @@ def _results(
             actor_kwargs={
                 "trunk": str(source.trunk),
                 "cosine": source.cosine,
+                "context": source.context,
                 "precision": source.precision,
                 "work": work,
             },
@@ -169,11 +188,15 @@ def read_features(unit: ImageUnit, *, store: str, labels: "PatchLabels | None") 
 
 
 def load_psi(folder: str | Path) -> Psi:
-    """ψ of a run or a segmenter. Raises UserError where it holds a baseline."""
+    """ψ of a run or a segmenter, of no use but for its features where K-means is its head.
+
+    Raises UserError where it holds a baseline of the backbone.
+    """
     head = Segmenter.load(folder).head
-    if not isinstance(head, Psi):
+    psi = head.trunk if isinstance(head, LinearHead) else head
+    if psi is None:
         raise UserError(f"{folder} holds a baseline, not eigenfunctions")
-    return head
+    return psi
 
 
 def read_and_work(
@@ -186,9 +209,12 @@ def read_and_work(
 class PatchActor:
     """Actor: ψ's trunk, and what ``work`` makes of its features."""
 
-    def __init__(self, trunk: str, cosine: bool, precision: str, work: Work, device: str) -> None:
+    def __init__(
+        self, trunk: str, cosine: bool, context: float, precision: str, work: Work, device: str
+    ) -> None:
         self.work = work
-        self.head = LinearHead(1, 1, trunk=trunk_of(load_psi(trunk)), cosine=cosine).to(device)
+        psi = trunk_of(load_psi(trunk))
+        self.head = LinearHead(1, 1, trunk=psi, cosine=cosine, context=context).to(device)
         self.half = uses_bfloat16(precision, torch.device(device))
 
     def __call__(self, patches: Patches) -> Drawn | Summed:
@@ -202,7 +228,9 @@ def work_on(patches: Patches, head: LinearHead, work: Work[R]) -> R:
     valid = patches.features.valid.flatten(1)
     device = head.head.weight.device
     taps = patches.features.taps.to(device).float()
-    return work(head.features(taps, valid.to(device)).cpu(), valid, patches)
+    height, width = patches.features.valid.shape[1:]
+    rows = head.features(taps, valid.to(device), (height, width))
+    return work(rows.cpu(), valid, patches)
 
 
 def draw(rows: Tensor, valid: Tensor, patches: Patches, *, seed: int, share: float) -> Drawn:

@@ -11,6 +11,27 @@ from raynef.models.segmenter import Mapping, Segmenter
 from raynef.stores.run import RunFolder
 
 
+def save_segmenter(
+    run: RunFolder,
+    recipe: Recipe,
+    head: Psi | LinearHead,
+    *,
+    mapping: Mapping | None = None,
+    supervised: bool = False,
+    labels_leaked: bool,
+) -> None:
+    """Save the segmenter of a run with a head."""
+    Segmenter(
+        load_backbone(recipe.backbone),
+        head,
+        backbone_config=recipe.backbone,
+        short_side=recipe.evaluate.short_side,
+        mapping=mapping,
+        supervised=supervised,
+        labels_leaked=labels_leaked,
+    ).save(run.segmenter)
+
+
 def finish(
     run: RunFolder,
     recipe: Recipe,
@@ -24,15 +45,14 @@ def finish(
     It has ``labels_leaked`` and, where it was trained on labels, ``supervised``; then ``mapping``
     names the head's outputs.
     """
-    Segmenter(
-        load_backbone(recipe.backbone),
+    save_segmenter(
+        run,
+        recipe,
         head,
-        backbone_config=recipe.backbone,
-        short_side=recipe.evaluate.short_side,
         mapping=mapping,
         supervised=result.get("supervised", False),
         labels_leaked=result["labels_leaked"],
-    ).save(run.segmenter)
+    )
     result = {"run": str(run.path), **result}
     write_json(run.train_file, result)
     return result

@@ -39,10 +39,8 @@ class ProgressReporter:
 
 def _in_words(terms: Mapping[str, float]) -> str:
     """The terms of one step, for the line of progress."""
-    note = f"loss {terms['loss']:.3f}"
-    if "trace" in terms:
-        note = (
-            f"epoch {terms['epoch'] + 1}  {note}  trace {terms['trace']:.3f}  "
-            f"clusters {terms['clusters_in_use']}"
-        )
-    return note
+    loss = f"loss {terms['loss']:.3f}"
+    if "clusters_in_use" not in terms:  # of another network than ψ
+        return loss
+    trace = f"  trace {terms['trace']:.3f}" if "trace" in terms else ""
+    return f"epoch {terms['epoch'] + 1}  {loss}{trace}  clusters {terms['clusters_in_use']}"

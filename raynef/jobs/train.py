@@ -4,6 +4,7 @@ import json
 import logging
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +17,19 @@ from raynef.features.backbone import NUM_TAPS
 from raynef.images.datasets.imageset import ImageSet
 from raynef.io.checkpoints import has_checkpoint
 from raynef.io.files import write_text
+from raynef.jobs.baseline import Inputs
 from raynef.jobs.batches import StoredViews, StreamedViews, plan, usable_batch_size
 from raynef.jobs.extract import ensure_store, scan
+from raynef.jobs.kmeans import kmeans_head
 from raynef.jobs.loop import TERMS, Training, epoch_summary, train_loop
-from raynef.jobs.product import finish
+from raynef.jobs.patches import Source, views_of_patches
+from raynef.jobs.product import finish, save_segmenter
 from raynef.jobs.progress_reporter import ProgressReporter
+from raynef.jobs.teachers import teachers_of
 from raynef.jobs.views import fitting_backbone, view_side
 from raynef.jobs.warm import start_from, starting_weights
 from raynef.jobs.work import describe_skipped
+from raynef.models.heads import first_outputs
 from raynef.models.training import build_psi
 from raynef.stores.inputs import begin, found_again, training_images
 from raynef.stores.run import RunFolder, hold
@@ -136,9 +142,10 @@ def _train(
         store = ensure_store(recipe, images, recipe.train.store or run.store)
         indices, skipped = store.images(), store.skipped
         source = StoredViews(store.folder.absolute())
+        teachers = teachers_of(recipe, store, run.path)
     else:
         indices, skipped = scan(recipe.data, images)
-        source = StreamedViews(images, indices)
+        source, teachers = StreamedViews(images, indices), None
     if len(indices) < recipe.train.num_workers:
         raise UserError(
             f"{len(indices)} usable images cannot be shared by {recipe.train.num_workers} workers; "
@@ -152,6 +159,7 @@ def _train(
         )
     if labels is not None:
         labels.check(indices)
+    recipe = _long_enough(recipe, len(plan(recipe, indices, 0)))
     train = recipe.train
     training = Training(
         recipe,
@@ -162,6 +170,7 @@ def _train(
         lengths=run.record().lengths or [train.epochs],
         start=starting_weights(run),
         labels=labels,
+        teachers=teachers,
     )
     threads = max(1, (os.cpu_count() or 1) // train.num_workers)
     state = fit(
@@ -181,10 +190,20 @@ def _train(
     return _finish(recipe, run, images, state, skipped)
 
 
+def _long_enough(recipe: Recipe, steps_per_epoch: int) -> Recipe:
+    """The recipe with the epochs that ``train.min_steps`` asks for, where it has fewer."""
+    train = recipe.train
+    needed = -(-train.min_steps // max(1, steps_per_epoch))
+    if needed <= train.epochs:
+        return recipe
+    logger.info("train: %d epochs, for at least %d steps", needed, train.min_steps)
+    return replace(recipe, train=replace(train, epochs=needed))
+
+
 def _finish(
     recipe: Recipe, run: RunFolder, images: ImageSet, state: dict[str, Any], skipped: dict[str, str]
 ) -> dict[str, Any]:
-    """Save the segmenter, the steps and the result.
+    """Save the segmenter, with the head that ``eigen.head`` names, the steps and the result.
 
     Raises:
         UserError: no step had a patch to train on.
@@ -199,11 +218,12 @@ def _finish(
     leaked = recipe.train.leak_labels or bool(started_from and started_from.labels_leaked)
     psi = build_psi(recipe, state["in_dim"])
     psi.load_state_dict(state["trainer"]["psi"])
+    last = epoch_summary(recipe, history)
     write_text(run.steps_file, "".join(json.dumps(step) + "\n" for step in history))
     if skipped:
         logger.warning("%s", describe_skipped(skipped))
     result = {
-        "objective": {name: epoch_summary(recipe, history)[name] for name in TERMS},
+        "objective": {name: value for name, value in last.items() if name in TERMS},
         "images_per_second": round(state["images_done"] / max(state["seconds"], 1e-9), 2),
         "epochs": recipe.train.epochs,
         "steps": len(history),
@@ -226,4 +246,13 @@ def _finish(
         sum(split.values()),
         ", ".join(f"{part} {seconds:.2f}" for part, seconds in split.items()),
     )
-    return finish(run, recipe, psi, result)
+    own = first_outputs(psi, recipe.eigen.num_eigenfunctions)
+    if recipe.eigen.head == "trained":
+        return finish(run, recipe, own, result)
+    # ψ goes first into the run's segmenter, where the actors of K-means find it.
+    save_segmenter(run, recipe, own, labels_leaked=leaked)
+    store = ensure_store(recipe, images, recipe.train.store or run.store)
+    trunk, views = run.segmenter.absolute(), views_of_patches(recipe.data)
+    source = Source(store, trunk, views=views, precision=recipe.train.precision)
+    head, said = kmeans_head(Inputs(recipe, source))
+    return finish(run, recipe, head, {**result, "head": said})

@@ -16,6 +16,7 @@ from raynef.eigen.psi import Psi
 from raynef.features.backbone import NUM_TAPS, Backbone
 from raynef.features.weights import weights_identity
 from raynef.io.files import write_atomic
+from raynef.models.heads import LinearHead
 from raynef.models.segmenter import Segmenter
 from raynef.models.training import build_psi, uses_orthogonal_head
 from raynef.stores.run import RunFolder, StartedFrom
@@ -52,8 +53,9 @@ def start_from(
     if source is None or backbone is None:
         return None
     segmenter = Segmenter.load(source)
-    psi = segmenter.head
-    if not isinstance(psi, Psi):
+    head = segmenter.head
+    psi = head.trunk if isinstance(head, LinearHead) else head
+    if psi is None:
         raise UserError(f"--init-from {source} holds a baseline, not eigenfunctions")
     _require_same_shape(psi, recipe, NUM_TAPS * backbone.dim, source)
     if weights_identity(recipe.backbone) != segmenter.backbone_weights():
@@ -75,19 +77,26 @@ def starting_weights(run: RunFolder) -> Path | None:
 
 
 def _require_same_shape(psi: Psi, recipe: Recipe, in_dim: int, source: str | Path) -> None:
-    """Raise UserError, naming what differs, unless ψ is one of this recipe's."""
-    wanted = {
-        "eigen.num_eigenfunctions": recipe.eigen.num_eigenfunctions,
-        "input dimension (three taps of the backbone)": in_dim,
-        "eigen.num_blocks": recipe.eigen.num_blocks,
+    """Raise UserError, naming what differs, unless ψ is one of this recipe's.
+
+    A ψ without its own head, for K-means took its place, starts a training with a new one.
+    """
+    own = build_psi(recipe, in_dim)
+    has_head = hasattr(psi, "head")
+    pairs: dict[str, tuple[int | str, int | str]] = {
+        "eigen.network": (psi.network, own.network),
+        "input dimension (three taps of the backbone)": (psi.in_dim, own.in_dim),
+        "eigen.num_blocks": (len(psi.blocks), len(own.blocks)),
     }
-    found = (psi.head.out_features, psi.head.in_features, len(psi.blocks))
+    if has_head:
+        outputs = (psi.head.out_features, own.head.out_features)
+        pairs = {"eigen.num_eigenfunctions": outputs, **pairs}
     differing = [
         f"{name} is {there} there, {here} here"
-        for (name, here), there in zip(wanted.items(), found, strict=True)
+        for name, (there, here) in pairs.items()
         if there != here
     ]
-    if not differing and uses_orthogonal_head(build_psi(recipe, in_dim)):
+    if not differing and has_head and uses_orthogonal_head(own):
         weight = psi.head.weight.detach()
         gap = (weight @ weight.T - torch.eye(len(weight))).abs().max()
         if gap > _ORTHONORMAL:

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from raynef.config.recipe import Backbone as BackboneConfig
 from raynef.core.errors import UserError
-from raynef.eigen.psi import Psi
+from raynef.eigen.conv_psi import ConvPsi
+from raynef.eigen.psi import AttentionPsi, Psi
 from raynef.features.weights import read_state, resolve_weights, weights_identity
 from raynef.io.files import read_json, write_atomic, write_json
 from raynef.models.heads import LinearHead, trunk_of
@@ -36,7 +37,9 @@ class SavedSegmenter:
     num_clusters: int  # K
     linear: bool  # the head is a linear one, not ψ itself
     num_blocks: int  # of ψ, or of the linear head's trunk; 0 where that has none
+    network: str  # of ψ or that trunk, as eigen.network
     cosine: bool  # the linear head's
+    context: float  # likewise
     short_side: int
     mapping: Mapping | None
     supervised: bool
@@ -44,14 +47,20 @@ class SavedSegmenter:
 
     def empty_head(self, dim: int, num_taps: int) -> Psi | LinearHead:
         """The head, without its weights, for taps of a width."""
-        in_dim, trunk = num_taps * dim, None
-        if self.num_blocks or not self.linear:
-            psi = Psi(in_dim, self.num_clusters, num_blocks=self.num_blocks, orthogonal_head=False)
-            if not self.linear:
-                return psi
-            trunk = trunk_of(psi)
-        width = in_dim if trunk is not None else dim
-        return LinearHead(width, self.num_clusters, trunk=trunk, cosine=self.cosine)
+        if not self.num_blocks:
+            return self._linear(dim, None)
+        in_dim = num_taps * dim
+        shape: dict[str, Any] = {"num_blocks": self.num_blocks, "orthogonal_head": False}
+        if self.network == "convolution":
+            psi = ConvPsi(in_dim, self.num_clusters, num_taps=num_taps, **shape)
+        else:
+            psi = AttentionPsi(in_dim, self.num_clusters, **shape)
+        return self._linear(psi.head.in_features, trunk_of(psi)) if self.linear else psi
+
+    def _linear(self, dim: int, trunk: Psi | None) -> LinearHead:
+        width = 2 * dim if self.context else dim
+        settings: dict[str, Any] = {"cosine": self.cosine, "context": self.context}
+        return LinearHead(width, self.num_clusters, trunk=trunk, **settings)
 
     def write(self, folder: Path, head: Psi | LinearHead) -> None:
         """Write config.json and the head; backbone weights from a local file go along."""
@@ -71,7 +80,9 @@ class SavedSegmenter:
                 "num_eigenfunctions": self.num_clusters,
                 "head": "linear" if self.linear else "psi",
                 "num_blocks": self.num_blocks,
+                **({"network": self.network} if self.network else {}),
                 **({"cosine": self.cosine} if self.linear else {}),
+                **({"context": self.context} if self.context else {}),
                 "short_side": self.short_side,
                 "supervised": self.supervised,
                 "labels_leaked": self.labels_leaked,
@@ -90,6 +101,8 @@ def read_saved(folder: Path) -> SavedSegmenter:
     try:
         backbone = BackboneConfig(**config["backbone"])
         kind = config.get("head", "psi")
+        if config.get("network", "attention") not in ("attention", "convolution"):
+            raise ValueError(f"network {config['network']!r}")
         if kind not in ("psi", "linear"):
             raise ValueError(f"head {kind!r}")
         if config.get("zoom", 1.0) != 1.0 and backbone.input_size is None:
@@ -104,7 +117,9 @@ def read_saved(folder: Path) -> SavedSegmenter:
             num_clusters=num_clusters,
             linear=kind == "linear",
             num_blocks=int(config["num_blocks"]),
+            network=str(config.get("network", "attention")),
             cosine=bool(config.get("cosine", False)),
+            context=float(config.get("context", 0.0)),
             short_side=int(config["short_side"]),
             mapping=mapping,
             supervised=bool(config.get("supervised", False)),

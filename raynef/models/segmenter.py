@@ -135,8 +135,9 @@ class Segmenter:
     def logits(self, taps: Tensor, size: tuple[int, ...]) -> Tensor:
         """Patch logits, float32 [B, h, w, K], of taps of padded images of ``size`` = (H, W)."""
         patch = self.backbone.patch_size
-        logits = self.head(taps.float())  # whatever the backbone and ψ's training computed in
-        return logits.reshape(len(taps), size[0] // patch, size[1] // patch, -1)
+        grid = (size[0] // patch, size[1] // patch)
+        # In float32, whatever the backbone and ψ's training computed in.
+        return self.head(taps.float(), grid=grid).unflatten(1, grid)
 
     def backbone_weights(self) -> str:
         """What identifies the backbone's weights."""
@@ -182,7 +183,9 @@ class Segmenter:
             num_clusters=self.num_clusters,
             linear=isinstance(head, LinearHead),
             num_blocks=0 if trunk is None else len(trunk.blocks),
+            network="" if trunk is None else trunk.network,
             cosine=isinstance(head, LinearHead) and head.cosine,
+            context=head.context if isinstance(head, LinearHead) else 0.0,
             short_side=self.short_side,
             mapping=self.mapping,
             supervised=self.supervised,

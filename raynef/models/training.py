@@ -12,32 +12,35 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from raynef.assign.teachers import Teachers
 from raynef.config.recipe import Recipe
 from raynef.core.collectives import Collectives, SingleProcess
 from raynef.core.draws import generator, torch_seeded
 from raynef.core.errors import NonFiniteLossError
 from raynef.core.stopwatch import Stopwatch, Timed
 from raynef.core.typed import split
-from raynef.eigen.gumbel import cosine_schedule, gumbel_noise, gumbel_softmax
-from raynef.eigen.objective import effective_beta, eigenfunction_objective
-from raynef.eigen.psi import Psi
+from raynef.eigen.conv_psi import ConvPsi
+from raynef.eigen.gumbel import cosine_schedule
+from raynef.eigen.psi import AttentionPsi, Psi
+from raynef.features.backbone import NUM_TAPS
 from raynef.features.extract import Features
-from raynef.graph import build_kernel
+from raynef.models.objectives import Batch, build_objective, num_outputs
 
 
 @dataclass(frozen=True, kw_only=True)
 class StepRecord:
     """What a step did, over the global batch; without one valid patch in it, only that.
 
-    ``loss``, ``trace`` and ``penalty`` are those of ``ObjectiveTerms``.
+    ``loss`` is L, or the mean cross-entropy in nats, by ``eigen.objective``; ``trace`` and
+    ``penalty`` are those of ``ObjectiveTerms``.
     """
 
     step: int
     epoch: int
     loss: float = 0.0
-    trace: float = 0.0
-    penalty: float = 0.0
-    columns_below_1: int = 0  # clusters with ‖ψ_j‖ < 1, which the L2 batch norm leaves as they are
+    trace: float | None = None  # this and the next two of eigenfunctions alone
+    penalty: float | None = None
+    columns_below_1: int | None = None  # clusters with ‖ψ_j‖ < 1, which the L2 batch norm leaves
     tau: float
     lr: float
     patches: int = 0  # N
@@ -75,6 +78,7 @@ class Trainer:
             Where a training is lengthened, both follow the cosine of the new length from the step
             at which it goes on, and so rise at that step.
         num_classes: C of the labels that ``train.leak_labels`` lets in; 0 where it does not.
+        teachers: where ``eigen.objective`` is clusterings.
         watch: counts the seconds of graph, communication and all else.
     """
 
@@ -87,6 +91,7 @@ class Trainer:
         device: torch.device | None = None,
         collectives: Collectives | None = None,
         num_classes: int = 0,
+        teachers: Teachers | None = None,
         watch: Stopwatch | None = None,
     ) -> None:
         self.recipe = recipe
@@ -95,20 +100,33 @@ class Trainer:
         self.watch = watch or Stopwatch(self.device)
         self.collectives: Collectives = Timed(collectives or SingleProcess(), self.watch)
         self.half = uses_bfloat16(recipe.train.precision, self.device)
+        self.objective = build_objective(recipe, teachers, self.device)
         self.psi = build_psi(recipe, in_dim).to(self.device)
         self.leak = Labeleak(recipe, in_dim, num_classes).to(self.device) if num_classes else None
         parameters = self._parameters()
-        self.optimizer: torch.optim.Optimizer = torch.optim.Adam(parameters, lr=recipe.train.lr)
+        lr, decay = recipe.train.lr, recipe.train.weight_decay
+        self.optimizer: torch.optim.Optimizer = (
+            torch.optim.AdamW(parameters, lr=lr, weight_decay=decay)
+            if decay
+            else torch.optim.Adam(parameters, lr=lr)
+        )
         self.step_index = 0
 
     def step(
-        self, features: Features, images: Sequence[int], *, epoch: int, labels: Tensor | None = None
+        self,
+        features: Features,
+        images: Sequence[int],
+        *,
+        epoch: int,
+        labels: Tensor | None = None,
+        reference: Features | None = None,
     ) -> StepRecord:
         """One step on the global batch of which this worker holds ``images``.
 
         ``images`` are indices in the data set, which with the epoch seed the Gumbel noise;
         ``labels``, with ``train.leak_labels`` alone, shares of the classes in each patch,
-        [B, h·w, C]. A global batch without one valid patch (crops of images smaller than a patch)
+        [B, h·w, C]; ``reference``, where the goal is told of another view of the same images, its
+        features. A global batch without one valid patch (crops of images smaller than a patch)
         has no graph: the step changes no weight, and its terms are 0, as is ``patches``.
 
         Raises:
@@ -120,51 +138,37 @@ class Trainer:
         if labels is not None and self.leak is None:
             raise ValueError("labels were given, but train.leak_labels is off")
         with self.watch.running("psi"):
-            record = self._step(features, images, epoch, labels)
+            record = self._step(features, images, epoch, labels, reference)
         self.step_index += 1
         return record
 
     def _step(
-        self, features: Features, images: Sequence[int], epoch: int, labels: Tensor | None
+        self,
+        features: Features,
+        images: Sequence[int],
+        epoch: int,
+        labels: Tensor | None,
+        reference: Features | None,
     ) -> StepRecord:
-        graph, eigen, train = self.recipe.graph, self.recipe.eigen, self.recipe.train
+        eigen, train = self.recipe.eigen, self.recipe.train
         progress = (self.step_index, self.num_steps)
         tau = cosine_schedule(*progress, start=eigen.tau_start, end=eigen.tau_end)
         lr = cosine_schedule(*progress, start=train.lr, end=train.lr_end)
-        taps = features.taps.to(self.device).float()
-        valid = features.valid.to(self.device)
-        rows = valid.flatten(1)
+        batch = self._batch(features, images, epoch, reference, tau)
         with self.watch.running("graph"):
-            kernel = build_kernel(
-                taps[:, -1][rows],
-                features.thumbnails.to(self.device).float(),
-                num_neighbors=graph.num_neighbors,
-                pixel_neighbors=graph.pixel_neighbors,
-                alpha=graph.alpha,
-                valid=valid,
-                collectives=self.collectives,
-            )
-        if not kernel.num_patches:  # the same on every worker
+            goal = self.objective.goal(batch, self.collectives)
+        at: dict[str, Any] = {"step": self.step_index, "epoch": epoch, "tau": tau, "lr": lr}
+        if not goal.num_patches:  # the same on every worker
             leaked = None if self.leak is None else 0.0
-            return StepRecord(
-                step=self.step_index, epoch=epoch, tau=tau, lr=lr, cross_entropy=leaked
-            )
+            return StepRecord(**at, **self.objective.empty, cross_entropy=leaked)
 
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
-            hidden = self.psi.features(taps, rows)
+            hidden = self.psi.features(batch.taps, batch.rows, batch.grid)
             logits: Tensor = self.psi.head(hidden)
-        noise = self._noise(images, logits, epoch)
-        probabilities = gumbel_softmax(logits, noise, tau, hard=eigen.gumbel == "hard")[rows]
-        terms = eigenfunction_objective(
-            probabilities,
-            kernel,
-            beta_eff=effective_beta(eigen.beta, eigen.num_eigenfunctions),
-            stop_gradient=eigen.stop_gradient,
-            collectives=self.collectives,
-        )
-        loss, whole, leaked = terms.loss, terms.loss.detach(), None
+        found = self.objective.loss(logits, batch, goal, self.collectives)
+        loss, whole, leaked = found.value, found.whole, None
         if self.leak is not None:
-            supervised = self.leak(hidden[rows], labels, rows, self.collectives)
+            supervised = self.leak(hidden[batch.rows], labels, batch.rows, self.collectives)
             loss = supervised + 0.01 / eigen.num_eigenfunctions * loss
             total = self.collectives.all_reduce_sum(supervised.detach()[None])[0]
             whole = whole + total  # not finite where either is not, on every worker
@@ -181,20 +185,36 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         self.optimizer.step()
-        clusters_in_use, entropy = self._cluster_health(logits.detach()[rows])
+        first = logits.detach()[batch.rows][:, : eigen.num_eigenfunctions]
+        clusters_in_use, entropy = self._cluster_health(first)
         return StepRecord(
-            step=self.step_index,
-            epoch=epoch,
-            loss=terms.loss.item(),
-            trace=terms.trace.item(),
-            penalty=terms.penalty.item(),
-            columns_below_1=int((terms.column_norms < 1).sum()),
-            tau=tau,
-            lr=lr,
-            patches=kernel.num_patches,
+            **at,
+            **found.terms,
+            loss=found.whole.item(),
+            patches=goal.num_patches,
             clusters_in_use=clusters_in_use,
             entropy=entropy,
             cross_entropy=leaked,
+        )
+
+    def _batch(
+        self,
+        features: Features,
+        images: Sequence[int],
+        epoch: int,
+        reference: Features | None,
+        tau: float,
+    ) -> Batch:
+        taps = features.taps.to(self.device).float()
+        last = taps if reference is None else reference.taps.to(self.device)
+        return Batch(
+            images=images,
+            epoch=epoch,
+            taps=taps,
+            thumbnails=features.thumbnails.to(self.device).float(),
+            valid=features.valid.to(self.device),
+            reference=last[:, -1].float(),
+            tau=tau,
         )
 
     def state_dict(self) -> dict[str, Any]:
@@ -215,16 +235,19 @@ class Trainer:
         self.step_index = int(state["step_index"])
 
     def start_from(self, weights: dict[str, Tensor]) -> None:
-        """Take ψ's weights from another's, as a segmenter holds them: with a plain head.
+        """Take ψ's weights from another's, as a segmenter holds them: with a plain head, or none.
 
-        Optimizer and schedules start anew. The same on every worker.
+        Optimizer and schedules start anew, and so does a head that is not there. The same on every
+        worker.
         """
         weights = dict(weights)
-        head = weights.pop("head.weight") if uses_orthogonal_head(self.psi) else None
+        plain = uses_orthogonal_head(self.psi)
+        head = weights.pop("head.weight", None) if plain else None
         self.psi.cpu()  # where the basis is completed by the same draws whatever the device
-        keys: Any = self.psi.load_state_dict(weights, strict=head is None)
+        keys: Any = self.psi.load_state_dict(weights, strict=False)
         missing: list[str] = keys.missing_keys
-        if keys.unexpected_keys or not all(n.startswith("head.parametrizations.") for n in missing):
+        expected = "head.parametrizations." if head is not None else "head."
+        if keys.unexpected_keys or not all(name.startswith(expected) for name in missing):
             raise ValueError(
                 f"these are not the weights of this ψ: {missing}, {keys.unexpected_keys}"
             )
@@ -235,14 +258,6 @@ class Trainer:
 
     def _parameters(self) -> list[nn.Parameter]:
         return [*self.psi.parameters(), *(self.leak.parameters() if self.leak is not None else ())]
-
-    def _noise(self, images: Sequence[int], logits: Tensor, epoch: int) -> Tensor:
-        size, seed = logits.shape[1:], self.recipe.train.seed
-        draws = [
-            gumbel_noise(size[0], size[1], seed=seed, epoch=epoch, image=int(image))
-            for image in images
-        ]
-        return torch.stack(draws).to(logits.device)
 
     def _sum_gradients(self) -> None:
         """Sum over workers (not the mean): L is of the global batch, each holds some rows of it."""
@@ -304,10 +319,11 @@ def uses_orthogonal_head(psi: Psi) -> bool:
 
 def build_psi(recipe: Recipe, in_dim: int) -> Psi:
     """ψ of a recipe, with initial weights that follow from its seed."""
-    return Psi(
-        in_dim,
-        recipe.eigen.num_eigenfunctions,
-        num_blocks=recipe.eigen.num_blocks,
-        orthogonal_head=recipe.eigen.orthogonal_head,
-        seed=recipe.train.seed,
-    )
+    eigen = recipe.eigen
+    # The order that an orthogonal head keeps is one of eigenfunctions.
+    orthogonal = eigen.orthogonal_head and eigen.objective == "eigenfunctions"
+    shape: dict[str, Any] = {"num_blocks": eigen.num_blocks, "orthogonal_head": orthogonal}
+    outputs, seed = num_outputs(recipe), recipe.train.seed
+    if eigen.network == "convolution":
+        return ConvPsi(in_dim, outputs, num_taps=NUM_TAPS, seed=seed, **shape)
+    return AttentionPsi(in_dim, outputs, seed=seed, **shape)

@@ -37,6 +37,8 @@ class Shapes:
     num_neighbors: int  # k of the feature graph, before it is capped
     pixel_neighbors: int  # Σk of the pixel graph
     num_blocks: int  # of ψ
+    network: str  # of ψ, as eigen.network
+    num_teachers: int  # of clusterings; 0 of eigenfunctions, which alone have a graph
     images_per_shard: int  # of the store, and of a unit of extraction
 
     @property
@@ -48,6 +50,11 @@ class Shapes:
     def patches_per_view(self) -> int:
         """P, padding among them."""
         return self.grid**2
+
+    @property
+    def num_outputs(self) -> int:
+        """Of ψ's head in training."""
+        return self.num_eigenfunctions * max(1, self.num_teachers)
 
     @property
     def slice_size(self) -> int:
@@ -79,17 +86,22 @@ def shapes_of(
     recipe: Recipe, *, num_images: int, num_workers: int, valid: float, **sizes: int
 ) -> Shapes:
     """The sizes of a recipe on so many images; the rest of ``Shapes`` as ``sizes``."""
+    teachers, train = recipe.teachers.contexts, recipe.train
+    batch_size = min(train.batch_size, num_images)
+    least = -(-train.min_steps // (num_images // batch_size))
     return Shapes(
         num_images=num_images,
         num_views=recipe.data.num_views,
-        epochs=recipe.train.epochs,
-        batch_size=min(recipe.train.batch_size, num_images),
+        epochs=max(train.epochs, least),
+        batch_size=batch_size,
         num_workers=num_workers,
         valid_share=valid,
         num_eigenfunctions=recipe.eigen.num_eigenfunctions,
         num_neighbors=recipe.graph.num_neighbors,
         pixel_neighbors=sum(k for k, _ in recipe.graph.pixel_neighbors),
         num_blocks=recipe.eigen.num_blocks,
+        network=recipe.eigen.network,
+        num_teachers=0 if recipe.eigen.objective == "eigenfunctions" else len(teachers),
         **sizes,
     )
 
@@ -134,14 +146,22 @@ def store_bytes(shapes: Shapes) -> int:
 
 
 def psi_parameters(shapes: Shapes) -> int:
-    """|ψ|, weights of ψ: d·(4·1152 + 2·576 + 6) + 576 a block, and d·(2 + K) + K, with d = T·D.
+    """|ψ|, weights of ψ with a head of O outputs, K or K for each teacher.
 
-    A block has 3·1152·d of q, k and v, 1152·d + d of the projection, 4·d of two norms, and
-    2·576·d + 576 + d of the MLP; a norm and the head follow.
+    Of attention d·(4·1152 + 2·576 + 6) + 576 a block, and d·(2 + O) + O, with d = T·D: a block has
+    3·1152·d of q, k and v, 1152·d + d of the projection, 4·d of two norms, and 2·576·d + 576 + d of
+    the MLP; a norm and the head follow. Of convolution 4·D² + 32·D a block (25·D + D of the
+    convolution, 4·D² + 5·D of norm and MLP, D of the gain), 2·d of norms, D·d + D² + 2·D of what
+    they are projected by, and D·(2 + O) + O.
     """
-    d, num_out = shapes.num_taps * shapes.dim, shapes.num_eigenfunctions
+    d, outputs = shapes.num_taps * shapes.dim, shapes.num_outputs
+    if shapes.network == "convolution":
+        dim = shapes.dim
+        block = 4 * dim**2 + 32 * dim
+        before = 2 * d + dim * d + dim**2 + 2 * dim
+        return shapes.num_blocks * block + before + 2 * dim + outputs * dim + outputs
     block = 4 * _HEADS_DIM * d + 2 * _MLP_DIM * d + 6 * d + _MLP_DIM
-    return shapes.num_blocks * block + 2 * d + num_out * d + num_out
+    return shapes.num_blocks * block + 2 * d + outputs * d + outputs
 
 
 @dataclass(frozen=True)
@@ -169,10 +189,16 @@ def exchanges(shapes: Shapes) -> list[Exchange]:
     Counted as the docstrings of ``build_kernel``, ``eigenfunction_loss`` and ``Trainer.step`` have
     them: 4·N·D of features, 4·N of degrees, 4·K of norms, 4·N·K of u and as much of κu, 4·K² of R,
     4·|ψ| of the gradient, and 4·(K + 2) of statistics. A gather of rows is preceded by one of w
-    counts.
+    counts. Clusterings have no graph: one number of patches, one of the loss, and the last two.
     """
     patches, num_out, workers = shapes.num_patches, shapes.num_eigenfunctions, shapes.num_workers
     counts = 8 * workers
+    last = [
+        Exchange("gradient", "reduce", FLOAT * psi_parameters(shapes)),
+        Exchange("statistics", "reduce", FLOAT * (num_out + 2)),
+    ]
+    if shapes.num_teachers:
+        return [Exchange("patches", "reduce", FLOAT), Exchange("loss", "reduce", FLOAT), *last]
     return [
         Exchange("row counts", "gather", counts),
         Exchange("features", "gather", FLOAT * patches * shapes.dim),
@@ -181,8 +207,7 @@ def exchanges(shapes: Shapes) -> list[Exchange]:
         Exchange("u", "gather", FLOAT * patches * num_out),
         Exchange("κu", "scatter", FLOAT * patches * num_out),
         Exchange("R", "reduce", FLOAT * num_out**2),
-        Exchange("gradient", "reduce", FLOAT * psi_parameters(shapes)),
-        Exchange("statistics", "reduce", FLOAT * (num_out + 2)),
+        *last,
     ]
 
 
@@ -203,17 +228,29 @@ def worker_memory(shapes: Shapes) -> dict[str, int]:
     * kernel: half and its transpose, 16 bytes an edge; 28 more while it is made;
     * u and κu: four matrices N×K (gathered, padded, the product, what is scattered);
     * psi: activations that the backward pass needs, a patch about blocks·(6·T·D + 7·1152 + 3·576)
-      and 8·K numbers;
+      and 8·K numbers, of convolutions about (T + 2)·D + blocks·12·D;
+    * goal: of clusterings, soft clusters and their softmax, three matrices of a patch by outputs;
     * weights: ψ, its gradient (also as one vector, and its sum), and two moments of Adam.
     """
     wide = shapes.num_taps * shapes.dim
     own_rows = shapes.slice_size * shapes.patches_per_view
     own, everyone = shapes.slice_patches, shapes.num_patches
     alone = shapes.num_workers == 1
-    activations = shapes.num_blocks * (6 * wide + 7 * _HEADS_DIM + 3 * _MLP_DIM)
-    activations += 8 * shapes.num_eigenfunctions
+    if shapes.network == "convolution":
+        activations = wide + 2 * shapes.dim + shapes.num_blocks * 12 * shapes.dim
+    else:
+        activations = shapes.num_blocks * (6 * wide + 7 * _HEADS_DIM + 3 * _MLP_DIM)
+    activations += 8 * shapes.num_outputs
+    features = 2 * shapes.slice_size * row_bytes(shapes) + FLOAT * own_rows * wide
+    if shapes.num_teachers:  # features of the image itself come with those of a view
+        return {
+            "features": 2 * features,
+            "goal": 3 * FLOAT * own_rows * shapes.num_outputs,
+            "psi": FLOAT * own_rows * activations,
+            "weights": 6 * FLOAT * psi_parameters(shapes),
+        }
     return {
-        "features": 2 * shapes.slice_size * row_bytes(shapes) + FLOAT * own_rows * wide,
+        "features": features,
         "gathered_features": FLOAT * shapes.dim * (own if alone else own + 2 * everyone),
         "neighbours": max(_SIMILARITY_BYTES, FLOAT * everyone),
         "kernel": own * edges_per_row(shapes) * (2 * (FLOAT + INDEX) + 28),

@@ -80,7 +80,7 @@ class Layout:
 def step_pieces(shapes: Shapes, rates: Rates, layout: Layout) -> dict[str, float]:
     """Seconds of one step on the worker with the largest slice, by piece.
 
-    * graph: n·N pairs of patches are compared;
+    * graph: n·N pairs of patches are compared (of eigenfunctions alone);
     * kernel_and_psi: b images of the slice; κ's rows, κu and the gradient of the loss (n·k·K), and
       ψ forward and backward;
     * fixed: whatever the slice;
@@ -91,8 +91,9 @@ def step_pieces(shapes: Shapes, rates: Rates, layout: Layout) -> dict[str, float
     if rates.step_seconds is not None:
         compute = {"step": rates.step_seconds / workers}
     else:
+        pairs = 0 if shapes.num_teachers else shapes.slice_patches * shapes.num_patches
         compute = {
-            "graph": shapes.slice_patches * shapes.num_patches / rates.pairs_per_second,
+            "graph": pairs / rates.pairs_per_second,
             "kernel_and_psi": shapes.slice_size / rates.step_images_per_second,
             "fixed": rates.fixed_seconds,
         }

@@ -106,7 +106,7 @@ def plan(
         valid=valid_share(
             short_side=recipe.data.short_side,
             crop=recipe.data.crop,
-            scale=recipe.data.scale,
+            scale=(1.0, 1.0) if recipe.data.views == "shifted" else recipe.data.scale,
             aspect=aspect,
             grid=side // backbone.patch_size,
         ),

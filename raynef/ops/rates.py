@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from raynef.assign.teachers import Teachers
 from raynef.config.recipe import Recipe
 from raynef.core.draws import generator
 from raynef.core.errors import BadImageError, UserError
@@ -28,6 +29,7 @@ from raynef.images.decode import decode_image
 from raynef.images.geometry import center_crop, resize, short_side_size
 from raynef.io.storage import read_bytes
 from raynef.jobs.views import resized_view
+from raynef.models.heads import first_outputs
 from raynef.models.segmenter import Segmenter
 from raynef.models.training import Trainer, build_psi
 from raynef.ops.cost import Shapes
@@ -127,7 +129,7 @@ def score_rate(backbone: Backbone, recipe: Recipe, aspect: float) -> float:
     config, device = recipe.evaluate, next(backbone.parameters()).device
     segmenter = Segmenter(
         backbone,
-        build_psi(recipe, NUM_TAPS * backbone.dim),
+        first_outputs(build_psi(recipe, NUM_TAPS * backbone.dim), recipe.eigen.num_eigenfunctions),
         backbone_config=recipe.backbone,
         short_side=config.short_side,
     ).to(device)
@@ -179,18 +181,29 @@ def step_rates(
 
     def rest(images: int) -> float:
         seconds = _step_seconds(recipe, shapes, device, images)
-        return max(0.0, seconds - (images * patches) ** 2 / pairs_per_second)
+        pairs = 0 if shapes.num_teachers else (images * patches) ** 2
+        return max(0.0, seconds - pairs / pairs_per_second)
 
     small, large = rest(few), rest(many)
     each = max((large - small) / (many - few), large / many / 2)  # noise must not make it free
     return 1 / each, max(0.0, large - many * each)
 
 
+def drawn_teachers(recipe: Recipe, dim: int) -> Teachers | None:
+    """Teachers of the recipe's size with random centers; None where the objective has none."""
+    if recipe.eigen.objective != "clusterings":
+        return None
+    contexts = recipe.teachers.contexts
+    centers = torch.randn((len(contexts), recipe.eigen.num_eigenfunctions, 2 * dim))
+    return Teachers(centers, contexts, recipe.teachers.temperature)
+
+
 def _step_seconds(recipe: Recipe, shapes: Shapes, device: torch.device, images: int) -> float:
     """Of one step of ``Trainer`` on random features of so many images."""
     features = _features(shapes, images, valid_share=shapes.valid_share)
     in_dim = shapes.num_taps * shapes.dim
-    trainer = Trainer(recipe, in_dim=in_dim, num_steps=1000, device=device)
+    teachers = drawn_teachers(recipe, shapes.dim)
+    trainer = Trainer(recipe, in_dim=in_dim, num_steps=1000, device=device, teachers=teachers)
 
     def step() -> int:
         trainer.step(features, range(images), epoch=0)

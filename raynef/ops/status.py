@@ -12,7 +12,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from raynef.config.objective import share_of_bound
+from raynef.config.objective import objective_of
 from raynef.core.errors import UserError
 from raynef.io.files import read_json
 from raynef.io.holds import is_held
@@ -95,7 +95,7 @@ def run_facts(path: Path) -> Facts:
     if record.kind == "ours":
         parts["training"] = training_facts(path, recipe.train.epochs, trained)
         loss = parts["training"]["loss"]
-        objective = share_of_bound(recipe, loss) if loss is not None else None
+        objective = objective_of(recipe, loss) if loss is not None else None
         parts["training"]["objective"] = objective
     return _facts(
         "run",

@@ -71,6 +71,8 @@ def training_figures(steps: Sequence[Mapping[str, Any]]) -> list[Figure]:
         ]
         terms = tuple(term(key) for key, _, _ in known)
         names = [found.name for found in terms]
+        if len(known) < len(keys):
+            heading = " and ".join(names).capitalize()
         columns = _columns(xs, lines, names)
         drawn = chart(heading, Axis("step"), lines, columns=columns, marks=marks)
         if len({line.side for line in lines}) > 1:

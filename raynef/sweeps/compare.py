@@ -100,11 +100,11 @@ def _require_data(row: Row) -> None:
 
 def trial_of(row: Row, column: str, seed: int) -> Trial:
     """The trial of one method at a row, as at a point of a space; its name is the run's folder."""
-    kind = METHODS[column].kind
-    leaks = kind == "leaked" or row.recipe.train.leak_labels
+    method = METHODS[column]
+    recipe = method.with_fixed(row.recipe)
     return Trial(
-        name=f"runs/{_folder(row.recipe)}/{kind}/seed-{seed}",
-        recipe=replace(row.recipe, train=replace(row.recipe.train, seed=seed, leak_labels=leaks)),
+        name=f"runs/{_folder(row.recipe)}/{method.kind}/seed-{seed}",
+        recipe=replace(recipe, train=replace(recipe.train, seed=seed)),
         methods=(column,),
         scores=(replace(row.recipe, evaluate=row.evaluate),),
         about=row.name,
@@ -162,7 +162,7 @@ def _write(out: Path, source: Path, done: Sequence[Scored]) -> None:
         f"{', '.join(sorted(commits))}; {machine['cores']} cores of {machine['processor']}.\n"
     )
     if present & SUPERVISED:
-        note += "\nThe columns after Ours* saw labels in training and compare with no other.\n"
+        note += "\nProbes and leaked columns saw labels in training and compare with no other.\n"
     plain = [scored.plain() for scored in done]
     write_json(out / "table.json", {"environment": made, "rows": plain})
     write_text(out / "table.md", markdown(rows, titles, supervised=SUPERVISED) + "\n" + note)

@@ -6,9 +6,11 @@ of the backbone is a command with that, ``raynef baseline NAME``.
 
 import importlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from raynef.config.overrides import override
+from raynef.config.presets import with_presets
 from raynef.config.recipe import Recipe
 
 CRF = "_crf"
@@ -44,6 +46,8 @@ class Method:
         page: PAGE.html in that folder is what a score leads to; PAGE.json a spectral result.
         sees: sections and fields of the recipe that it depends on, besides the seed; empty for
             what trains ψ, which sees them all.
+        preset: of a method, that it lays over the recipe.
+        fixed: fields of the recipe that it sets itself.
         metrics: that it is scored by, without a CRF.
         truth: what a data set must have so that it can be scored.
         supervised: it saw labels in training: shown apart, and never the best of a row.
@@ -60,6 +64,8 @@ class Method:
     part: str = ""
     page: str = "report"
     sees: tuple[str, ...] = ()
+    preset: str = ""
+    fixed: Mapping[str, Any] = field(default_factory=dict[str, Any])
     metrics: tuple[str, ...] = ("accuracy", "miou")
     truth: Literal["boxes", "labels", "masks"] = "labels"
     supervised: bool = False
@@ -81,18 +87,23 @@ class Method:
         """Whether it depends on a field or an axis, by its dotted name."""
         return not self.sees or key in self.sees or key.partition(".")[0] in self.sees
 
+    def with_fixed(self, recipe: Recipe) -> Recipe:
+        """A recipe with the fields that the method sets itself."""
+        if self.preset:
+            recipe = with_presets(recipe, [self.preset], sections=("data", "eigen", "train"))
+        return override(recipe, self.fixed, source=self.title)
+
     def recipe(self, recipe: Recipe) -> Recipe:
         """A recipe as the method trains by it: what it does not see is at its default."""
-        if self.kind == "leaked":
-            return replace(recipe, train=replace(recipe.train, leak_labels=True))
+        recipe = self.with_fixed(recipe)
         if not self.sees:
             return recipe
         seen: dict[str, Any] = {}
         for key in (*self.sees, "train.seed"):
-            section, _, field = key.partition(".")
+            section, _, name = key.partition(".")
             value = getattr(recipe, section)
-            if field:
-                value = replace(getattr(Recipe(), section), **{field: getattr(value, field)})
+            if name:
+                value = replace(getattr(Recipe(), section), **{name: getattr(value, name)})
             seen[section] = value
         return Recipe(**seen)
 
@@ -128,6 +139,10 @@ def _labels(title: str, part: str, variant: str) -> Method:
 
 
 _OBJECT: dict[str, Any] = {"part": "object", "page": "object", "truth": "masks"}
+_LEAK: dict[str, Any] = {
+    "fixed": {"train.leak_labels": True, "eigen.objective": "eigenfunctions"},
+    "supervised": True,
+}
 _PROBE: dict[str, Any] = {"upon": "probe:probe_psi", "part": "probe-psi"}
 METHODS = {
     "kmeans": Method(
@@ -137,8 +152,16 @@ METHODS = {
         sees=_CLUSTERS,
         about="K-means on the backbone's features of the training views.",
     ),
+    "kmeans_context": Method(
+        "K-means in context",
+        "kmeans-context",
+        "kmeans:kmeans",
+        sees=_CLUSTERS,
+        fixed={"kmeans.context": 0.5},
+    ),
     "ours": Method("Ours", "ours"),
     "ours_star": Method("Ours*", "ours", **_STAR),
+    "clusterings": Method("clusterings", "clusterings", preset="clusterings"),
     "probe": Method(
         "probe, backbone",
         "probe",
@@ -148,8 +171,8 @@ METHODS = {
         about="A linear probe of the backbone's features, trained on LABELS: a diagnostic.",
     ),
     "probe_psi": Method("probe, ψ", "ours", **_PROBE, supervised=True),
-    "leaked": Method("Ours, labels leaked", "leaked", supervised=True),
-    "leaked_star": Method("Ours*, labels leaked", "leaked", **_STAR, supervised=True),
+    "leaked": Method("Ours, labels leaked", "leaked", **_LEAK),
+    "leaked_star": Method("Ours*, labels leaked", "leaked", **_STAR, **_LEAK),
     "localize": _boxes("DSM"),
     "lost": _boxes("LOST", suffix="_lost"),
     "object": Method(

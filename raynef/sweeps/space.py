@@ -42,6 +42,13 @@ class Axis:
         return self.distribution in ("grid", "choice")
 
 
+_OF_EIGENFUNCTIONS = {
+    f"eigen.{name}"
+    for name in ("beta", "tau_start", "tau_end", "stop_gradient", "orthogonal_head", "gumbel")
+}
+"""Fields that no other objective reads, besides those of the graph."""
+
+
 @dataclass(frozen=True)
 class Search:
     """How a space with drawn axes is searched.
@@ -113,6 +120,13 @@ class Space:
     def is_spectral(self) -> bool:
         """Whether its methods are Deep Spectral Methods, which train nothing."""
         return all(METHODS[method].is_spectral for method in self.methods)
+
+    @property
+    def is_of_eigenfunctions(self) -> bool:
+        """Whether it reproduces a table of paper 1, or varies what eigenfunctions alone have."""
+        keys = [*self.fields, *(axis.key for axis in self.axes)]
+        varied = any(key.startswith("graph.") or key in _OF_EIGENFUNCTIONS for key in keys)
+        return not self.is_spectral and (self.paper is not None or varied)
 
     def axis(self, key: str) -> Axis:
         """The axis of a key."""

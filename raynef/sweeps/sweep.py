@@ -169,6 +169,8 @@ def recipe_at(space: Space, dataset: DataSet, point: Mapping[str, Any], seed: in
 def score_key(recipe: Recipe) -> str:
     """Of the data and the protocol that score a run."""
     values = to_dict(recipe)
+    for name in ("views", "shift"):  # of training views; they came later
+        del values["data"][name]
     return fingerprint({"data": values["data"], "evaluate": values["evaluate"]})
 
 

@@ -24,7 +24,7 @@ from ray import tune
 from ray.tune.integration.ray_train import TuneReportCallback
 
 from raynef.cluster.session import this_process
-from raynef.config.objective import share_of_bound
+from raynef.config.objective import objective_of
 from raynef.config.recipe import Recipe, to_dict
 from raynef.core.errors import BadImageError, NonFiniteLossError, UserError
 from raynef.features.backbone import NUM_TAPS, load_backbone
@@ -33,6 +33,7 @@ from raynef.io.files import read_json, without_infinity, write_json
 from raynef.io.holds import LOCK
 from raynef.jobs.counting import count
 from raynef.jobs.results import class_names, name_and_score
+from raynef.models.heads import first_outputs
 from raynef.models.segmenter import Segmenter
 from raynef.models.training import Trainer, build_psi
 from raynef.stores.run import RunFolder, git_commit
@@ -145,7 +146,7 @@ def _work(trial: Trial, folder: Path, job: Job) -> TrialResult:
         scores = ray.get(task.remote(trial, recipe, folder, job.threads, kept))
     trained = read_json(folder / "run" / "train.json")
     loss = trained["objective"]["loss"] if trial.method.trains else None
-    objective = None if loss is None else share_of_bound(recipe, loss)
+    objective = None if loss is None else objective_of(recipe, loss)
     return TrialResult(tuple(scores), trained["seconds"], objective)
 
 
@@ -193,7 +194,7 @@ def miou_so_far(recipe: Recipe, trainer: Trainer, *, kept: Path | None = None) -
     with TemporaryDirectory() as folder:
         Segmenter(
             backbone,
-            psi,
+            first_outputs(psi, recipe.eigen.num_eigenfunctions),
             backbone_config=recipe.backbone,
             short_side=recipe.evaluate.short_side,
             labels_leaked=recipe.train.leak_labels,

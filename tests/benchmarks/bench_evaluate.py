@@ -35,7 +35,7 @@ from raynef.cluster.progress import Progress
 from raynef.cluster.session import ray_session
 from raynef.config.recipe import BUNDLED_BACKBONE, Backbone, Data, Evaluate, Recipe
 from raynef.demo.scenes import write_scenes
-from raynef.eigen.psi import Psi
+from raynef.eigen.psi import AttentionPsi
 from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.images.datasets.imageset import ImageSet
 from raynef.images.datasets.registry import open_split
@@ -201,7 +201,7 @@ def peak_memory(count: int, num_clusters: int) -> dict:
 
 def save_segmenter(config: Backbone, folder: Path, num_clusters: int) -> Path:
     backbone = load_backbone(config)
-    psi = Psi(NUM_TAPS * backbone.dim, num_clusters)
+    psi = AttentionPsi(NUM_TAPS * backbone.dim, num_clusters)
     Segmenter(backbone, psi, backbone_config=config, short_side=320).save(folder)
     return folder
 

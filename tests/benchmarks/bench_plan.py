@@ -37,7 +37,7 @@ def main() -> None:
     options = parser.parse_args()
     options.out.mkdir(parents=True)
     recipe = [
-        *("--recipe", "folder", "--data.root", options.data),
+        *("--recipe", "folder", "paper", "--data.root", options.data),
         *("--data.num-views", str(options.views), "--train.epochs", str(options.epochs)),
         *("--eigen.num-eigenfunctions", str(options.clusters)),
         *("--train.precision", options.precision),

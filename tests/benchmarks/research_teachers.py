@@ -36,6 +36,7 @@ from raynef.assign.kmeans import unit_length as unit_rows
 from raynef.assign.matching import match, score
 from raynef.config.recipe import Backbone as BackboneConfig
 from raynef.config.recipe import Data
+from raynef.eigen.conv_psi import ConvBlock
 from raynef.features.backbone import Backbone, load_backbone
 from raynef.features.taps import as_tokens, last_features, recording, taps_of
 from raynef.images.datasets.imageset import ImageFile, ImageSet, require_labels
@@ -74,22 +75,6 @@ class Labels:
     num_classes: int
 
 
-class Block(nn.Module):
-    """x + g · MLP(norm(depthwise 5×5 of x)), on [B, H, W, D]."""
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.mix = nn.Conv2d(dim, dim, 5, padding=2, groups=dim, padding_mode="replicate")
-        self.mlp = nn.Sequential(
-            nn.LayerNorm(dim), nn.Linear(dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim)
-        )
-        self.gain = nn.Parameter(torch.full((dim,), 0.5))
-
-    def forward(self, x: Tensor) -> Tensor:
-        mixed = self.mix(x.permute(0, 3, 1, 2).contiguous()).permute(0, 2, 3, 1)
-        return x + self.gain * self.mlp(mixed)
-
-
 class Trunk(nn.Module):
     """Features [B, 20, 20, D] of taps [B, 20, 20, 3, D], and logits of all teachers' clusters."""
 
@@ -98,7 +83,7 @@ class Trunk(nn.Module):
         torch.manual_seed(seed)
         self.norms = nn.ModuleList(nn.LayerNorm(dim) for _ in range(3))
         self.taps, self.image = nn.Linear(3 * dim, dim), nn.Linear(dim, dim)
-        self.blocks = nn.Sequential(Block(dim), Block(dim))
+        self.blocks = nn.Sequential(ConvBlock(dim), ConvBlock(dim))
         self.norm, self.head = nn.LayerNorm(dim), nn.Linear(dim, clusters)
 
     def features(self, taps: Tensor) -> Tensor:

@@ -50,7 +50,7 @@ columns: spectral.num_eigenvectors
 seeds: [0]
 """
 COMPARISON = """\
-recipe: folder
+recipe: [folder, paper]
 set:
   data.root: sample
   data.short_side: 96
@@ -88,10 +88,11 @@ print(json.dumps({"shape": found.clusters.shape, "sha256": digest, "names": foun
 
 _SIZE = "--data.short-side 96 --data.crop 96"
 _SMALL = (
-    f"--recipe folder --data.root sample {_SIZE} --data.num-views 1 --evaluate.short-side 96 "
+    f"--recipe folder paper --data.root sample {_SIZE} --data.num-views 1 --evaluate.short-side 96 "
     "--evaluate.crop 96 --graph.num-neighbors 32 --eigen.num-eigenfunctions 16 "
     "--train.batch-size 8 --train.epochs 2"
 )
+_LEARNED = f"{_SMALL.replace(' paper', '')} --data.num-views 2"
 _DSM = (
     f"--recipe dsm --data.name folder --data.root sample {_SIZE} "
     "--backbone.name raynef_vit_micro_patch16 --backbone.weights bundled "
@@ -166,8 +167,16 @@ STEPS = (
         "extract",
     ),
     _step("evaluate leaked", "evaluate leaked", "train leaked"),
+    _step("train clusterings", f"train {_LEARNED} --out learned", "sample"),
+    _step("evaluate clusterings", "evaluate learned", "train clusterings"),
     _step("kmeans", f"baseline kmeans {_SMALL} --train.store store --out kmeans", "extract"),
     _step("evaluate kmeans", "evaluate kmeans", "kmeans"),
+    _step(
+        "kmeans in context",
+        f"baseline kmeans {_SMALL} --kmeans.context 0.5 --train.store store --out context",
+        "extract",
+    ),
+    _step("evaluate kmeans in context", "evaluate context", "kmeans in context"),
     _step("kmeans-psi", "baseline kmeans-psi streamed", "train streamed"),
     _step("evaluate kmeans-psi", "evaluate streamed/kmeans-psi", "kmeans-psi"),
     _step("probe", f"baseline probe {_SMALL} --train.store store --out probe", "extract"),

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from raynef.core.errors import UserError
-from raynef.eigen.psi import Psi
+from raynef.eigen.psi import AttentionPsi
 from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.images.datasets.registry import open_split
 from raynef.images.decode import read_image
@@ -73,7 +73,7 @@ def test_s3_that_fails_now_and_then(recipe, server):
 @pytest.fixture(scope="module")
 def segmenter(recipe, tmp_path_factory) -> Path:
     backbone = load_backbone(recipe.backbone)
-    psi = Psi(NUM_TAPS * backbone.dim, 12).plain()
+    psi = AttentionPsi(NUM_TAPS * backbone.dim, 12).plain()
     folder = tmp_path_factory.mktemp("addresses") / "segmenter"
     Segmenter(backbone, psi, backbone_config=recipe.backbone, short_side=64).save(folder)
     return folder

@@ -11,7 +11,7 @@ from PIL import Image
 
 from raynef.assign.matching import match, score
 from raynef.core.errors import UserError
-from raynef.eigen.psi import Psi
+from raynef.eigen.psi import AttentionPsi
 from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.images.datasets.registry import open_split
 from raynef.jobs.evaluate import evaluate
@@ -34,7 +34,7 @@ def a_run(recipe, tmp_path):
         out = tmp_path / "run"
         bind_recipe(out, recipe)
         backbone = load_backbone(recipe.backbone)
-        head = options.pop("head", None) or Psi(NUM_TAPS * backbone.dim, 12)
+        head = options.pop("head", None) or AttentionPsi(NUM_TAPS * backbone.dim, 12)
         Segmenter(backbone, head, backbone_config=recipe.backbone, short_side=64, **options).save(
             out / "segmenter"
         )

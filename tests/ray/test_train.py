@@ -18,7 +18,7 @@ from raynef.jobs.predict import predict
 from raynef.jobs.report import write_report
 from raynef.jobs.train import train
 from tests.known import present
-from tests.tiny import change
+from tests.tiny import change, scramble
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 
@@ -103,12 +103,7 @@ def test_streamed_features_make_the_batches_of_stored_ones(
 def test_scrambled_labels_leave_the_weights_bit_identical(
     run_on_ray, recipe, copy_of_sample, tmp_path
 ):
-    draws = np.random.default_rng(0)
-    for path in (copy_of_sample / "labels").iterdir():
-        with Image.open(path) as label:
-            size = label.size
-        noise = draws.integers(0, 10, (size[1], size[0]), dtype=np.uint8)
-        Image.fromarray(noise).save(path)
+    scramble(copy_of_sample)
     out = tmp_path / "scrambled"
     train(change(recipe, data={"root": str(copy_of_sample)}), out)
     assert weights(out) == weights(run_on_ray[0])

@@ -58,7 +58,10 @@ def compare_spectra(
     recipe = RunFolder(Path(run)).recipe()
     segmenter = Segmenter.load(run)
     if not isinstance(segmenter.head, Psi):
-        raise UserError(f"{run} holds a baseline, not eigenfunctions")
+        raise UserError(
+            f"{run} has no eigenfunctions: a linear head makes its clusters. "
+            "The preset paper trains them: --recipe folder paper"
+        )
     images, skipped = _read(source, num_images, recipe.data.short_side, recipe.data.crop)
     taps, thumbnails = _features(segmenter, images)
     features = taps[:, -1].flatten(0, 1)

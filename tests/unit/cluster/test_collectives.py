@@ -8,8 +8,10 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+from raynef.assign.teachers import Teachers
 from raynef.cluster.collectives import Distributed
 from raynef.config.recipe import Eigen, Graph, Recipe, Train
+from raynef.config.recipe import Teachers as TeachersConfig
 from raynef.core.collectives import SingleProcess
 from raynef.eigen import eigenfunction_objective
 from raynef.features.extract import Features
@@ -24,6 +26,11 @@ RECIPE = Recipe(
     train=Train(batch_size=IMAGES, epochs=1),
 )
 LEAKY = dataclasses.replace(RECIPE, train=dataclasses.replace(RECIPE.train, leak_labels=True))
+LEARNED = dataclasses.replace(
+    RECIPE,
+    eigen=dataclasses.replace(RECIPE.eigen, objective="clusterings", network="convolution"),
+    teachers=TeachersConfig(contexts=(0.3, 0.9)),
+)
 SLICES = {2: [[3, 2], [1, 4]], 3: [[2, 2, 1], [3, 1, 1]]}  # images a rank holds
 
 
@@ -73,6 +80,14 @@ def results(first, stop, collectives):
     labels = global_labels()[first:stop]
     leaked = leaky.step(part, list(range(first, stop)), epoch=0, labels=labels)
     leaked_gradients = torch.cat([present(p.grad).flatten() for p in leaky._parameters()])
+    draws = torch.Generator().manual_seed(5)
+    centers = torch.randn((2, CLUSTERS, 2 * DIM), generator=draws)
+    teachers = Teachers(centers, LEARNED.teachers.contexts, LEARNED.teachers.temperature)
+    learner = Trainer(
+        LEARNED, in_dim=3 * DIM, num_steps=1, collectives=collectives, teachers=teachers
+    )
+    learned = learner.step(part, list(range(first, stop)), epoch=0)
+    learned_gradients = torch.cat([present(p.grad).flatten() for p in learner.psi.parameters()])
     return {
         "terms": torch.stack([terms.loss.detach(), terms.trace, terms.penalty]),
         "norms": terms.column_norms,
@@ -81,6 +96,8 @@ def results(first, stop, collectives):
         "metrics": metrics.as_dict(),
         "leaked_gradient": leaked_gradients,
         "leaked": leaked.as_dict(),
+        "learned_gradient": learned_gradients,
+        "learned": learned.as_dict(),
     }
 
 
@@ -113,6 +130,8 @@ def test_loss_and_gradient_are_those_of_one_process(world_size, alone, tmp_path)
             assert_close(found["norms"], alone["norms"])
             assert_close(found["weight_gradient"], alone["weight_gradient"])
             assert_close(found["leaked_gradient"], alone["leaked_gradient"])
+            assert_close(found["learned_gradient"], alone["learned_gradient"])
+            assert found["learned"] == pytest.approx(alone["learned"], rel=1e-5)
             assert found["leaked"] == pytest.approx(alone["leaked"], rel=1e-5)
             for name, value in alone["metrics"].items():
                 assert found["metrics"][name] == pytest.approx(value, rel=1e-5), name

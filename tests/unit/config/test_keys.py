@@ -9,13 +9,13 @@ import pytest
 
 from raynef.config.fields import FREE, KEYS, Key, in_key, settings
 from raynef.config.presets import load_presets
-from raynef.config.recipe import Recipe, fingerprint, may_change, to_dict
+from raynef.config.recipe import Recipe, fingerprint, may_change
 from raynef.images.datasets.imageset import ImageFile, ImageSet
 from raynef.jobs.spectral.eigen import LATER, eigen_key
 from raynef.jobs.spectral.features import features_key
 from raynef.jobs.spectral.segments import segments_key
 from raynef.stores.features import store_key
-from raynef.sweeps.sweep import identity, score_key
+from raynef.sweeps.sweep import differing, identity, score_key
 
 
 def recipes() -> dict[str, Recipe]:
@@ -59,7 +59,7 @@ def keys(recipe: Recipe, folder) -> dict[str, str]:
     images = ImageSet(root=str(folder), split=None, files=files)
     whole = features_key(recipe, images, 16)
     return {
-        "recipe": fingerprint(to_dict(recipe)),
+        "recipe": fingerprint(differing(recipe)),
         "features": fingerprint(store_key(recipe, images)),
         "whole": fingerprint(whole),
         "eigen": fingerprint(eigen := eigen_key(whole, recipe.spectral)),
@@ -77,48 +77,48 @@ def keys(recipe: Recipe, folder) -> dict[str, str]:
 
 RECORDED = {
     "defaults": (
-        "164495a0ef807b3d 929325fbaf9cc307 6408b7cbbc00d227 f028255ad349cf20 b8d42c49dcf3695d"
-        " 0c9c884a043e0848 84f3f28b e54d96d0 513e17b9c6bfbbe3 8786280b2174e21d c07ad9701da1f14f"
+        "44136fa355b3678a 929325fbaf9cc307 6408b7cbbc00d227 f028255ad349cf20 b8d42c49dcf3695d"
+        " 0c9c884a043e0848 84f3f28b e54d96d0 513e17b9c6bfbbe3 140c7e1f1e1eef1d 1321fb8b397261fe"
     ),
     "folder": (
-        "164495a0ef807b3d 929325fbaf9cc307 6408b7cbbc00d227 f028255ad349cf20 b8d42c49dcf3695d"
-        " 0c9c884a043e0848 84f3f28b e54d96d0 513e17b9c6bfbbe3 8786280b2174e21d c07ad9701da1f14f"
+        "bae1318905f66f58 1c23becb97c853ea 6408b7cbbc00d227 f028255ad349cf20 b8d42c49dcf3695d"
+        " 0c9c884a043e0848 0107d511 1bf5353d 572eab50f8ea6615 3f1cc1416508aa06 47c5bd593e2897d1"
     ),
     "demo": (
-        "ea14043936636e50 5d89a6982ab9025b 6408b7cbbc00d227 f028255ad349cf20 b8d42c49dcf3695d"
-        " 0c9c884a043e0848 2166c3bd d7608cbb b5fc30bee4cce9fe 8786280b2174e21d c07ad9701da1f14f"
+        "1dca2775fde39714 5d89a6982ab9025b 6408b7cbbc00d227 f028255ad349cf20 b8d42c49dcf3695d"
+        " 0c9c884a043e0848 2166c3bd d7608cbb b5fc30bee4cce9fe 140c7e1f1e1eef1d 1321fb8b397261fe"
     ),
     "cityscapes": (
-        "a4d4e76c8fb9215c c95a30954029d8b5 1a4f16292759344b 53bb8a9c97c8fc74 5a9f32230dade584"
-        " 7f4de17e3d631961 809f9393 dd8d5610 68e7d5273565fb07 8786280b2174e21d c07ad9701da1f14f"
+        "f86bbc8001e2c74b c95a30954029d8b5 1a4f16292759344b 53bb8a9c97c8fc74 5a9f32230dade584"
+        " 7f4de17e3d631961 809f9393 dd8d5610 68e7d5273565fb07 140c7e1f1e1eef1d 1321fb8b397261fe"
     ),
     "ade20k": (
-        "beca836afb5296e8 71d7891f9dae1654 1a4f16292759344b 53bb8a9c97c8fc74 5a9f32230dade584"
-        " 7f4de17e3d631961 e7d26a75 b36e8f7b e5aa354ec54bdbc4 8786280b2174e21d c07ad9701da1f14f"
+        "e996504b2f29d4b2 71d7891f9dae1654 1a4f16292759344b 53bb8a9c97c8fc74 5a9f32230dade584"
+        " 7f4de17e3d631961 e7d26a75 b36e8f7b e5aa354ec54bdbc4 140c7e1f1e1eef1d 1321fb8b397261fe"
     ),
     "dsm": (
-        "44bf05251808c905 656955d935920c76 0d0bfbe7af878b91 c3bc7ba6805cac34 6293fd4f5ea11664"
-        " 4c0d72e72dea0d5c 73a102ed 632f576b 3801ecfc447060c1 8786280b2174e21d c07ad9701da1f14f"
+        "90655e76c1c5892c 656955d935920c76 0d0bfbe7af878b91 c3bc7ba6805cac34 6293fd4f5ea11664"
+        " 4c0d72e72dea0d5c 73a102ed 632f576b 3801ecfc447060c1 140c7e1f1e1eef1d 1321fb8b397261fe"
     ),
     "dsm_voc2012": (
-        "fb8777ffb77df19c 656955d935920c76 0d0bfbe7af878b91 c3bc7ba6805cac34 6293fd4f5ea11664"
-        " 4c0d72e72dea0d5c 3a61ea76 e68c3980 8f5bd71802dd18a6 8786280b2174e21d c07ad9701da1f14f"
+        "0bf86d943ebcdb6e 656955d935920c76 0d0bfbe7af878b91 c3bc7ba6805cac34 6293fd4f5ea11664"
+        " 4c0d72e72dea0d5c 3a61ea76 e68c3980 8f5bd71802dd18a6 140c7e1f1e1eef1d 1321fb8b397261fe"
     ),
     "imagenet": (
-        "0d970fb13c84010f 74f079c8a87cc217 1a4f16292759344b 53bb8a9c97c8fc74 5a9f32230dade584"
-        " 7f4de17e3d631961 2c017c88 c273efe7 887a710f1ed29368 8786280b2174e21d c07ad9701da1f14f"
+        "41dc6567255dce16 74f079c8a87cc217 1a4f16292759344b 53bb8a9c97c8fc74 5a9f32230dade584"
+        " 7f4de17e3d631961 2c017c88 c273efe7 887a710f1ed29368 140c7e1f1e1eef1d 1321fb8b397261fe"
     ),
     "cityscapes on dino_s16": (
-        "c1f45a6f0ffb97af 0efed20a7fc9b4d9 eafc206b13aa27e0 b6c18379d4c907c8 b971f85e4829e271"
-        " 1e247a098425cffa bcf13e27 12e1b17e 68e7d5273565fb07 8786280b2174e21d c07ad9701da1f14f"
+        "8189e3fd00057a62 0efed20a7fc9b4d9 eafc206b13aa27e0 b6c18379d4c907c8 b971f85e4829e271"
+        " 1e247a098425cffa bcf13e27 12e1b17e 68e7d5273565fb07 140c7e1f1e1eef1d 1321fb8b397261fe"
     ),
     "folder on clip_b16": (
-        "4a711f09b8af4487 9de9946acaa71556 76be15b348aed99a ba3cc7ee7a992d47 e2e3123be06fd34b"
-        " 5c83cc10cf651943 69349424 e55c9894 513e17b9c6bfbbe3 8786280b2174e21d c07ad9701da1f14f"
+        "535b28de622d6817 1903e490e87c2d4c 76be15b348aed99a ba3cc7ee7a992d47 e2e3123be06fd34b"
+        " 5c83cc10cf651943 229eb5a7 6489b061 572eab50f8ea6615 3f1cc1416508aa06 47c5bd593e2897d1"
     ),
     "other": (
-        "d4d4964142c40ae9 3b3a971f2e3e779f 298fde02025d2ef5 886f30669a5294dd 9f4473e1c6463723"
-        " 14e943c508c7e1fd 3017c4b5 7d50bb97 faa6de52ecefc780 8786280b2174e21d c07ad9701da1f14f"
+        "a3256a36a0b84e88 3b3a971f2e3e779f 298fde02025d2ef5 886f30669a5294dd 9f4473e1c6463723"
+        " 14e943c508c7e1fd 3017c4b5 7d50bb97 faa6de52ecefc780 140c7e1f1e1eef1d 1321fb8b397261fe"
     ),
 }
 """Of raynef 0.1.0, in the order of ``keys``."""

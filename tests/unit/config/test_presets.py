@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from raynef.config.presets import load_preset, preset_names
+from raynef.config.presets import load_preset, load_presets, preset_names
 from raynef.config.recipe import BUNDLED_BACKBONE, Recipe, check
 from raynef.core.errors import UserError
 from raynef.images.datasets.registry import dataset_names
@@ -115,3 +115,17 @@ def test_what_is_wrong_with_a_file_is_named(tmp_path, content, message):
 def test_unknown_names_come_with_the_known(name):
     with pytest.raises(UserError, match=r"neither a .yaml file nor one of ade20k, .*demo, .*fold"):
         load_preset(name)
+
+
+def test_a_preset_of_a_method_is_laid_over_any_data():
+    """``folder`` learns clusterings; the defaults, and so the benchmarks, are the paper's."""
+    assert load_presets(["folder", "clusterings"]) == load_presets(["folder"])
+    paper = load_presets(["folder", "paper"])
+    for section in ("eigen", "train", "teachers"):
+        assert getattr(paper, section) == getattr(Recipe(), section)
+    assert paper.data == dataclasses.replace(Recipe().data, name="folder")
+    benchmark = load_presets(["pascal_context"])
+    assert load_presets(["pascal_context", "paper"]) == benchmark
+    learned = load_presets(["pascal_context", "clusterings"])
+    assert learned.data.crop == benchmark.data.crop
+    assert learned.eigen.objective == "clusterings"

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from raynef.eigen.gumbel import cosine_schedule, gumbel_noise, gumbel_softmax
-from raynef.eigen.psi import Block, LinearAttention, Psi
+from raynef.eigen.psi import AttentionPsi, Block, LinearAttention
 from tests.known import a
 
 
@@ -35,7 +35,7 @@ def test_linear_attention_is_its_formula():
 
 def test_psi_is_pre_norm_blocks_a_norm_and_a_linear_head():
     """With every parameter random: norms that scale by 1 and shift by 0 would not show."""
-    psi = Psi(12, 5, num_heads=2, head_dim=4, mlp_dim=7, orthogonal_head=False).double()
+    psi = AttentionPsi(12, 5, num_heads=2, head_dim=4, mlp_dim=7, orthogonal_head=False).double()
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in psi.parameters():
@@ -61,7 +61,7 @@ def test_psi_is_pre_norm_blocks_a_norm_and_a_linear_head():
 
 
 def test_attention_has_no_qkv_bias_and_the_papers_sizes():
-    psi = Psi(30, 8)
+    psi = AttentionPsi(30, 8)
     for block in (a(Block, block) for block in psi.blocks):
         assert block.attention.qkv.bias is None
         assert block.attention.qkv.weight.shape == (3 * 18 * 64, 30)
@@ -71,7 +71,7 @@ def test_attention_has_no_qkv_bias_and_the_papers_sizes():
 
 
 def test_head_stays_orthogonal_while_it_trains():
-    psi = Psi(30, 8)
+    psi = AttentionPsi(30, 8)
     optimizer = torch.optim.Adam(psi.parameters(), lr=0.05)
     before = psi.head.weight.detach().clone()
     for _ in range(3):
@@ -84,13 +84,13 @@ def test_head_stays_orthogonal_while_it_trains():
 
 
 def test_head_is_plain_where_k_exceeds_the_input():
-    psi = Psi(6, 8)
+    psi = AttentionPsi(6, 8)
     assert not hasattr(psi.head, "parametrizations")
     assert psi(torch.randn(1, 3, 4, 2)).shape == (1, 4, 8)
 
 
 def test_padding_does_not_change_the_other_patches():
-    psi = Psi(12, 4).eval()
+    psi = AttentionPsi(12, 4).eval()
     taps = torch.randn(2, 3, 6, 4)
     valid = torch.ones(2, 6, dtype=torch.bool)
     valid[0, 4:] = False
@@ -102,14 +102,18 @@ def test_padding_does_not_change_the_other_patches():
 
 def test_an_image_of_padding_alone_is_finite():
     valid = torch.zeros(1, 6, dtype=torch.bool)
-    assert torch.isfinite(Psi(12, 4)(torch.randn(1, 3, 6, 4), valid)).all()
+    assert torch.isfinite(AttentionPsi(12, 4)(torch.randn(1, 3, 6, 4), valid)).all()
 
 
 def test_initial_weights_follow_from_the_seed_and_leave_the_global_state():
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    first, same, other = Psi(12, 4, seed=1), Psi(12, 4, seed=1), Psi(12, 4, seed=2)
+    first, same, other = (
+        AttentionPsi(12, 4, seed=1),
+        AttentionPsi(12, 4, seed=1),
+        AttentionPsi(12, 4, seed=2),
+    )
     assert torch.equal(torch.rand(3), expected)
     assert torch.equal(first.head.weight, same.head.weight)
     assert not torch.equal(first.head.weight, other.head.weight)
@@ -163,15 +167,15 @@ def test_hard_gumbel_is_one_hot_with_the_gradient_of_the_soft_one():
 
 
 def test_a_plain_head_may_be_asked_for():
-    assert not parametrize.is_parametrized(Psi(30, 8, orthogonal_head=False).head)
+    assert not parametrize.is_parametrized(AttentionPsi(30, 8, orthogonal_head=False).head)
 
 
 def test_plain_changes_nothing_but_the_cost():
-    psi = Psi(30, 8).eval()
+    psi = AttentionPsi(30, 8).eval()
     taps = torch.randn(2, 3, 5, 10)
     before = psi(taps)
     assert torch.allclose(psi.plain()(taps), before, atol=1e-6)
     assert not hasattr(psi.head, "parametrizations")
-    other = Psi(30, 8, orthogonal_head=False).eval()
+    other = AttentionPsi(30, 8, orthogonal_head=False).eval()
     other.load_state_dict(psi.state_dict())
     assert torch.equal(other(taps), psi(taps))

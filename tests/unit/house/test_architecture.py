@@ -49,13 +49,12 @@ def test_every_equation_of_both_papers_is_listed():
 
 
 def test_a_command_reaches_the_loss_in_six_files():
-    """Each imports the next, but for the loop, which the job hands to ``fit``."""
+    """Each imports the next."""
     files = [file for file, _ in PATH]
     assert len(files) <= 6
     assert files[0] == "raynef/cli/train.py"
     assert files[-1] == "raynef/eigen/objective.py"
     callers = dict(zip(files[1:], files, strict=False))
-    callers["raynef/jobs/loop.py"] = "raynef/jobs/train.py"
     for file, caller in callers.items():
         assert file in imported(ROOT / caller), f"{caller} does not import {file}"
 

@@ -17,7 +17,7 @@ from raynef.config.presets import load_presets
 from raynef.config.recipe import NEVER_SHAPES, Recipe, from_dict, may_change
 from raynef.sweeps.sweep import identity
 
-before, blurred = Recipe(), load_presets(["folder", "mine.yaml"])
+before, blurred = Recipe(), load_presets(["folder", "paper", "mine.yaml"])
 assert blurred.data.blur == 1.5
 assert "blur" not in in_key(before, "views")
 assert in_key(blurred, "views") == in_key(before, "views") | {"blur": 1.5}

@@ -241,3 +241,42 @@ def test_where_a_view_lies_follows_from_its_keys_and_the_images_shape():
         # A crop is resized alone: rounding differs from that of the whole by a level or so.
         assert np.abs(made.pixels[:height, :width].astype(int) - part).mean() < 1
     assert flips == {True, False}
+
+
+def wide(height=40, width=64):
+    """Red grows down, green to the right: a pixel tells where it is from."""
+    rows, columns = np.mgrid[:height, :width]
+    return np.stack([rows, columns, 0 * rows], axis=-1).astype(np.uint8)
+
+
+SHIFTED = dataclasses.replace(DATA, views="shifted", shift=3)
+
+
+@pytest.mark.parametrize(
+    ("number", "top", "left"),
+    [(0, 4, 16), (1, 1, 13), (2, 1, 19), (3, 7, 13), (4, 7, 19), (5, -2, 10), (8, 10, 22)],
+)
+def test_a_shifted_view_is_the_middle_moved(number, top, left):
+    """40x64 pixels at the short side that they have, a crop of 32: the middle begins at (4, 16)."""
+    found = view(wide(), SHIFTED, number=number, index=9, seed=4)
+    assert found.extent == (32, 32)
+    rows = np.arange(top, top + 32).clip(0, 39)
+    columns = np.arange(left, left + 32).clip(0, 63)
+    assert (found.pixels[..., 0] == rows[:, None]).all()
+    assert (found.pixels[..., 1] == columns[None, :]).all()
+
+
+def test_shifted_views_draw_nothing():
+    first = view(noise(), SHIFTED, number=2)
+    assert np.array_equal(first.pixels, view(noise(), SHIFTED, number=2, seed=5, index=3).pixels)
+    colorful = dataclasses.replace(SHIFTED, photometric=False, flip=1.0, scale=(2.0, 2.0))
+    assert np.array_equal(first.pixels, view(noise(), colorful, number=2).pixels)
+
+
+def test_a_shifted_view_of_a_small_image_is_padded_as_the_image_is():
+    small = dataclasses.replace(SHIFTED, short_side=20)
+    for number in range(5):
+        found = view(noise(50, 60), small, number=number)
+        assert found.extent == (20, 24)
+        edge = np.pad(found.pixels[:20, :24], ((0, 12), (0, 8), (0, 0)), mode="edge")
+        assert np.array_equal(found.pixels, edge)

@@ -21,11 +21,13 @@ def painting(height, width, *, seed):
     return np.repeat(image[:, :, None], 3, axis=2), label.astype(np.int32)
 
 
-@pytest.mark.parametrize("scale", [(0.5, 0.5), (1.0, 1.0), (0.5, 2.0)])
+@pytest.mark.parametrize(
+    "views", [{"scale": (0.5, 0.5)}, {"scale": (1.0, 1.0)}, {}, {"views": "shifted"}], ids=str
+)
 @pytest.mark.parametrize("shape", [(50, 60), (60, 50), (40, 40), (90, 31)])
-def test_a_label_lies_over_its_image(shape, scale):
+def test_a_label_lies_over_its_image(shape, views):
     """Read back from the colors of the view, but where colors mix at a border."""
-    data = dataclasses.replace(DATA, scale=scale)
+    data = dataclasses.replace(DATA, **views)
     for index in range(10):
         image, label = painting(*shape, seed=index)
         keys = {"seed": 3, "view": 1, "index": index}

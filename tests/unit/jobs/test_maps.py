@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from raynef.config.recipe import Evaluate
 from raynef.core import IGNORE
-from raynef.eigen.psi import Psi
+from raynef.eigen.psi import AttentionPsi
 from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.images.datasets.registry import open_split
 from raynef.images.decode import read_image, read_label
@@ -35,7 +35,7 @@ def segmenter(request, recipe, tmp_path_factory):
     """Random eigenfunctions, and the folder where they are; with and without an input size."""
     config = dataclasses.replace(recipe.backbone, input_size=request.param)
     backbone = load_backbone(config)
-    psi = Psi(NUM_TAPS * backbone.dim, NUM_CLUSTERS).plain()
+    psi = AttentionPsi(NUM_TAPS * backbone.dim, NUM_CLUSTERS).plain()
     folder = tmp_path_factory.mktemp("segmenter")
     made = Segmenter(backbone, psi, backbone_config=config, short_side=64)
     made.save(folder)

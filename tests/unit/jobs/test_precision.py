@@ -9,7 +9,7 @@ import torch
 from raynef.cluster import session
 from raynef.cluster.session import FEATURES, FeatureActors, feature_actors
 from raynef.core.errors import UserError
-from raynef.eigen.psi import Psi
+from raynef.eigen.psi import AttentionPsi
 from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.features.extract import extract_features
 from raynef.images.augment import augment
@@ -161,7 +161,7 @@ def test_scores_are_float32_on_a_gpu_too(recipe, monkeypatch, head):
     from raynef.models.heads import LinearHead, trunk_of
 
     backbone = load_backbone(recipe.backbone)
-    psi = Psi(NUM_TAPS * backbone.dim, 12, num_blocks=1)
+    psi = AttentionPsi(NUM_TAPS * backbone.dim, 12, num_blocks=1)
     made = psi
     if head == "trunk":
         made = LinearHead(NUM_TAPS * backbone.dim, 12, trunk=trunk_of(psi))
@@ -183,7 +183,7 @@ def test_scores_are_float32_on_a_gpu_too(recipe, monkeypatch, head):
 
 def test_outputs_kept_by_gpus_are_kept_apart(recipe, monkeypatch, tmp_path):
     backbone = load_backbone(recipe.backbone)
-    psi = Psi(NUM_TAPS * backbone.dim, 12, num_blocks=1)
+    psi = AttentionPsi(NUM_TAPS * backbone.dim, 12, num_blocks=1)
     segmenter = Segmenter(backbone, psi, backbone_config=recipe.backbone, short_side=64)
     here = TapCache(segmenter, tmp_path).folder
     monkeypatch.setattr(Segmenter, "device", property(lambda _: torch.device("cuda")))

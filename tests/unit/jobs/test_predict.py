@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from raynef.core.errors import UserError
-from raynef.eigen.psi import Psi
+from raynef.eigen.psi import AttentionPsi
 from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.images.decode import SCALED, read_image, read_label
 from raynef.jobs.predict import predict
@@ -27,7 +27,7 @@ def made(recipe, tmp_path_factory):
     def make(num_clusters=12, mapping=None):
         folder = tmp_path_factory.mktemp("made") / "run"
         backbone = load_backbone(recipe.backbone)
-        psi = Psi(NUM_TAPS * backbone.dim, num_clusters, num_blocks=1).plain()
+        psi = AttentionPsi(NUM_TAPS * backbone.dim, num_clusters, num_blocks=1).plain()
         config = recipe.backbone
         found = Segmenter(backbone, psi, backbone_config=config, short_side=64, mapping=mapping)
         found.save(folder / "segmenter")

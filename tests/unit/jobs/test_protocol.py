@@ -7,7 +7,7 @@ import torch
 from raynef.assign.kmeans import find_centroids
 from raynef.assign.matching import match, score
 from raynef.cluster.session import this_process
-from raynef.eigen.psi import Psi
+from raynef.eigen.psi import AttentionPsi
 from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.images.datasets.registry import open_split
 from raynef.jobs.evaluate import evaluate
@@ -41,7 +41,7 @@ def a_run(sharpened, tmp_path):
     def make(head=None):
         backbone = load_backbone(sharpened.backbone)
         torch.manual_seed(0)
-        head = head or Psi(NUM_TAPS * backbone.dim, NUM_CLUSTERS)
+        head = head or AttentionPsi(NUM_TAPS * backbone.dim, NUM_CLUSTERS)
         out = tmp_path / "run"
         out.mkdir()
         bind(RunFolder(out), sharpened)

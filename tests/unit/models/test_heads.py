@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from raynef.eigen.psi import Psi
+from raynef.eigen.psi import AttentionPsi
 from raynef.models.heads import LinearHead, from_centroids, trunk_of
 
 BATCH, TAPS, PATCHES, DIM, K = 2, 3, 20, 8, 5
@@ -17,7 +17,7 @@ def taps():
 
 @pytest.fixture
 def psi():
-    return Psi(TAPS * DIM, 7, num_blocks=1, seed=2).eval()
+    return AttentionPsi(TAPS * DIM, 7, num_blocks=1, seed=2).eval()
 
 
 def test_without_a_trunk_it_sees_the_last_tap_alone(taps):

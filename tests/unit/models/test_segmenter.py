@@ -15,7 +15,7 @@ from torch.nn import functional
 import raynef
 from raynef.config.recipe import Backbone as BackboneConfig
 from raynef.core.errors import BadImageError, UserError
-from raynef.eigen.psi import Psi
+from raynef.eigen.psi import AttentionPsi, Psi
 from raynef.features.backbone import NUM_TAPS, create_model, load_backbone
 from raynef.images.geometry import pad_to
 from raynef.models.heads import LinearHead, from_centroids, trunk_of
@@ -42,7 +42,7 @@ def weights(tmp_path_factory) -> Path:
 def make(weights: Path, **options) -> Segmenter:
     config = BackboneConfig(name=NAME, weights=str(weights))
     backbone = load_backbone(config)
-    psi = Psi(NUM_TAPS * backbone.dim, K, num_blocks=1, seed=3)
+    psi = AttentionPsi(NUM_TAPS * backbone.dim, K, num_blocks=1, seed=3)
     with torch.no_grad():  # the initial blocks add almost nothing
         for parameter in psi.blocks.parameters():
             parameter.mul_(4)

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from raynef.config.recipe import Data, Eigen, Recipe, Train
+from raynef.eigen.conv_psi import ConvPsi
+from raynef.eigen.psi import AttentionPsi
 from raynef.ops.cost import (
     Exchange,
     exchanges,
@@ -101,12 +103,20 @@ def test_valid_share_is_that_of_drawn_scales():
 
 
 def test_parameters_are_those_of_psi():
-    from raynef.eigen.psi import Psi
-
     for dim, num_out, blocks in ((64, 10, 2), (16, 60, 1)):  # the second head is not orthogonal
-        psi = Psi(3 * dim, num_out, num_blocks=blocks)
+        psi = AttentionPsi(3 * dim, num_out, num_blocks=blocks)
         found = psi_parameters(shapes(dim=dim, num_eigenfunctions=num_out, num_blocks=blocks))
         assert found == sum(p.numel() for p in psi.parameters())
+
+
+def test_parameters_are_those_of_convolutions_with_a_head_for_each_teacher():
+    for dim, num_out, blocks, teachers in ((64, 10, 2, 4), (16, 60, 1, 1)):
+        psi = ConvPsi(
+            3 * dim, teachers * num_out, num_taps=3, num_blocks=blocks, orthogonal_head=False
+        )
+        changes = {"num_eigenfunctions": num_out, "num_teachers": teachers}
+        found = shapes(dim=dim, num_blocks=blocks, network="convolution", **changes)
+        assert psi_parameters(found) == sum(p.numel() for p in psi.parameters())
 
 
 @pytest.mark.parametrize("streamed", [False, True])

@@ -24,6 +24,7 @@ from raynef.ops import rates
 from raynef.ops.cost import exchanges, row_bytes, shapes_of, store_bytes
 from raynef.ops.pace import StatedRates
 from raynef.ops.plan import plan
+from raynef.ops.rates import drawn_teachers
 from raynef.stores.features import write_shard
 from raynef.stores.progress import StoreProgress
 
@@ -112,11 +113,19 @@ class Counting:
         return self.inner.reduce_scatter_rows(rows, counts)
 
 
-def step_on(collectives, first, stop):
+LEARNED = dataclasses.replace(
+    SMALL,
+    data=dataclasses.replace(SMALL.data, views="shifted"),
+    eigen=dataclasses.replace(SMALL.eigen, objective="clusterings", network="convolution"),
+)
+
+
+def step_on(collectives, first, stop, recipe=SMALL):
     whole = random_features(4, 5, 12)
     part = Features(*(value[first:stop] for value in vars(whole).values()))
     counting = Counting(collectives)
-    trainer = Trainer(SMALL, in_dim=36, num_steps=4, collectives=counting)
+    teachers = drawn_teachers(recipe, 12)
+    trainer = Trainer(recipe, in_dim=36, num_steps=4, collectives=counting, teachers=teachers)
     trainer.step(part, range(first, stop), epoch=0)
     return counting.seen
 
@@ -126,19 +135,24 @@ def step_of_rank(rank, folder):
     dist.init_process_group(
         "gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2
     )
-    seen = step_on(Distributed(), 2 * rank, 2 * rank + 2)
+    seen = [step_on(Distributed(), 2 * rank, 2 * rank + 2, recipe) for recipe in (SMALL, LEARNED)]
     (Path(folder) / f"rank{rank}.json").write_text(json.dumps(seen))
     dist.destroy_process_group()
 
 
 def test_a_step_exchanges_what_is_planned(one_thread, tmp_path):
-    planned = exchanges(sizes(SMALL, dim=12, grid=5))
-    assert step_on(SingleProcess(), 0, 4) == [(e.kind, e.payload) for e in planned]
+    def planned(recipe, **changes):
+        found = exchanges(sizes(recipe, dim=12, grid=5, **changes))
+        return [(exchange.kind, exchange.payload) for exchange in found]
+
+    recipes = (SMALL, LEARNED)
+    for recipe in recipes:
+        assert step_on(SingleProcess(), 0, 4, recipe) == planned(recipe)
     mp.spawn(step_of_rank, args=(str(tmp_path),), nprocs=2)
-    planned = exchanges(sizes(SMALL, dim=12, grid=5, workers=2))
     for rank in range(2):
         seen = json.loads((tmp_path / f"rank{rank}.json").read_text())
-        assert [tuple(entry) for entry in seen] == [(e.kind, e.payload) for e in planned]
+        for recipe, of_recipe in zip(recipes, seen, strict=True):
+            assert [tuple(entry) for entry in of_recipe] == planned(recipe, workers=2)
 
 
 def refuse(name):

@@ -24,7 +24,7 @@ from raynef.io.state import StateWriter, read_state, state_in
 from raynef.jobs import extract as features
 from raynef.jobs.evaluate import evaluate
 from raynef.jobs.extract import ensure_store, extract_store
-from raynef.jobs.loop import share_of_bound
+from raynef.jobs.loop import objective_of
 from raynef.jobs.spectral.eigen import eigen
 from raynef.jobs.train import train
 from raynef.ops.status import status
@@ -82,7 +82,7 @@ def test_a_finished_run(run, recipe):
     assert found["training"]["steps"] == [4, 4]
     loss = trained["objective"]["loss"]
     assert found["training"]["loss"] == loss
-    assert found["training"]["objective"] == share_of_bound(recipe, loss)
+    assert found["training"]["objective"] == objective_of(recipe, loss)
     assert found["scores"]["miou"] == read_json(run / "evaluate.json")["miou"]
     manifest = read_json(run / "store" / "manifest.json")
     assert found["store"]["shards"] == [len(manifest["shards"])] * 2

@@ -42,7 +42,8 @@ def test_a_missing_validation_label_names_row_and_data(table, copy_of_sample):
 def test_training_labels_are_needed_by_what_is_trained_on_them(table, copy_of_sample):
     (copy_of_sample / "labels" / "train_00003.png").unlink()
     message = rf"row 'two': 1 of 10 images under {copy_of_sample} .* train_00003.jpg"
-    leaks = {"train.leak_labels": True, "data.root": str(copy_of_sample)}
+    paper = {"eigen.objective": "eigenfunctions", "data.root": str(copy_of_sample)}
+    leaks = {"train.leak_labels": True, **paper}
     for needs in ({"columns": ["ours", "probe"]}, {"set": leaks}):
         refused(table(**needs), message)
 

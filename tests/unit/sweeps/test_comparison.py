@@ -49,9 +49,13 @@ def test_scoring_is_apart_from_training(tmp_path):
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [
-        ("[kmeans, ours]", "[kmeens]", "'kmeens' is no column; there are kmeans, ours"),
+        ("[kmeans, ours]", "[kmeens]", "'kmeens' is no column; there are kmeans, kmeans_context"),
         ("train.epochs: 12", "train.epoch: 12", "did you mean train.epochs?"),
-        ("[kmeans, ours]", "[localize]", "'localize' is no column; there are kmeans, ours"),
+        (
+            "[kmeans, ours]",
+            "[localize]",
+            "'localize' is no column; there are kmeans, kmeans_context",
+        ),
         ("seeds: [0, 1, 2]", "seeds: 3", "row 1: seeds must be a list of whole numbers, got 3"),
         ("seeds: [0, 1, 2]", "seeds: []", "row 1: seeds must be a list of whole numbers, got []"),
         ("name: second", "name: first", "two rows have the name 'first'"),

@@ -156,7 +156,7 @@ def test_a_point_makes_a_recipe():
             r"both an axis and set",
         ),
         ({"set": {"graph.alfa": 1}}, r"unknown key graph\.alfa"),
-        ({"methods": ["magic"]}, r"'magic' is none of kmeans, ours"),
+        ({"methods": ["magic"]}, r"'magic' is none of kmeans, kmeans_context"),
         ({"methods": []}, r"methods is empty"),
         ({"metrics": ["f1"]}, r"'f1' is none of accuracy, miou"),
         ({"metrics": ["corloc"]}, r"metrics: ours gives accuracy, miou, not corloc"),
@@ -227,3 +227,23 @@ def test_a_file_that_is_no_space(tmp_path, text):
     (tmp_path / "x.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match=r"must be a mapping|is not YAML"):
         read_space(str(tmp_path / "x.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("name", "held"),
+    [("alpha", True), ("output_dim", True), ("search", True), ("dsm_color", False)],
+)
+def test_spaces_of_eigenfunctions_are_told_apart(name, held):
+    assert read_space(name).is_of_eigenfunctions == held
+
+
+def test_a_space_of_ones_own_is_of_eigenfunctions_by_what_it_varies(tmp_path):
+    for key, values, held in (
+        ("graph.num_neighbors", [8, 16], True),
+        ("eigen.gumbel", ["soft", "hard"], True),
+        ("eigen.num_eigenfunctions", [8, 16], False),
+    ):
+        file = tmp_path / "space.yaml"
+        axes = {key: {"grid": values}}
+        file.write_text(yaml.safe_dump({"title": "x", "axes": axes, "methods": ["ours"]}))
+        assert read_space(str(file)).is_of_eigenfunctions == held

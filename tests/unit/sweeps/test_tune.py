@@ -16,6 +16,7 @@ from raynef.cli.commands import parse
 from raynef.cli.main import main
 from raynef.cli.tune import Tune
 from raynef.cluster.session import this_process
+from raynef.config.presets import load_presets
 from raynef.config.recipe import to_dict
 from raynef.core.errors import UserError
 from raynef.jobs import extract as features
@@ -257,3 +258,13 @@ def test_killing_the_driver_twice_loses_no_finished_trial(recipe, tmp_path):
     assert (result["done"], result["trials"], result["ok"]) == (6, 6, True)
     found = times(out, "trials/*/result.json")
     assert {path: found[path] for path in kept} == kept
+
+
+@pytest.mark.parametrize("presets", [(), ("--recipe", "folder"), ("--recipe", "folder", "paper")])
+def test_a_space_of_eigenfunctions_trains_them_whatever_the_preset(presets, tmp_path):
+    """``folder`` learns clusterings, which see no α; the user's flags still have the last word."""
+    flags = ("--out", tmp_path, "--data.root", "/p", *presets, "--train.epochs", 2)
+    found = asked_for("alpha", *flags).data[0].recipe
+    wanted = load_presets(["folder", "paper"])
+    assert (found.eigen, found.data.views) == (wanted.eigen, "augmented")
+    assert found.train == dataclasses.replace(wanted.train, epochs=2)

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from raynef.assign.kmeans import find_centroids
 from raynef.core.errors import UserError
-from raynef.eigen.psi import Psi
+from raynef.eigen.psi import AttentionPsi
 from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.features.extract import extract_features
 from raynef.images.decode import read_image
@@ -55,7 +55,7 @@ def run_with(own, tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(run_with, own):
     torch.manual_seed(3)
-    return run_with(Psi(NUM_TAPS * load_backbone(own.backbone).dim, K))
+    return run_with(AttentionPsi(NUM_TAPS * load_backbone(own.backbone).dim, K))
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +182,7 @@ def test_too_few_patches_for_a_spectrum(run, sample):
 
 
 def test_a_run_without_eigenfunctions(run_with, sample):
-    with pytest.raises(UserError, match="holds a baseline, not eigenfunctions"):
+    with pytest.raises(UserError, match="has no eigenfunctions: a linear head makes"):
         compare_spectra(run_with(LinearHead(192, K)), str(sample / "images"))
 
 

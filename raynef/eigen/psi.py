@@ -61,6 +61,7 @@ class Psi(nn.Module, ABC):
     network: ClassVar[str]
     in_dim: int
     blocks: nn.ModuleList
+    norm: nn.LayerNorm
     head: nn.Linear
 
     @abstractmethod

@@ -20,6 +20,7 @@ from raynef.config.sections import (
     Evaluate,
     Graph,
     KMeans,
+    Nystrom,
     Probe,
     Teachers,
     Train,
@@ -38,6 +39,7 @@ class Recipe:
     teachers: Teachers = field(default_factory=Teachers)
     train: Train = field(default_factory=Train)
     kmeans: KMeans = field(default_factory=KMeans)
+    nystrom: Nystrom = field(default_factory=Nystrom)
     probe: Probe = field(default_factory=Probe)
     evaluate: Evaluate = field(default_factory=Evaluate)
     spectral: Spectral = field(default_factory=Spectral)
@@ -48,7 +50,7 @@ NEVER_SHAPES = frozenset(s.name for s in settings(Recipe) if FREE in s.notes)
 """Fields that a command may change on a run's folder that is there; any other is fixed when the
 folder is begun. ``evaluate.short_side`` is no such field: the segmenter segments at that size."""
 
-_OF_OTHER_METHODS = ("kmeans", "probe", "spectral", "selftrain")
+_OF_OTHER_METHODS = ("kmeans", "nystrom", "probe", "spectral", "selftrain")
 """Sections that a run of another kind does not see."""
 _KNOWN_KINDS = ("ours", *_OF_OTHER_METHODS)
 
@@ -62,8 +64,12 @@ def may_change(kind: str, recipe: Recipe) -> frozenset[str]:
     if not kind.startswith(_KNOWN_KINDS):
         return NEVER_SHAPES
     own = {name for name in _OF_OTHER_METHODS if kind.startswith(name)}
-    if recipe.eigen.head == "kmeans" or recipe.eigen.objective == "clusterings":
-        own.add("kmeans")  # what is trained is made by it
+    if (
+        kind == "nystrom"
+        or recipe.eigen.head == "kmeans"
+        or recipe.eigen.objective == "clusterings"
+    ):
+        own.add("kmeans")  # what is made is made by it
     others = tuple(f"{name}." for name in _OF_OTHER_METHODS if name not in own)
     fields = {setting.name for setting in settings(Recipe) if setting.name.startswith(others)}
     if not (recipe.train.leak_labels or kind.startswith("probe")):

@@ -210,6 +210,24 @@ class KMeans:
 
 
 @dataclass(frozen=True)
+class Nystrom:
+    """Spectral clustering of one graph over the patches of all training images."""
+
+    max_points: Annotated[Count, at_least_field("eigen.num_eigenfunctions")] = 65_536
+    """Nodes of the graph, drawn uniformly from all training images."""
+    pool: Count = 2
+    """Side of the square of patches whose mean is a node; 1: each patch is one."""
+    num_neighbors: Count = 32
+    """Nearest nodes that a node is joined to, and nearest landmarks that place a patch."""
+    num_landmarks: Annotated[Count, at_least_field("eigen.num_eigenfunctions")] = 16_384
+    """Nodes that the segmenter keeps, drawn uniformly, to extend the eigenvectors to new images."""
+    context: Annotated[float, at_least(0)] = 0.0
+    """Weight of the image's mean feature beside each patch's, in the graph; 0: patches alone."""
+    discretization: Literal["rotation", "kmeans"] = "rotation"
+    """Clusters of the embedding: the nearest rotation to one-hot rows (Yu and Shi), or K-means."""
+
+
+@dataclass(frozen=True)
 class Probe:
     """The linear probe: supervised, on features that no gradient reaches."""
 

@@ -4,6 +4,7 @@ A task reads the features of some images and makes rows or sums of them; where �
 between, an actor does. The driver sees sampled rows or sums, never all features.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +23,7 @@ from raynef.core.draws import generator, lowest
 from raynef.core.errors import UserError
 from raynef.eigen.psi import Psi
 from raynef.features.extract import Features
+from raynef.graph.cells import pooled
 from raynef.jobs.work import ImageUnit, chunks, watched
 from raynef.models.heads import LinearHead, trunk_of
 from raynef.models.segmenter import Segmenter
@@ -44,6 +46,7 @@ class Source:
             None for the backbone's last features as they are.
         cosine: features at unit length.
         context: weight of the image's mean beside each patch, as of ``LinearHead``.
+        pool: side of the square of patches whose mean takes their place.
         views: of the store that are read, the first so many; all if None.
         precision: of the trunk's products, as ``train.precision``.
     """
@@ -52,6 +55,7 @@ class Source:
     trunk: Path | None = None
     cosine: bool = False
     context: float = 0.0
+    pool: int = 1
     views: int | None = None
     precision: str = "float32"
 
@@ -127,7 +131,8 @@ def sample_patches(
     ``max_points`` over all patches, padding counted. So a few per cent fewer are drawn where crops
     are padded, and memory has a bound that needs no pass over the store before.
     """
-    cells = source.store.read(source.store.images()[:1], view=0).valid.numel()
+    first = source.store.read(source.store.images()[:1], view=0).valid[0]
+    cells = math.prod(-(-side // source.pool) for side in first.shape)
     num_cells = cells * len(source.store.images()) * source.num_views
     work = partial(draw, seed=seed, share=min(1.0, max_points / num_cells))
     parts = list(_results(source, work, job, labels))
@@ -160,7 +165,7 @@ def _results(
     read = partial(read_features, store=str(source.store.folder), labels=labels)
     if source.trunk is None:
         plain = LinearHead(1, 1, cosine=source.cosine, context=source.context)
-        prepare = partial(read_and_work, read=read, head=plain, work=work)
+        prepare = partial(read_and_work, read=read, head=plain, work=work, pool=source.pool)
         results = stream(units, prepare=prepare, in_order=True)
     else:
         results = stream(
@@ -173,6 +178,7 @@ def _results(
                 "context": source.context,
                 "precision": source.precision,
                 "work": work,
+                "pool": source.pool,
             },
             actors=feature_actors(),
             in_order=True,
@@ -194,43 +200,55 @@ def load_psi(folder: str | Path) -> Psi:
     """
     head = Segmenter.load(folder).head
     psi = head.trunk if isinstance(head, LinearHead) else head
-    if psi is None:
+    if not isinstance(psi, Psi):
         raise UserError(f"{folder} holds a baseline, not eigenfunctions")
     return psi
 
 
 def read_and_work(
-    unit: ImageUnit, *, read: Callable[[ImageUnit], Patches], head: LinearHead, work: Work[R]
+    unit: ImageUnit,
+    *,
+    read: Callable[[ImageUnit], Patches],
+    head: LinearHead,
+    work: Work[R],
+    pool: int,
 ) -> R:
     """Task: all of it, where no ψ comes between."""
-    return work_on(read(unit), head, work)
+    return work_on(read(unit), head, work, pool)
 
 
 class PatchActor:
     """Actor: ψ's trunk, and what ``work`` makes of its features."""
 
     def __init__(
-        self, trunk: str, cosine: bool, context: float, precision: str, work: Work, device: str
+        self,
+        trunk: str,
+        cosine: bool,
+        context: float,
+        precision: str,
+        work: Work,
+        pool: int,
+        device: str,
     ) -> None:
-        self.work = work
+        self.work, self.pool = work, pool
         psi = trunk_of(load_psi(trunk))
         self.head = LinearHead(1, 1, trunk=psi, cosine=cosine, context=context).to(device)
         self.half = uses_bfloat16(precision, torch.device(device))
 
     def __call__(self, patches: Patches) -> Drawn | Summed:
         with torch.autocast(self.head.head.weight.device.type, torch.bfloat16, enabled=self.half):
-            return work_on(patches, self.head, self.work)
+            return work_on(patches, self.head, self.work, self.pool)
 
 
 @torch.inference_mode()
-def work_on(patches: Patches, head: LinearHead, work: Work[R]) -> R:
-    """The work on the features of a unit's valid patches."""
+def work_on(patches: Patches, head: LinearHead, work: Work[R], pool: int = 1) -> R:
+    """The work on the features of a unit's valid patches, or on means of ``pool`` × ``pool``."""
     valid = patches.features.valid.flatten(1)
     device = head.head.weight.device
     taps = patches.features.taps.to(device).float()
     height, width = patches.features.valid.shape[1:]
     rows = head.features(taps, valid.to(device), (height, width))
-    return work(rows.cpu(), valid, patches)
+    return work(*pooled(rows.cpu(), valid, (height, width), pool), patches)
 
 
 def draw(rows: Tensor, valid: Tensor, patches: Patches, *, seed: int, share: float) -> Drawn:

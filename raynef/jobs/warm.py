@@ -55,7 +55,7 @@ def start_from(
     segmenter = Segmenter.load(source)
     head = segmenter.head
     psi = head.trunk if isinstance(head, LinearHead) else head
-    if psi is None:
+    if not isinstance(psi, Psi):
         raise UserError(f"--init-from {source} holds a baseline, not eigenfunctions")
     _require_same_shape(psi, recipe, NUM_TAPS * backbone.dim, source)
     if weights_identity(recipe.backbone) != segmenter.backbone_weights():

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from raynef.assign.context import in_context
 from raynef.eigen.psi import Psi
+from raynef.models.extension import Extension
 
 
 class LinearHead(nn.Module):
@@ -20,7 +21,8 @@ class LinearHead(nn.Module):
     Args:
         in_dim: of a feature vector; D, or T·D with a trunk.
         num_out: K clusters, or C classes.
-        trunk: ψ, whose features before its own head are the source; None for the backbone's last.
+        trunk: ψ, whose features before its own head are the source, or the extension of a graph's
+            eigenvectors; None for the backbone's last.
         cosine: bring features to unit length first.
         context: weight of the image's mean feature beside each patch's, both at unit length;
             ``in_dim`` is then twice as large. 0: patches alone.
@@ -31,7 +33,7 @@ class LinearHead(nn.Module):
         in_dim: int,
         num_out: int,
         *,
-        trunk: Psi | None = None,
+        trunk: Psi | Extension | None = None,
         cosine: bool = False,
         context: float = 0.0,
     ) -> None:
@@ -62,7 +64,11 @@ class LinearHead(nn.Module):
 
 
 def from_centroids(
-    centroids: Tensor, *, trunk: Psi | None = None, cosine: bool = False, context: float = 0.0
+    centroids: Tensor,
+    *,
+    trunk: Psi | Extension | None = None,
+    cosine: bool = False,
+    context: float = 0.0,
 ) -> LinearHead:
     """The head whose argmax is the nearest of the centroids [K, in_dim]."""
     size = (centroids.shape[1], len(centroids))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
+import torch
 from torch import Tensor
 
 from raynef.config.recipe import Backbone as BackboneConfig
@@ -14,6 +15,7 @@ from raynef.eigen.conv_psi import ConvPsi
 from raynef.eigen.psi import AttentionPsi, Psi
 from raynef.features.weights import read_state, resolve_weights, weights_identity
 from raynef.io.files import read_json, write_atomic, write_json
+from raynef.models.extension import Extension
 from raynef.models.heads import LinearHead, trunk_of
 
 _FORMAT = 2
@@ -30,6 +32,20 @@ class Mapping:
 
 
 @dataclass(frozen=True)
+class Landmarks:
+    """What config.json says of an ``Extension``, under the names of its arguments."""
+
+    count: int  # L
+    num_neighbors: int
+    context: float
+
+
+def saved_landmarks(extension: Extension) -> Landmarks:
+    """Of an extension."""
+    return Landmarks(len(extension.landmarks), extension.num_neighbors, extension.context)
+
+
+@dataclass(frozen=True)
 class SavedSegmenter:
     """What config.json says of a segmenter, under the names of ``Segmenter``'s arguments."""
 
@@ -40,6 +56,7 @@ class SavedSegmenter:
     network: str  # of ψ or that trunk, as eigen.network
     cosine: bool  # the linear head's
     context: float  # likewise
+    landmarks: Landmarks | None  # where the linear head's trunk is no ψ but their extension
     short_side: int
     mapping: Mapping | None
     supervised: bool
@@ -47,6 +64,8 @@ class SavedSegmenter:
 
     def empty_head(self, dim: int, num_taps: int) -> Psi | LinearHead:
         """The head, without its weights, for taps of a width."""
+        if self.landmarks is not None:
+            return self._extended(dim, self.landmarks)
         if not self.num_blocks:
             return self._linear(dim, None)
         in_dim = num_taps * dim
@@ -61,6 +80,16 @@ class SavedSegmenter:
         width = 2 * dim if self.context else dim
         settings: dict[str, Any] = {"cosine": self.cosine, "context": self.context}
         return LinearHead(width, self.num_clusters, trunk=trunk, **settings)
+
+    def _extended(self, dim: int, landmarks: Landmarks) -> LinearHead:
+        width = 2 * dim if landmarks.context else dim
+        extension = Extension(
+            torch.empty(landmarks.count, width),
+            torch.empty(landmarks.count, self.num_clusters),
+            num_neighbors=landmarks.num_neighbors,
+            context=landmarks.context,
+        )
+        return LinearHead(self.num_clusters, self.num_clusters, trunk=extension)
 
     def write(self, folder: Path, head: Psi | LinearHead) -> None:
         """Write config.json and the head; backbone weights from a local file go along."""
@@ -83,6 +112,7 @@ class SavedSegmenter:
                 **({"network": self.network} if self.network else {}),
                 **({"cosine": self.cosine} if self.linear else {}),
                 **({"context": self.context} if self.context else {}),
+                **({"landmarks": dataclasses.asdict(self.landmarks)} if self.landmarks else {}),
                 "short_side": self.short_side,
                 "supervised": self.supervised,
                 "labels_leaked": self.labels_leaked,
@@ -120,6 +150,7 @@ def read_saved(folder: Path) -> SavedSegmenter:
             network=str(config.get("network", "attention")),
             cosine=bool(config.get("cosine", False)),
             context=float(config.get("context", 0.0)),
+            landmarks=Landmarks(**config["landmarks"]) if "landmarks" in config else None,
             short_side=int(config["short_side"]),
             mapping=mapping,
             supervised=bool(config.get("supervised", False)),

@@ -15,6 +15,7 @@ from raynef.features.extract import extract_features
 from raynef.features.weights import load_exactly, read_state, weights_identity
 from raynef.images.decode import read_image, to_rgb, upright
 from raynef.images.geometry import pad_to, resize, resize_bicubic, short_side_size
+from raynef.models.extension import Extension
 from raynef.models.heads import LinearHead
 from raynef.models.saved import (
     WEIGHTS,
@@ -22,6 +23,7 @@ from raynef.models.saved import (
     SavedSegmenter,
     read_saved,
     save_mapping,
+    saved_landmarks,
     segmenter_folder,
 )
 from raynef.segment.upsample import upsample_argmax
@@ -178,12 +180,14 @@ class Segmenter:
         """Write config.json and model.safetensors; backbone weights from a local file go along."""
         head = self.head
         trunk = head.trunk if isinstance(head, LinearHead) else head
+        psi = trunk if isinstance(trunk, Psi) else None
         saved = SavedSegmenter(
             backbone=self.backbone_config,
             num_clusters=self.num_clusters,
             linear=isinstance(head, LinearHead),
-            num_blocks=0 if trunk is None else len(trunk.blocks),
-            network="" if trunk is None else trunk.network,
+            num_blocks=0 if psi is None else len(psi.blocks),
+            network="" if psi is None else psi.network,
+            landmarks=saved_landmarks(trunk) if isinstance(trunk, Extension) else None,
             cosine=isinstance(head, LinearHead) and head.cosine,
             context=head.context if isinstance(head, LinearHead) else 0.0,
             short_side=self.short_side,

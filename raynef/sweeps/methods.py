@@ -159,6 +159,13 @@ METHODS = {
         sees=_CLUSTERS,
         fixed={"kmeans.context": 0.5},
     ),
+    "spectral": Method(
+        "spectral",
+        "nystrom",
+        "nystrom:spectral",
+        sees=(*_CLUSTERS, "nystrom"),
+        about="Exact spectral clustering of one graph over the patches of all training images.",
+    ),
     "ours": Method("Ours", "ours"),
     "ours_star": Method("Ours*", "ours", **_STAR),
     "clusterings": Method("clusterings", "clusterings", preset="clusterings"),

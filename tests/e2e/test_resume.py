@@ -24,6 +24,7 @@ def command(recipe, out: Path, features: str) -> list[str]:
         *("--graph.num-neighbors", "12", "--eigen.num-eigenfunctions", "12"),
         *("--train.batch-size", "5", "--train.epochs", str(EPOCHS)),
         *("--train.features", features),
+        *(("--recipe", "folder", "paper") if features == "streamed" else ()),
     ]
 
 

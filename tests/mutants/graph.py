@@ -5,8 +5,25 @@ from tests.mutants.mutant import Mutant
 _KERNEL = ("tests/unit/graph/test_kernel.py",)
 _AFFINITY = ("tests/unit/graph/test_affinity.py",)
 _SAMPLED = ("tests/unit/graph/test_sampled.py",)
+_WHOLE = ("tests/unit/graph/test_whole.py",)
 
 MUTANTS = (
+    Mutant(
+        "whole-directed",
+        "raynef/graph/whole.py",
+        "((directed + directed.T) / 2)",
+        "((directed + directed) / 2)",
+        _WHOLE,
+        "the graph of all patches is symmetric",
+    ),
+    Mutant(
+        "cells-padding",
+        "raynef/graph/cells.py",
+        "rows * valid[..., None], valid",
+        "rows, valid",
+        _WHOLE,
+        "no node's mean counts padding",
+    ),
     Mutant(
         "kernel-degrees",
         "raynef/graph/kernel.py",

@@ -19,8 +19,42 @@ _COLLECTIVES = (
 _PATCHES = ("tests/unit/jobs/test_patches.py",)
 _NATIVE = ("tests/unit/jobs/test_native_size.py", "tests/unit/models/test_segmenter.py")
 _HEADS = ("tests/unit/models/test_heads.py",)
+_EXTENSION = ("tests/unit/models/test_extension.py",)
+_NYSTROM = ("tests/unit/jobs/test_nystrom.py",)
 
 MUTANTS = (
+    Mutant(
+        "extension-unweighted",
+        "raynef/models/extension.py",
+        "weights = weights.clamp(min=0)[:, None, :]",
+        "weights = torch.ones_like(weights)[:, None, :]",
+        _EXTENSION,
+        "landmarks count by their similarity",
+    ),
+    Mutant(
+        "extension-all-taps",
+        "raynef/models/extension.py",
+        "taps[:, -1]",
+        "taps[:, 0]",
+        _EXTENSION,
+        "the graph is of the last features",
+    ),
+    Mutant(
+        "rotation-turned-back",
+        "raynef/jobs/nystrom.py",
+        "torch.from_numpy(rotation).T",
+        "torch.from_numpy(rotation)",
+        _NYSTROM,
+        "clusters are the largest coordinates after the turn",
+    ),
+    Mutant(
+        "rotation-first-guess",
+        "raynef/assign/rotation.py",
+        "for _ in range(most)",
+        "for _ in range(0)",
+        ("tests/unit/assign/test_rotation.py",),
+        "the rotation is searched for",
+    ),
     Mutant(
         "training-graph-of-the-first-tap",
         "raynef/models/objectives.py",

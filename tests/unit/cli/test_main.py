@@ -502,7 +502,7 @@ def test_help_of_a_group_lists_its_own(capsys):
         ([], "raynef: which command? There are: demo, train,"),
         (["tarin"], "raynef: no command 'tarin'; did you mean train?"),
         (["xyzzy"], "raynef: no command 'xyzzy'; there are: demo, train,"),
-        (["baseline"], "raynef: baseline: which method? There are: kmeans, kmeans-psi,"),
+        (["baseline"], "raynef: baseline: which method? There are: kmeans, spectral, kmeans-psi,"),
         (["data"], "raynef: data: which tool? There is: check"),
         (["spectral", "eigne"], "raynef: spectral: no method 'eigne'; did you mean eigen?"),
     ],

@@ -131,7 +131,7 @@ def _plant_all(
 ) -> list[Outcome]:
     """As many at a time as there are trees; each tree is as before after each mutant."""
     outcomes: dict[str, Outcome] = {}
-    waiting, running = list(mutants), {}
+    waiting, running, died = list(mutants), {}, set[str]()
     with contextlib.ExitStack() as stack:
         while waiting or running:
             for tree in trees:
@@ -147,7 +147,14 @@ def _plant_all(
                 if tests.ended():
                     del running[tree]
                     (tree / mutant.file).write_bytes(sound)
-                    outcomes[mutant.name] = _outcome(mutant, *tests.wait())
+                    status, output = tests.wait()
+                    if (status or 0) < 0 and mutant.name not in died:
+                        # By a signal: threads of a native library do not always survive a fork.
+                        logger.info("%s: its tests died, once more", mutant.name)
+                        died.add(mutant.name)
+                        waiting.append(mutant)
+                    else:
+                        outcomes[mutant.name] = _outcome(mutant, status, output)
     return [outcomes[mutant.name] for mutant in mutants]
 
 

@@ -3,13 +3,13 @@
     recipe: folder                  # presets, in order
     set: {train.epochs: 12}         # fields of every row
     columns: [kmeans, ours, ours_star, probe]
+    seeds: [0, 1, 2]
     rows:
       - name: MSRC, ViT-Ti, K = 128
-        seeds: [0, 1, 2]
         set: {data.root: ../data/msrc, eigen.num_eigenfunctions: 128}
 
-Paths are as seen from the file. A row may have columns of its own, and ``evaluate`` fields of its
-own, which the training does not see.
+Paths are as seen from the file. A row may have columns and seeds of its own, and ``evaluate``
+fields of its own, which the training does not see.
 """
 
 from dataclasses import dataclass, replace
@@ -55,27 +55,29 @@ def read_comparison(path: str | Path) -> tuple[Row, ...]:
     """
     path, source = Path(path), str(path)
     values = read_yaml(path, source=source)
-    require_keys(values, {"recipe", "set", "columns", "rows"}, source=source)
+    require_keys(values, {"recipe", "set", "columns", "seeds", "rows"}, source=source)
     presets = values.get("recipe", "folder")
     base = load_presets([presets] if isinstance(presets, str) else presets)
     base = override(base, values.get("set") or {}, source=source)
     rows = values.get("rows")
     if not isinstance(rows, list) or not rows:
         raise UserError(f"{source}: rows must be a list of at least one row, got {rows!r}")
-    read = tuple(_row(row, base, values.get("columns"), path, i) for i, row in enumerate(rows, 1))
+    read = tuple(_row(row, base, values, path, i) for i, row in enumerate(rows, 1))
     for row in read:
         if sum(other.name == row.name for other in read) > 1:
             raise UserError(f"{source}: two rows have the name {row.name!r}")
     return read
 
 
-def _row(row: Any, base: Recipe, columns: Any, path: Path, number: int) -> Row:
+def _row(row: Any, base: Recipe, every: dict[str, Any], path: Path, number: int) -> Row:
+    """One row, whose columns and seeds are by default those of ``every`` row."""
     source = f"{path}, row {number}"
     require_keys(row, {"name", "set", "evaluate", "seeds", "columns"}, source=source)
     recipe = override(base, row.get("set") or {}, source=source)
     fields = {f"evaluate.{name}": value for name, value in (row.get("evaluate") or {}).items()}
     evaluated = override(recipe, fields, source=source)
-    columns = row.get("columns") or columns or ["kmeans", "ours", "ours_star"]
+    columns = row.get("columns") or every.get("columns") or ["kmeans", "ours", "ours_star"]
+    seeds = row.get("seeds", every.get("seeds", [recipe.train.seed]))
     for column in columns:
         if column not in COLUMNS:
             raise UserError(f"{source}: {column!r} is no column; there are {', '.join(COLUMNS)}")
@@ -85,7 +87,7 @@ def _row(row: Any, base: Recipe, columns: Any, path: Path, number: int) -> Row:
         name=row["name"],
         recipe=_from(path.parent, recipe),
         evaluate=evaluated.evaluate,
-        seeds=whole_numbers(row.get("seeds", [recipe.train.seed]), "seeds", source=source),
+        seeds=whole_numbers(seeds, "seeds", source=source),
         columns=tuple(columns),
     )
 

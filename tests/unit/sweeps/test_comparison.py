@@ -39,6 +39,12 @@ def test_rows(tmp_path):
     assert second.recipe.train.epochs == 2
 
 
+def test_seeds_of_every_row_but_those_that_have_their_own(tmp_path):
+    text = GOOD.replace("columns: [kmeans, ours]", "columns: [kmeans, ours]\nseeds: [4, 5]")
+    rows = read_comparison(write(tmp_path, text))
+    assert [row.seeds for row in rows] == [(0, 1, 2), (4, 5)]
+
+
 def test_scoring_is_apart_from_training(tmp_path):
     """Rows that differ in their scoring alone share their runs."""
     _, second = read_comparison(write(tmp_path, GOOD))

@@ -108,6 +108,9 @@ class Graph:
     """Pairs (k, distance weight) of the pixel graph (Eq. 3)."""
     alpha: Annotated[float, at_least(0)] = 0.3
     """Weight α of the pixel graph."""
+    context: Annotated[float, at_least(0)] = 0.0
+    """Weight of the image's mean feature beside each patch's in the feature graph, both at unit
+    length; 0, as in the paper: patches alone."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from raynef.assign.context import in_context
 from raynef.assign.teachers import Teachers
 from raynef.config.recipe import Recipe
 from raynef.core.collectives import Collectives
@@ -92,9 +93,11 @@ class Eigenfunctions:
 
     def goal(self, batch: Batch, collectives: Collectives) -> Kernel:
         """κ of the batch's valid patches."""
-        graph = self._recipe.graph
+        graph, features = self._recipe.graph, batch.taps[:, -1]
+        if graph.context:
+            features = in_context(features, batch.rows, graph.context)
         return build_kernel(
-            batch.taps[:, -1][batch.rows],
+            features[batch.rows],
             batch.thumbnails,
             num_neighbors=graph.num_neighbors,
             pixel_neighbors=graph.pixel_neighbors,

@@ -31,6 +31,7 @@ class Shapes:
     side: int  # of a view, in pixels
     patch_size: int  # of the backbone, in pixels
     dim: int  # D
+    graph_dim: int  # of a patch in the feature graph: D, in context 2·D
     num_taps: int  # T
     valid_share: float  # v, see ``valid_share``
     num_eigenfunctions: int  # K
@@ -83,7 +84,7 @@ class Shapes:
 
 
 def shapes_of(
-    recipe: Recipe, *, num_images: int, num_workers: int, valid: float, **sizes: int
+    recipe: Recipe, *, dim: int, num_images: int, num_workers: int, valid: float, **sizes: int
 ) -> Shapes:
     """The sizes of a recipe on so many images; the rest of ``Shapes`` as ``sizes``."""
     teachers, train = recipe.teachers.contexts, recipe.train
@@ -95,6 +96,8 @@ def shapes_of(
         epochs=max(train.epochs, least),
         batch_size=batch_size,
         num_workers=num_workers,
+        dim=dim,
+        graph_dim=2 * dim if recipe.graph.context else dim,
         valid_share=valid,
         num_eigenfunctions=recipe.eigen.num_eigenfunctions,
         num_neighbors=recipe.graph.num_neighbors,
@@ -187,9 +190,10 @@ def exchanges(shapes: Shapes) -> list[Exchange]:
     """The collectives of one training step, in order; none of them in the backward pass.
 
     Counted as the docstrings of ``build_kernel``, ``eigenfunction_loss`` and ``Trainer.step`` have
-    them: 4·N·D of features, 4·N of degrees, 4·K of norms, 4·N·K of u and as much of κu, 4·K² of R,
-    4·|ψ| of the gradient, and 4·(K + 2) of statistics. A gather of rows is preceded by one of w
-    counts. Clusterings have no graph: one number of patches, one of the loss, and the last two.
+    them: 4·N·D of features (8·N·D in context), 4·N of degrees, 4·K of norms, 4·N·K of u and as much
+    of κu, 4·K² of R, 4·|ψ| of the gradient, and 4·(K + 2) of statistics. A gather of rows is
+    preceded by one of w counts. Clusterings have no graph: one number of patches, one of the loss,
+    and the last two.
     """
     patches, num_out, workers = shapes.num_patches, shapes.num_eigenfunctions, shapes.num_workers
     counts = 8 * workers
@@ -201,7 +205,7 @@ def exchanges(shapes: Shapes) -> list[Exchange]:
         return [Exchange("patches", "reduce", FLOAT), Exchange("loss", "reduce", FLOAT), *last]
     return [
         Exchange("row counts", "gather", counts),
-        Exchange("features", "gather", FLOAT * patches * shapes.dim),
+        Exchange("features", "gather", FLOAT * patches * shapes.graph_dim),
         Exchange("degrees", "reduce", FLOAT * patches),
         Exchange("norms", "reduce", FLOAT * num_out),
         Exchange("u", "gather", FLOAT * patches * num_out),
@@ -251,7 +255,7 @@ def worker_memory(shapes: Shapes) -> dict[str, int]:
         }
     return {
         "features": features,
-        "gathered_features": FLOAT * shapes.dim * (own if alone else own + 2 * everyone),
+        "gathered_features": FLOAT * shapes.graph_dim * (own if alone else own + 2 * everyone),
         "neighbours": max(_SIMILARITY_BYTES, FLOAT * everyone),
         "kernel": own * edges_per_row(shapes) * (2 * (FLOAT + INDEX) + 28),
         "u_and_κu": FLOAT * shapes.num_eigenfunctions * (2 * own if alone else 4 * everyone),

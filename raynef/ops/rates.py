@@ -157,7 +157,7 @@ def pair_rate(shapes: Shapes, device: torch.device) -> float:
     """Pairs of patches a second that one worker compares, k nearest of N, in blocks of rows."""
     keys = max(2, min(shapes.num_patches, _KEYS))
     own = min(shapes.slice_patches, keys, max(1, _SIMILARITIES // keys))
-    everyone = unit_rows(torch.randn((keys, shapes.dim), device=device))
+    everyone = unit_rows(torch.randn((keys, shapes.graph_dim), device=device))
 
     def search() -> int:
         nearest_neighbors(everyone[:own], everyone, num_neighbors=shapes.num_neighbors, first_row=0)

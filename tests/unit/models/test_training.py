@@ -113,10 +113,11 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights_change():
         assert torch.equal(value, before[name]), name
 
 
-def test_a_step_is_the_loss_of_psis_noisy_softmax_on_the_graph_of_the_last_tap():
+@pytest.mark.parametrize("context", [0.0, 0.4])
+def test_a_step_is_the_loss_of_psis_noisy_softmax_on_the_graph_of_the_last_tap(context):
     """The second of three steps, with padding, every part of it written out."""
     recipe = Recipe(
-        graph=Graph(num_neighbors=9, alpha=0.7),
+        graph=Graph(num_neighbors=9, alpha=0.7, context=context),
         eigen=Eigen(num_eigenfunctions=4, beta=50.0),
         train=Train(batch_size=3, seed=2),
     )
@@ -133,8 +134,13 @@ def test_a_step_is_the_loss_of_psis_noisy_softmax_on_the_graph_of_the_last_tap()
     noise = torch.stack([gumbel_noise(36, 4, seed=2, epoch=1, image=image) for image in images])
     tau = 0.3 + 0.5 * (1 - 0.3)
     psi = ((logits + noise) / tau).softmax(dim=-1)[rows].double()
+    points = taps[:, -1].double()
+    if context:
+        unit = functional.normalize(points, dim=-1)
+        means = [functional.normalize(unit[i][rows[i]].mean(dim=0), dim=0) for i in range(3)]
+        points = torch.cat((unit, context * torch.stack(means)[:, None].expand_as(unit)), dim=-1)
     kernel = dense_kernel(
-        taps[:, -1][rows].double(), thumbnails.double(), num_neighbors=9, alpha=0.7, valid=valid
+        points[rows], thumbnails.double(), num_neighbors=9, alpha=0.7, valid=valid
     )
     expected = dense_loss(psi, kernel, beta_eff=0.01 * 50.0).item()
     metrics = trainer.step(Features(taps, thumbnails, valid), images, epoch=1)

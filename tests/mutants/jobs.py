@@ -58,8 +58,8 @@ MUTANTS = (
     Mutant(
         "training-graph-of-the-first-tap",
         "raynef/models/objectives.py",
-        "batch.taps[:, -1][batch.rows],",
-        "batch.taps[:, 0][batch.rows],",
+        "self._recipe.graph, batch.taps[:, -1]",
+        "self._recipe.graph, batch.taps[:, 0]",
         _TRAINING,
         "κ is of the backbone's last features",
     ),

@@ -141,12 +141,14 @@ def test_gumbel_noise_is_gumbel_and_belongs_to_seed_epoch_and_image():
 
 
 def test_gumbel_softmax_is_soft_and_sharpens():
-    logits, noise = torch.randn(5, 6), torch.randn(5, 6)
+    generator = torch.Generator().manual_seed(0)
+    logits, noise = (torch.randn(5, 6, generator=generator) for _ in range(2))
     soft = gumbel_softmax(logits.half(), noise, 1.0)
     assert soft.dtype == torch.float32
     assert torch.allclose(soft.sum(dim=1), torch.ones(5))
     assert torch.allclose(soft, torch.softmax(logits.half().float() + noise, dim=1))
     sharp = gumbel_softmax(logits, noise, 0.3)
+    assert torch.allclose(sharp, torch.softmax((logits + noise) / 0.3, dim=1))
     assert (sharp.max(dim=1).values > soft.max(dim=1).values).all()
 
 

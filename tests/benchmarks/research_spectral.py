@@ -12,6 +12,7 @@ placing all new patches, and the most memory that its process held beyond the fe
 
     python tests/benchmarks/research_spectral.py ../shared/data/msrc \
         --backbone vit_tiny_patch16_224 --weights FILE.safetensors --seeds 0 1 2
+    … --methods exact --nodes 10000 20000 40000     # time and quality over the nodes of the graph
 """
 
 import argparse
@@ -43,6 +44,8 @@ def main() -> None:
     parser.add_argument("--clusters", type=int, default=128, help="K")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--methods", nargs="+", default=["exact", "ncut"], choices=METHODS)
+    parser.add_argument("--nodes", type=int, nargs="+", default=[Nystrom().max_points], help="n")
+    parser.add_argument("--pool", type=int, default=Nystrom().pool, help="patches a node, a side")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -53,11 +56,12 @@ def main() -> None:
     seen, new, labels = see(backbone, train, (0, 0)), see(backbone, val, (0, 0)), labels_of(val)
     for seed in options.seeds:
         for method in options.methods:
-            line = {"root": Path(options.root).name, "backbone": options.backbone, "seed": seed}
-            found = alone(method, seen, new, labels, options.clusters, seed, options.threads)
-            print(
-                json.dumps({**line, "method": method, "K": options.clusters, **found}), flush=True
-            )
+            for nodes in options.nodes if method == "exact" else [None]:
+                graph = Nystrom(max_points=nodes or 1, pool=options.pool)
+                found = alone(method, seen, new, labels, options.clusters, seed, graph, options)
+                line = {"root": Path(options.root).name, "backbone": options.backbone}
+                line |= {"seed": seed, "method": method, "K": options.clusters}
+                print(json.dumps({**line, **found}), flush=True)
 
 
 def alone(*arguments) -> dict[str, float]:
@@ -68,19 +72,27 @@ def alone(*arguments) -> dict[str, float]:
 
 
 def measured(
-    method: str, seen: View, new: View, labels: Labels, clusters: int, seed: int, threads: int
+    method: str,
+    seen: View,
+    new: View,
+    labels: Labels,
+    clusters: int,
+    seed: int,
+    graph: Nystrom,
+    options: argparse.Namespace,
 ) -> dict[str, float]:
     """Scores, seconds and memory of one method."""
-    torch.set_num_threads(threads)
+    torch.set_num_threads(options.threads)
     set_back_peak()
     before, started = held_mib("VmRSS"), time.perf_counter()
-    place = METHODS[method](torch.from_numpy(seen.last), clusters, seed)
+    place, said = METHODS[method](torch.from_numpy(seen.last), clusters, seed, graph)
     made = time.perf_counter()
     logits = place(torch.from_numpy(new.last).flatten(0, 1))
     placed = time.perf_counter()
     more = held_mib("VmHWM") - before
     miou, accuracy = scored(logits.numpy().reshape(len(new.taps), -1, clusters), labels)
     return {
+        **said,
         "miou": miou,
         "accuracy": accuracy,
         "make_s": round(made - started, 1),
@@ -90,32 +102,29 @@ def measured(
 
 
 @torch.inference_mode()
-def exact(features: Tensor, clusters: int, seed: int):
+def exact(features: Tensor, clusters: int, seed: int, graph: Nystrom):
     """As ``raynef baseline spectral``."""
-    config = Nystrom()
     unit, valid = unit_rows_of(features), torch.ones(features.shape[:2], dtype=torch.bool)
-    nodes = unit_rows(pooled(unit, valid, (GRID, GRID), config.pool)[0].flatten(0, 1))
-    if len(nodes) > config.max_points:
+    nodes = unit_rows(pooled(unit, valid, (GRID, GRID), graph.pool)[0].flatten(0, 1))
+    if len(nodes) > graph.max_points:
         draws = np.random.default_rng(seed)
-        nodes = nodes[torch.from_numpy(draws.permutation(len(nodes))[: config.max_points])]
-    recipe = Recipe(
-        eigen=Eigen(num_eigenfunctions=clusters), nystrom=config, train=Train(seed=seed)
-    )
+        nodes = nodes[torch.from_numpy(draws.permutation(len(nodes))[: graph.max_points])]
+    recipe = Recipe(eigen=Eigen(num_eigenfunctions=clusters), nystrom=graph, train=Train(seed=seed))
     head, _ = clusters_of_graph(nodes, recipe)
-    return lambda points: head(points[None, None])[0].detach()
+    said = {"nodes": len(nodes), "pool": graph.pool}
+    return lambda points: head(points[None, None])[0].detach(), said
 
 
 @torch.inference_mode()
-def ncut(features: Tensor, clusters: int, seed: int):
+def ncut(features: Tensor, clusters: int, seed: int, graph: Nystrom):
     """ncut_pytorch with its own settings."""
     import ncut_pytorch  # pyright: ignore[reportMissingImports]
 
     torch.manual_seed(seed)
-    points = features.flatten(0, 1)
     model = ncut_pytorch.Ncut(n_eig=clusters, device="cpu")
-    vectors = model.fit_transform(points)
+    vectors = model.fit_transform(features.flatten(0, 1))
     turn = ncut_pytorch.kway_ncut(vectors, ret_R=True, device="cpu")
-    return lambda points: model.transform(points) @ turn
+    return lambda points: model.transform(points) @ turn, {}
 
 
 METHODS = {"exact": exact, "ncut": ncut}

@@ -5,6 +5,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from raynef import __version__
 from raynef.cli.booleans import plain_flags
 from raynef.cli.command import Command, Line
 from raynef.core.errors import UserError
@@ -71,6 +72,9 @@ def _find(argv: Sequence[str]) -> tuple[type[Command], Line]:
     if words and words[0] in _HELP:
         sys.stdout.write(_overview(group))
         sys.exit(0)
+    if argv and argv[0] == "--version":
+        sys.stdout.write(f"raynef {__version__}\n")
+        sys.exit(0)
     which = f"{group}: " if group else ""
     names = _names(group)
     there = f"there {'is' if len(names) == 1 else 'are'}: {', '.join(names)}"
@@ -105,6 +109,8 @@ def _overview(group: str) -> str:
     width = max(map(len, shown))
     called = f"raynef {group}".rstrip()
     lines = [f"usage: {called} {_what(group).upper()} … [--help]", ""]
+    if not group:
+        lines[0] += "  or  raynef --version"
     for name in shown:
         doc = " ".join((class_of(name).__doc__ or "").partition("\n\n")[0].split())
         lines.append(f"  {name:{width}}  {doc.partition('. ')[0].rstrip('.')}.")

@@ -71,7 +71,7 @@ class Data:
     """Views per image in the feature store; epoch e trains on view e mod num_views."""
     view_seed: Annotated[int, Key("views", always=True, alias="seed")] = 0
     """Seed of the views, apart from train.seed: runs of several seeds share one feature store."""
-    max_bad_fraction: Annotated[Share, FREE] = 0.01
+    max_bad_fraction: Annotated[Share, FREE] = 0.1
     """Share of unreadable files that may be skipped (one file always may)."""
     label_orientation: Literal["auto", "stored", "upright"] = "auto"
     """Where EXIF turns an image: its label was drawn on the stored pixels and turns with them, or

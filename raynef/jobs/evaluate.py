@@ -23,6 +23,7 @@ from raynef.jobs.results import (
     protocol_in_words,
 )
 from raynef.models.segmenter import Mapping, Segmenter, save_mapping
+from raynef.segment.crf import require_crf
 from raynef.stores.run import RunFolder, hold
 
 logger = logging.getLogger("raynef")
@@ -56,6 +57,8 @@ def evaluate(
         own = run.recipe()
         recipe = recipe or own
         config = recipe.evaluate
+        if config.crf:
+            require_crf()
         images = open_split(recipe.data, recipe.data.val_split)
         require_labels(images)
         segmenter = Segmenter.load(run.path)

@@ -4,6 +4,7 @@ Mean-field inference with Potts potentials of two Gaussian kernels, one on posit
 positions and colors, by the package pydensecrf.
 """
 
+import importlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,25 @@ class Potentials:
     bilateral_srgb: float = 3.0  # … and in steps of a color channel, 0 to 255
     bilateral_weight: float = 4.0
     iterations: int = 10  # of mean-field inference
+
+
+def require_crf() -> None:
+    """Raise UserError where the package that infers is not installed: before any work is done."""
+    if not has_crf():
+        raise UserError(
+            "a CRF needs the package pydensecrf2, which is compiled when it is installed: "
+            "pip install 'raynef[crf]', with a C++ compiler and a Python below 3.13; or do without "
+            "one, by --evaluate.crf False, or spectral object --no-crf"
+        )
+
+
+def has_crf() -> bool:
+    """Whether the package that infers can be imported."""
+    try:
+        importlib.import_module("pydensecrf.densecrf")
+    except ImportError:
+        return False
+    return True
 
 
 def dense_crf(
@@ -42,12 +62,9 @@ def dense_crf(
             f"image must be uint8 [H, W, 3] = {[*size, 3]} as the probabilities, got "
             f"{image.dtype} {list(image.shape)}"
         )
-    try:
-        from pydensecrf.densecrf import DenseCRF2D
-    except ImportError as error:
-        raise UserError(
-            "a CRF needs the package pydensecrf2; install it with pip install pydensecrf2"
-        ) from error
+    require_crf()
+    from pydensecrf.densecrf import DenseCRF2D
+
     if num_labels == 1:
         return np.ones((1, *size), dtype=np.float32)
     own = potentials or Potentials()

@@ -28,6 +28,7 @@ from raynef.io.storage import name_of
 from raynef.jobs.evaluate import labeled_part
 from raynef.jobs.train import cpus_needed
 from raynef.report.table import Cell, TableRow, markdown
+from raynef.segment.crf import require_crf
 from raynef.stores.run import environment
 from raynef.sweeps.comparison import PLAN, Row, read_comparison
 from raynef.sweeps.methods import CRF, METHODS, SUPERVISED
@@ -63,6 +64,8 @@ def compare(path: str | Path, out: str | Path, *, address: str | None = None) ->
     rows, out, done = read_comparison(path), Path(out).absolute(), []
     for row in rows:  # a wrong path in the last row shall not wait for the first
         _require_data(row)
+        if row.evaluate.crf:
+            require_crf()
     _write_plan(out, Path(path), rows)
     needed = max(cpus_needed(row.recipe) for row in rows)
     with logged(out), ray_session(address, min_cpus=needed):

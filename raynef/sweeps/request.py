@@ -16,6 +16,7 @@ from raynef.io.log import LEAVES, logged
 from raynef.io.storage import without_secrets
 from raynef.jobs.extract import fitting_backbone
 from raynef.jobs.spectral.objects import has_masks
+from raynef.segment.crf import require_crf
 from raynef.sweeps.methods import METHODS, with_crf
 from raynef.sweeps.space import BACKBONE, INCOMPARABLE, Space
 from raynef.sweeps.sweep import DataSet, Target
@@ -40,11 +41,15 @@ def opened(space: Space, dataset: DataSet) -> DataSet:
 
 
 def with_crf_columns(space: Space, data: Sequence[DataSet], targets: Sequence[Target]) -> Space:
-    """The space with its metrics after the CRF beside them, where any score has one."""
+    """The space with its metrics after the CRF beside them, where any score has one.
+
+    Raises UserError where that cannot be made here.
+    """
     scored = [target.evaluate for target in targets] or [d.recipe.evaluate for d in data]
     on_axis = any(axis.key == "evaluate.crf" for axis in space.axes)
     if space.is_spectral or not (on_axis or any(evaluate.crf for evaluate in scored)):
         return space
+    require_crf()
     return replace(space, metrics=with_crf(space.metrics))
 
 

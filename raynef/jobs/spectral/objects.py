@@ -28,6 +28,7 @@ from raynef.jobs.work import ImageUnit
 from raynef.report.spectral_page import Picture, SpectralRow, dimmed, painted_vector
 from raynef.report.words import percent
 from raynef.segment.boxes import fiedler_foreground
+from raynef.segment.crf import require_crf
 from raynef.segment.refine import refined
 from raynef.stores.label_files import write_png
 
@@ -64,6 +65,8 @@ def segment_objects(
     """
     started = time.monotonic()
     solved = open_solved(store, root=root)
+    if crf:
+        require_crf()
     if out is not None:
         require_apart(folder_of(solved.images), out)
     scored = has_masks(solved.images)

@@ -170,10 +170,12 @@ def faiss_finding(run: Probe = probe, *, num_gpus: int = 0) -> Outcome:
 
 @check("CRF")
 def crf_finding(run: Probe = probe) -> Outcome:
-    """Whether the CRF infers; it is a package that is compiled when it is installed."""
+    """Whether the CRF infers, if it is there; a package that is compiled when it is installed."""
     advice = _REINSTALL.format("--no-cache-dir pydensecrf2") + ", with a C++ compiler at hand"
 
     def judge(seen: dict[str, Any]) -> Outcome:
+        if seen["labels"] is None:
+            return "ok", "not installed: pip install 'raynef[crf]' for scores after a CRF"
         if seen["labels"] != [0]:
             return "fail", f"leaves a lone pixel among others: {seen['labels']}", advice
         return "ok", "infers"

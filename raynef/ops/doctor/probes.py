@@ -71,8 +71,10 @@ def faiss_search() -> dict[str, Any]:
 
 def crf_inference() -> dict[str, Any]:
     """A CRF that outvotes one pixel among others of its color."""
-    from raynef.segment.crf import dense_crf
+    from raynef.segment.crf import dense_crf, has_crf
 
+    if not has_crf():
+        return {"labels": None}
     probabilities = np.full((2, _SIDE, _SIDE), [[[0.9]], [[0.1]]], dtype=np.float32)
     probabilities[:, 4, 4] = [0.4, 0.6]
     image = np.full((_SIDE, _SIDE, 3), 128, dtype=np.uint8)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import raynef
 from raynef.cli.command import RecipeCommand
 from raynef.cli.commands import COMMANDS, parse, read
 from raynef.cli.evaluate import Evaluate
@@ -199,7 +200,8 @@ def test_flags_override_a_preset():
     assert args.out == Path("RUN")
     config = to_dict(args.config)
     expected = to_dict(base)
-    expected["graph"] = {"alpha": 0.5, "num_neighbors": 8, "pixel_neighbors": [[4, 1.5], [3, 0.2]]}
+    expected["graph"] |= {"alpha": 0.5, "num_neighbors": 8}
+    expected["graph"] |= {"pixel_neighbors": [[4, 1.5], [3, 0.2]]}
     expected["eigen"] |= {"beta": 0.08, "num_eigenfunctions": 32}
     expected["train"] |= {"batch_size": 4, "num_workers": 2, "epochs": 3, "seed": 7}
     expected["data"] |= {"scale": [1.0, 1.0], "photometric": False}
@@ -494,6 +496,12 @@ def test_help_of_a_group_lists_its_own(capsys):
     said = capsys.readouterr().out
     assert "spectral eigen" in said
     assert "baseline" not in said
+
+
+def test_the_version_is_one_line(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert (ended.value.code, capsys.readouterr().out) == (0, f"raynef {raynef.__version__}\n")
 
 
 @pytest.mark.parametrize(

@@ -350,7 +350,7 @@ def test_a_limit_on_bad_files_once_met_does_not_lock_the_folder(own, copy_of_sam
         add_image(copy_of_sample, name)
         (copy_of_sample / "images" / f"{name}.jpg").write_bytes(b"no image")
     out = tmp_path / "run"
-    with pytest.raises(UserError, match=r"2 of 12 images .* data.max_bad_fraction = 0.01"):
+    with pytest.raises(UserError, match=r"2 of 12 images .* data.max_bad_fraction = 0.1"):
         train(own, out)
     result = train(change(own, data={"max_bad_fraction": 0.5}), out)
     assert set(result["skipped"]) == {"bad_a.jpg", "bad_b.jpg"}

@@ -282,6 +282,12 @@ CHECKS = {
 }
 
 
+def test_a_crf_that_is_not_installed_is_no_fault():
+    finding = libraries.crf_finding(answers({"labels": None}))
+    assert (finding.verdict, finding.advice) == ("ok", "")
+    assert "raynef[crf]" in finding.found
+
+
 @pytest.mark.parametrize(
     ("name", "good", "bad", "advice"),
     [

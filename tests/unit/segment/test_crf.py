@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from raynef.core.errors import UserError
-from raynef.segment.crf import Potentials, dense_crf
+from raynef.segment.crf import Potentials, dense_crf, require_crf
 
 PAPER_2 = Potentials(
     gaussian_sxy=3,
@@ -140,5 +140,7 @@ def test_one_label_is_everywhere():
 
 def test_the_missing_package_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "pydensecrf.densecrf", None)
-    with pytest.raises(UserError, match="pip install pydensecrf2"):
+    with pytest.raises(UserError, match=r"pip install 'raynef\[crf\]'"):
         dense_crf(picture("flat"), np.zeros((2, 6, 8), np.float32))
+    with pytest.raises(UserError, match=r"a C\+\+ compiler"):
+        require_crf()

@@ -1,12 +1,15 @@
 """Plans: which trials a space needs, and which cells they fill."""
 
+import sys
 from dataclasses import replace
 
 import pytest
 
 from raynef.config.recipe import Data, Evaluate, Graph, KMeans, Recipe, Spectral, Train
 from raynef.core.errors import UserError
+from raynef.sweeps.request import with_crf_columns
 from raynef.sweeps.space import Axis, Space
+from raynef.sweeps.space_file import read_space
 from raynef.sweeps.sweep import DataSet, Target, identity, plan, score_key
 
 BASE = Recipe(data=Data(root="/data/a"), train=Train(epochs=3))
@@ -135,3 +138,10 @@ def test_score_keys_tell_data_and_protocol():
     }
     assert len(keys) == 3
     assert score_key(replace(BASE, train=Train(seed=5))) == score_key(BASE)
+
+
+def test_who_asks_for_a_crf_without_it_learns_so_before_anything_is_trained(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pydensecrf.densecrf", None)
+    after = DataSet("sample", replace(BASE, evaluate=Evaluate(crf=True)))
+    with pytest.raises(UserError, match="pip install 'raynef"):
+        with_crf_columns(read_space("alpha"), [after], [])

@@ -1,10 +1,19 @@
 """``raynef train``."""
 
+import logging
 from functools import partial
 from pathlib import Path
 
 from raynef.cli.command import Address, RecipeCommand, Result, Seeds
-from raynef.config.recipe import Recipe
+from raynef.config.recipe import BUNDLED_BACKBONE, Recipe
+
+logger = logging.getLogger("raynef")
+
+_SMALL = (
+    "backbone: %s, the small one that comes with raynef. K-means of its features on MSRC reaches "
+    "34 %% mIoU, of a ViT-Ti's 61 %%; --recipe folder dinov2_s takes a far better one: a download "
+    "of 88 MB, and some 20 times the work for each image"
+)
 
 
 class Train(RecipeCommand):
@@ -31,6 +40,8 @@ def train_and_report(
     from raynef.jobs.train import train
     from raynef.stores.run import RunFolder
 
+    if config.backbone.name == BUNDLED_BACKBONE and config.data.name == "folder":
+        logger.info(_SMALL, BUNDLED_BACKBONE)
     result = train(config, out, init_from=init_from, address=address)
     if not RunFolder(out).report_file.is_file():
         write_report(out)

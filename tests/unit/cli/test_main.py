@@ -1,6 +1,7 @@
 """The command line: quick help, one clear message a mistake, flags over presets."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -16,9 +17,9 @@ from raynef.cli.commands import COMMANDS, parse, read
 from raynef.cli.evaluate import Evaluate
 from raynef.cli.main import _plain, main
 from raynef.cli.predict import Predict
-from raynef.cli.train import Train
+from raynef.cli.train import Train, train_and_report
 from raynef.cluster.causes import cause_within
-from raynef.config.presets import load_preset
+from raynef.config.presets import load_preset, load_presets
 from raynef.config.recipe import Data, Recipe, from_dict, to_dict
 from raynef.core.errors import BadImageError, NonFiniteLossError, UserError
 from tests.known import a
@@ -496,6 +497,16 @@ def test_help_of_a_group_lists_its_own(capsys):
     said = capsys.readouterr().out
     assert "spectral eigen" in said
     assert "baseline" not in said
+
+
+def test_training_with_the_small_backbone_says_so(tmp_path, caplog):
+    with caplog.at_level(logging.INFO, logger="raynef"), pytest.raises(UserError):
+        train_and_report(Recipe(data=Data(root=str(tmp_path / "none"))), tmp_path / "run")
+    assert "--recipe folder dinov2_s takes a far better one" in caplog.text
+    caplog.clear()
+    with caplog.at_level(logging.INFO, logger="raynef"), pytest.raises(UserError):
+        train_and_report(load_presets(["folder", "dinov2_s"]), tmp_path / "run")
+    assert "a far better one" not in caplog.text
 
 
 def test_the_version_is_one_line(capsys):

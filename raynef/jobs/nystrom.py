@@ -37,7 +37,7 @@ def spectral(recipe: Recipe, out: str | Path, *, address: str | None = None) -> 
 
 
 _TOLERANCE = 1e-3
-"""Of an eigenpair's residual. Clusters do not change below it, and 1e-4 takes twice as long."""
+"""Of an eigenpair's residual, where the largest eigenvalue is 1."""
 
 
 def _fit(inputs: Inputs) -> tuple[LinearHead, Result]:

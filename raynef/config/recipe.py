@@ -69,7 +69,7 @@ def may_change(kind: str, recipe: Recipe) -> frozenset[str]:
         or recipe.eigen.head == "kmeans"
         or recipe.eigen.objective == "clusterings"
     ):
-        own.add("kmeans")  # what is made is made by it
+        own.add("kmeans")  # K-means has a part in what is made
     others = tuple(f"{name}." for name in _OF_OTHER_METHODS if name not in own)
     fields = {setting.name for setting in settings(Recipe) if setting.name.startswith(others)}
     if not (recipe.train.leak_labels or kind.startswith("probe")):

@@ -48,7 +48,8 @@ class Baseline:
     """One baseline of one recipe.
 
     Attributes:
-        kind: its name after ``raynef baseline``, recorded with the run.
+        kind: recorded with the run: its name after ``raynef baseline``, but for ``spectral``
+            nystrom, as spectral is the kind of Deep Spectral Methods.
         recipe: of the run.
         fit: gives the head, and what the result says of it.
         trained: the run whose ψ makes the features; None for the backbone's own.

@@ -23,36 +23,23 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from research_teachers import GRID, Labels, View, labels_of, scored, see
+from research_teachers import GRID, Labels, View, arguments, labels_of, opened, scored, see
 from torch import Tensor
 
-from raynef.config.recipe import Backbone as BackboneConfig
-from raynef.config.recipe import Data, Eigen, Nystrom, Recipe, Train
-from raynef.features.backbone import load_backbone
+from raynef.config.recipe import Eigen, Nystrom, Recipe, Train
 from raynef.graph.cells import pooled
 from raynef.graph.knn import unit_rows
-from raynef.images.datasets.imageset import require_labels
-from raynef.images.datasets.registry import open_split
 from raynef.jobs.nystrom import clusters_of_graph
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("root", help="images/, labels/, train.txt, val.txt, classes.txt")
-    parser.add_argument("--backbone", required=True)
-    parser.add_argument("--weights")
-    parser.add_argument("--clusters", type=int, default=128, help="K")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser = arguments(__doc__)
     parser.add_argument("--methods", nargs="+", default=["exact", "ncut"], choices=METHODS)
     parser.add_argument("--nodes", type=int, nargs="+", default=[Nystrom().max_points], help="n")
     parser.add_argument("--pool", type=int, default=Nystrom().pool, help="patches a node, a side")
-    parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    config = Data(name="folder", root=options.root, train_split="train", val_split="val")
-    backbone = load_backbone(BackboneConfig(name=options.backbone, weights=options.weights))
-    train, val = open_split(config, "train"), open_split(config, "val")
-    require_labels(val)
+    backbone, train, val = opened(options)
     seen, new, labels = see(backbone, train, (0, 0)), see(backbone, val, (0, 0)), labels_of(val)
     for seed in options.seeds:
         for method in options.methods:
@@ -103,7 +90,7 @@ def measured(
 
 @torch.inference_mode()
 def exact(features: Tensor, clusters: int, seed: int, graph: Nystrom):
-    """As ``raynef baseline spectral``."""
+    """As ``raynef baseline spectral``, but that patches are at unit length before their mean."""
     unit, valid = unit_rows_of(features), torch.ones(features.shape[:2], dtype=torch.bool)
     nodes = unit_rows(pooled(unit, valid, (GRID, GRID), graph.pool)[0].flatten(0, 1))
     if len(nodes) > graph.max_points:

@@ -96,24 +96,15 @@ class Trunk(nn.Module):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("root", help="images/, labels/, train.txt, val.txt, classes.txt")
-    parser.add_argument("--backbone", required=True)
-    parser.add_argument("--weights")
-    parser.add_argument("--clusters", type=int, default=128, help="K")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser = arguments(__doc__)
     parser.add_argument("--steps", type=int, default=300, help="of 8 images")
     parser.add_argument("--views", type=int, default=5, choices=range(1, 6))
     parser.add_argument(
         "--teachers", type=float, nargs="+", default=[0.3, 0.5, 0.3, 0.5], help="weights of [CLS]"
     )
-    parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    config = Data(name="folder", root=options.root, train_split="train", val_split="val")
-    backbone = load_backbone(BackboneConfig(name=options.backbone, weights=options.weights))
-    train, val = open_split(config, "train"), open_split(config, "val")
-    require_labels(val)
+    backbone, train, val = opened(options)
     views = [see(backbone, train, shift) for shift in SHIFTS[: options.views]]
     new, labels = see(backbone, val, (0, 0)), labels_of(val)
     for seed in options.seeds:
@@ -124,6 +115,27 @@ def main() -> None:
         line = {"root": Path(options.root).name, "backbone": options.backbone, "seed": seed}
         setting = {name: getattr(options, name) for name in ("clusters", "steps", "views")}
         print(json.dumps({**line, **setting, "train_s": round(seconds, 1), **scores}), flush=True)
+
+
+def arguments(doc: str | None) -> argparse.ArgumentParser:
+    """What every such script is told: a labeled folder, a backbone, K, seeds and threads."""
+    parser = argparse.ArgumentParser(description=(doc or "").partition("\n")[0])
+    parser.add_argument("root", help="images/, labels/, train.txt, val.txt, classes.txt")
+    parser.add_argument("--backbone", required=True)
+    parser.add_argument("--weights")
+    parser.add_argument("--clusters", type=int, default=128, help="K")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--threads", type=int, default=2)
+    return parser
+
+
+def opened(options: argparse.Namespace) -> tuple[Backbone, ImageSet, ImageSet]:
+    """The backbone, the training split, and the validation split, which has labels."""
+    config = Data(name="folder", root=options.root, train_split="train", val_split="val")
+    backbone = load_backbone(BackboneConfig(name=options.backbone, weights=options.weights))
+    train, val = open_split(config, "train"), open_split(config, "val")
+    require_labels(val)
+    return backbone, train, val
 
 
 @torch.inference_mode()

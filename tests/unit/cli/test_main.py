@@ -17,9 +17,9 @@ from raynef.cli.commands import COMMANDS, parse, read
 from raynef.cli.evaluate import Evaluate
 from raynef.cli.main import _plain, main
 from raynef.cli.predict import Predict
-from raynef.cli.train import Train, train_and_report
+from raynef.cli.train import Train
 from raynef.cluster.causes import cause_within
-from raynef.config.presets import load_preset, load_presets
+from raynef.config.presets import load_preset
 from raynef.config.recipe import Data, Recipe, from_dict, to_dict
 from raynef.core.errors import BadImageError, NonFiniteLossError, UserError
 from tests.known import a
@@ -499,14 +499,14 @@ def test_help_of_a_group_lists_its_own(capsys):
     assert "baseline" not in said
 
 
-def test_training_with_the_small_backbone_says_so(tmp_path, caplog):
+@pytest.mark.parametrize(("preset", "says"), [("folder", True), ("dinov2_s", False)])
+def test_training_with_the_small_backbone_says_so(tmp_path, caplog, preset, says):
+    flags = ["--recipe", *dict.fromkeys(("folder", preset)), "--data.root", str(tmp_path / "none")]
+    command = parse(["train", *flags, "--out", str(tmp_path / "run"), "--seeds", "0", "1"])
     with caplog.at_level(logging.INFO, logger="raynef"), pytest.raises(UserError):
-        train_and_report(Recipe(data=Data(root=str(tmp_path / "none"))), tmp_path / "run")
-    assert "--recipe folder dinov2_s takes a far better one" in caplog.text
-    caplog.clear()
-    with caplog.at_level(logging.INFO, logger="raynef"), pytest.raises(UserError):
-        train_and_report(load_presets(["folder", "dinov2_s"]), tmp_path / "run")
-    assert "a far better one" not in caplog.text
+        command.execute()
+    said = caplog.text.count("--recipe folder dinov2_s takes DINOv2's ViT-S/14")
+    assert said == (1 if says else 0)
 
 
 def test_the_version_is_one_line(capsys):

@@ -74,7 +74,7 @@ def test_its_run_is_one_like_any_other(recipe, tmp_path, context):
 
 @pytest.mark.usefixtures("without_ray")
 def test_no_label_reaches_it(recipe, copy_of_sample, tmp_path):
-    """Unreadable labels: bit-identical weights."""
+    """All labels of one class: bit-identical weights."""
     spectral(recipe, tmp_path / "one")
     for path in (copy_of_sample / "labels").iterdir():
         Image.fromarray(np.zeros((96, 128), dtype=np.uint8)).save(path)

@@ -1,6 +1,7 @@
-"""What holds for every test: its folder says its marker, and what may run beside it."""
+"""What holds for every test: its folder says its marker, what may run beside it, what it needs."""
 
 import os
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
+from raynef.segment.crf import has_crf
 from tests.places import ROOT
 
 # No deadlines: the machine is shared, and the first example of a test also pays for imports.
@@ -60,3 +62,14 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, object, object]:
+    """Where the extra ``crf`` is not installed, a test that needs it is skipped, and says so."""
+    try:
+        return (yield)
+    except Exception as error:
+        if not has_crf() and "pydensecrf" in str(error):
+            pytest.skip("pydensecrf2, of the extra crf, is not installed")
+        raise

@@ -17,6 +17,7 @@ from raynef.jobs.patches import Source, sample_patches
 from raynef.jobs.work import ImageUnit
 from raynef.models.heads import LinearHead
 from raynef.models.segmenter import Segmenter
+from raynef.segment.crf import require_crf
 from raynef.stores.features import FeatureStore
 from raynef.stores.run import RunFolder, bind
 from tests.tiny import change
@@ -72,6 +73,7 @@ def assert_scores(found, table, classes):
 @pytest.mark.parametrize("kind", ["psi", "linear"])
 def test_the_crf_starts_from_probabilities_at_the_temperature_of_the_head(a_run, sharpened, kind):
     """ψ's where its training ended; K-means' scores have none. Each map has its own mapping."""
+    require_crf()
     out = a_run(LinearHead(192, NUM_CLUSTERS) if kind == "linear" else None)
     right, wrong = (TAU, 1.0) if kind == "psi" else (1.0, TAU)
     plain, after = tables_of(out, sharpened, "val", right)

@@ -164,6 +164,7 @@ METHODS = {
         "nystrom",
         "nystrom:spectral",
         sees=(*_CLUSTERS, "nystrom"),
+        preset="clusterings",  # the images themselves: views of a patch would join one another
         about="Exact spectral clustering of one graph over the patches of all training images.",
     ),
     "ours": Method("Ours", "ours"),

@@ -1,9 +1,12 @@
 """Fixtures of any test: a tiny random backbone, a tiny sample, its recipe and its eigenpairs."""
 
 import dataclasses
+import multiprocessing
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,6 +28,7 @@ from raynef.config.recipe import (
 )
 from raynef.demo.scenes import write_scenes
 from raynef.jobs.spectral.eigen import eigen
+from raynef.jobs.train import train
 
 
 @pytest.fixture
@@ -78,6 +82,29 @@ def change(recipe: Recipe, **sections) -> Recipe:
         for name, fields in sections.items()
     }
     return dataclasses.replace(recipe, **parts)
+
+
+@pytest.fixture(scope="session")
+def run_here(recipe: Recipe, tmp_path_factory) -> tuple[Path, dict]:
+    """A run that was made without Ray, and its result."""
+    out = tmp_path_factory.mktemp("runs") / "here"
+    return out, in_fresh_process(train, recipe, out)
+
+
+def in_fresh_process(job: Callable[..., Any], *arguments: Any) -> Any:
+    """A job without Ray, in a process that has done nothing before.
+
+    To the bit two runs are alike in such processes alone: a matrix product may add in another order
+    where its memory is aligned otherwise.
+    """
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(_without_ray, job, arguments).result()
+
+
+def _without_ray(job: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    torch.set_num_threads(1)
+    with this_process():
+        return job(*arguments)
 
 
 @pytest.fixture

@@ -10,30 +10,28 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar, Self
 
-from raynef.cli.command import Address, Command, Line, Positional, RecipeCommand, Result, Seeds
+from raynef.cli.command import Command, JobCommand, Line, Positional, RecipeCommand, Result, Seeds
 from raynef.config.recipe import KMeans, Probe, Recipe
 from raynef.sweeps.methods import BASELINES, job_of
 
 
-class OnImages(RecipeCommand):
+class OnImages(RecipeCommand, JobCommand):
     """A baseline of the features of a folder's images; its name and text come with its record."""
 
     out: Path
     """Folder of the run."""
     seeds: Seeds = ()
-    address: Address = None
     job: ClassVar[str]
 
     def execute(self) -> Result:
         return self.over_seeds(job_of(self.job), self.out, self.seeds, self.address)
 
 
-class _OnRun(Command):
+class _OnRun(JobCommand):
     run: Positional[Path]
     """Folder of a finished run, or of several seeds."""
     out: Path | None = None
     """Folder of the baseline; by default one within the run's."""
-    address: Address = None
 
     def _recipe(self) -> Recipe:
         from raynef.stores.run import RunFolder, runs_of

@@ -14,8 +14,10 @@ from tyro.conf import Positional as Positional
 from tyro.conf import arg
 
 from raynef.cli.paths import absolute_paths
+from raynef.cluster.place import Place
 from raynef.config.presets import load_presets
 from raynef.config.recipe import Recipe, check
+from raynef.core.errors import UserError
 
 C = TypeVar("C")
 
@@ -85,9 +87,36 @@ class Command:
         """The command once what it names is read: a preset, a run's own recipe."""
         return self
 
+    @property
+    def place(self) -> Place:
+        """Where its jobs run."""
+        return "auto"
+
     def execute(self) -> Result | Exit:
         """Do it."""
         raise NotImplementedError
+
+
+class JobCommand(Command):
+    """A command whose work is spread over Ray, or done in this process where it is little."""
+
+    address: Address = None
+    local: bool = False
+    """Run in this process, without Ray; up to 256 images are anyway, where no cluster is named."""
+    ray: bool = False
+    """Run on Ray, however few images there are."""
+
+    @property
+    def place(self) -> Place:
+        """Raises UserError where both places are asked for."""
+        if self.local and (self.ray or self.address is not None):
+            other = "--ray" if self.ray else f"--address {self.address}"
+            raise UserError(f"--local and {other} contradict each other")
+        return "local" if self.local else "ray" if self.ray else "auto"
+
+    def arguments(self) -> dict[str, Any]:
+        """All of a command but where it runs, for a job of the same parameters."""
+        return {name: value for name, value in vars(self).items() if name not in ("local", "ray")}
 
 
 class RecipeCommand(Command):

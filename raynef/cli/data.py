@@ -4,12 +4,12 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import arg
 
-from raynef.cli.command import Address, Command, Positional, Result
+from raynef.cli.command import JobCommand, Positional, Result
 from raynef.config.recipe import Data
 from raynef.io.storage import absolute
 
 
-class DataCheck(Command):
+class DataCheck(JobCommand):
     """Say what a data set holds, and what is wrong with it, before hours are spent."""
 
     name: Annotated[Positional[str], arg(metavar="NAME")]
@@ -26,11 +26,10 @@ class DataCheck(Command):
         Literal["auto", "stored", "upright"],
         arg(name="data.label-orientation", help="As of raynef train."),
     ] = Data.label_orientation
-    address: Address = None
 
     def execute(self) -> Result:
         from raynef.jobs.check import check_data
 
-        fields: dict[str, Any] = vars(self) | {"root": absolute(self.root)}
+        fields: dict[str, Any] = self.arguments() | {"root": absolute(self.root)}
         del fields["address"]
         return check_data(Data(**fields), address=self.address)

@@ -1,20 +1,19 @@
 """``raynef evaluate``."""
 
-import contextlib
 from dataclasses import field, replace
 from pathlib import Path
 from typing import Annotated, Self
 
 from tyro.conf import arg
 
-from raynef.cli.command import Address, Command, Line, Positional, Result
+from raynef.cli.command import JobCommand, Line, Positional, Result
 from raynef.cli.paths import absolute_paths
 from raynef.config.presets import with_presets
 from raynef.config.recipe import Data, check
 from raynef.config.recipe import Evaluate as Protocol
 
 
-class Evaluate(Command):
+class Evaluate(JobCommand):
     """Score a run on labeled images, and name its clusters by classes."""
 
     run: Positional[Path]
@@ -29,7 +28,6 @@ class Evaluate(Command):
     ] = ()
     data: Data = field(default_factory=Data)
     evaluate: Protocol = field(default_factory=Protocol)
-    address: Address = None
 
     def complete(self, line: Line) -> Self:
         from raynef.stores.run import RunFolder, runs_of
@@ -40,14 +38,14 @@ class Evaluate(Command):
 
     def execute(self) -> Result:
         """Score the run, or each run of a folder of several seeds and their mean."""
-        from raynef.cluster.session import ray_session
+        from raynef.cluster.session import shared_session
         from raynef.jobs.evaluate import evaluate
         from raynef.jobs.seeds import summarize
         from raynef.stores.run import RunFolder, runs_of
 
         runs = runs_of(self.run)
         results = []
-        with contextlib.nullcontext() if len(runs) == 1 else ray_session(self.address):
+        with shared_session():
             for run in runs:
                 recipe = RunFolder(run).recipe()
                 recipe = check(replace(recipe, data=self.data, evaluate=self.evaluate))

@@ -2,15 +2,14 @@
 
 from pathlib import Path
 
-from raynef.cli.command import Address, RecipeCommand, Result
+from raynef.cli.command import JobCommand, RecipeCommand, Result
 
 
-class Extract(RecipeCommand):
+class Extract(RecipeCommand, JobCommand):
     """Make a feature store alone, to be shared by many runs (--train.store)."""
 
     out: Path
     """Folder of the store."""
-    address: Address = None
 
     def execute(self) -> Result:
         from raynef.jobs.extract import extract_store

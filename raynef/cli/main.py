@@ -8,10 +8,12 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from raynef.cli.command import Exit
+from raynef import __version__
+from raynef.cli.command import Exit, JobCommand
 from raynef.cli.commands import parse
 from raynef.cluster.causes import cause_within, causes
 from raynef.cluster.interrupt import Terminated, terminable
+from raynef.cluster.place import placed
 from raynef.core.errors import BadImageError, DiskFullError, NonFiniteLossError, UserError
 from raynef.io.files import disk_full_message, full_disk_reason, json_text
 from raynef.io.log import warnings_once
@@ -42,7 +44,10 @@ def main(argv: list[str] | None = None) -> None:
 def _run(argv: list[str]) -> int:
     try:
         command = parse(argv)
-        with contextlib.redirect_stdout(sys.stderr):  # Ray prints warnings; stdout is for results
+        if isinstance(command, JobCommand):
+            logger.info("raynef %s: loading PyTorch", __version__)  # which takes seconds
+        # Ray prints warnings; stdout is for results.
+        with placed(command.place), contextlib.redirect_stdout(sys.stderr):
             result = command.execute()
     except KeyboardInterrupt as error:
         how = "terminated" if isinstance(error, Terminated) else "interrupted"

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from raynef.cli.command import Address, Command, Positional, Result
+from raynef.cli.command import JobCommand, Positional, Result
 
 
-class Predict(Command):
+class Predict(JobCommand):
     """Segment new images: cluster-id PNGs and color overlays."""
 
     run: Positional[Path]
@@ -14,9 +14,10 @@ class Predict(Command):
     """An image, or a folder of images; a path, or an address such as s3://bucket/folder."""
     out: Path
     """Folder for the results, beside the images'."""
-    address: Address = None
+    cut: int | None = None
+    """Merge the clusters into so many groups, by their tree: fewer, larger segments."""
 
     def execute(self) -> Result:
         from raynef.jobs.predict import predict
 
-        return predict(self.run, self.source, self.out, address=self.address)
+        return predict(self.run, self.source, self.out, cut=self.cut, address=self.address)

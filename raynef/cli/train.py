@@ -4,7 +4,7 @@ import logging
 from functools import partial
 from pathlib import Path
 
-from raynef.cli.command import Address, RecipeCommand, Result, Seeds
+from raynef.cli.command import JobCommand, RecipeCommand, Result, Seeds
 from raynef.config.recipe import BUNDLED_BACKBONE, Recipe
 
 logger = logging.getLogger("raynef")
@@ -16,7 +16,7 @@ _SMALL = (
 )
 
 
-class Train(RecipeCommand):
+class Train(RecipeCommand, JobCommand):
     """Train a segmenter on images without labels. The same command again resumes; with more
     --train.epochs it goes on from the last checkpoint."""
 
@@ -25,7 +25,6 @@ class Train(RecipeCommand):
     init_from: Path | None = None
     """Start from the weights of this run's eigenfunctions; optimizer and schedule are new."""
     seeds: Seeds = ()
-    address: Address = None
 
     def execute(self) -> Result:
         if self.config.backbone.name == BUNDLED_BACKBONE and self.config.data.name == "folder":

@@ -10,8 +10,12 @@ class Terminated(KeyboardInterrupt):  # like KeyboardInterrupt, it is no error
     """SIGTERM arrived, as before a preemption."""
 
 
+def _interruption(signum: int) -> KeyboardInterrupt:
+    return Terminated() if signum == signal.SIGTERM else KeyboardInterrupt()
+
+
 def _raise(signum: int, frame: object) -> None:
-    raise Terminated if signum == signal.SIGTERM else KeyboardInterrupt
+    raise _interruption(signum)
 
 
 def terminable() -> None:
@@ -26,6 +30,26 @@ def terminable() -> None:
 @contextlib.contextmanager
 def on_interrupt(make_safe: Callable[[], None]) -> Iterator[None]:
     """Call ``make_safe`` before SIGTERM or Ctrl-C ends what runs inside; a second ends at once."""
+
+    def handle(signum: int) -> None:
+        make_safe()
+        raise _interruption(signum)
+
+    with _first_signal(handle):
+        yield
+
+
+@contextlib.contextmanager
+def asked_to_end(end: Callable[[KeyboardInterrupt], None]) -> Iterator[None]:
+    """Call ``end`` on SIGTERM or Ctrl-C with what is to be raised once it is safe to; a second
+    signal ends what runs inside at once."""
+    with _first_signal(lambda signum: end(_interruption(signum))):
+        yield
+
+
+@contextlib.contextmanager
+def _first_signal(do: Callable[[int], None]) -> Iterator[None]:
+    """``do`` on the first SIGTERM or Ctrl-C; outside the main thread nothing changes."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -33,8 +57,7 @@ def on_interrupt(make_safe: Callable[[], None]) -> Iterator[None]:
     def handle(signum: int, frame: object) -> None:
         for number in before:
             signal.signal(number, _raise)
-        make_safe()
-        _raise(signum, frame)
+        do(signum)
 
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:

@@ -5,11 +5,13 @@ raynef_step_seconds{part, rank}             of the last step: features, graph, c
 raynef_step{rank}                           steps that are done
 """
 
+import sys
 from collections.abc import Mapping
 from functools import cache
+from typing import TYPE_CHECKING
 
-import ray
-from ray.util.metrics import Gauge
+if TYPE_CHECKING:
+    from ray.util.metrics import Gauge
 
 _TEXTS = {
     "raynef_images_per_second": "Images a second, by stage",
@@ -20,7 +22,8 @@ _TEXTS = {
 
 def record(name: str, value: float, **tags: str) -> None:
     """Set a gauge; nothing happens where Ray does not run."""
-    if ray.is_initialized():
+    ray = sys.modules.get("ray")
+    if ray is not None and ray.is_initialized():
         _gauge(name, tuple(sorted(tags))).set(value, tags=tags)
 
 
@@ -32,6 +35,8 @@ def record_step(step: int, split: Mapping[str, float], *, rank: int) -> None:
 
 
 @cache
-def _gauge(name: str, tags: tuple[str, ...]) -> Gauge:
+def _gauge(name: str, tags: tuple[str, ...]) -> "Gauge":
     """Once for each process: Ray counts a second gauge of a name as another one."""
+    from ray.util.metrics import Gauge
+
     return Gauge(name, description=_TEXTS[name], tag_keys=tags)

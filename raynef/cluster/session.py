@@ -1,4 +1,7 @@
-"""Where work runs: on a Ray that is there, on an embedded one, or in this process alone."""
+"""Where work runs: on a Ray that is there, on an embedded one, or in this process alone.
+
+Ray is imported within the functions: work in this process alone does without, and starts sooner.
+"""
 
 import contextlib
 import logging
@@ -14,12 +17,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import ray
 import torch
-from ray.exceptions import AuthenticationError
 
 from raynef.cluster import private, tokens
 from raynef.cluster.interrupt import terminable
+from raynef.cluster.place import place
 from raynef.core.errors import UserError
 from raynef.features.precision import Precision, usual_precision
 
@@ -32,7 +34,11 @@ WORKER_SHARE, ACTOR_SHARE = 0.6, 0.4
 each, and never two workers, whatever a placement group makes of the shares: NCCL refuses two ranks
 on one GPU."""
 
+SMALL = 256
+"""Images of a job that one process does sooner than an embedded Ray starts and shares it out."""
+
 _ANSWER_S = 10.0  # that a cluster has to take a connection
+_SHARED: ContextVar[contextlib.ExitStack | None] = ContextVar("shared", default=None)
 _THIS_PROCESS: ContextVar[bool] = ContextVar("this_process", default=False)
 
 
@@ -55,6 +61,18 @@ def in_this_process() -> bool:
     return _THIS_PROCESS.get()
 
 
+@contextlib.contextmanager
+def shared_session() -> Iterator[None]:
+    """Several jobs, one after another: a Ray that one of them starts or joins is there for the next
+    ones too, and is left at the end of the block."""
+    if _SHARED.get() is not None:
+        yield
+        return
+    with contextlib.ExitStack() as stack:
+        stack.callback(_SHARED.reset, _SHARED.set(stack))
+        yield
+
+
 @dataclass(frozen=True)
 class FeatureActors:
     """How the pool of actors that hold a backbone is laid out."""
@@ -72,25 +90,37 @@ class FeatureActors:
 
 
 @contextlib.contextmanager
-def ray_session(address: str | None = None, *, min_cpus: int = 2) -> Iterator[None]:
+def ray_session(
+    address: str | None = None, *, min_cpus: int = 2, images: int | None = None
+) -> Iterator[None]:
     """Join the Ray that runs already or lives at ``address``; else start one and stop it.
 
-    An embedded Ray asks for a token, and its dashboard listens on loopback.
+    An embedded Ray asks for a token, and its dashboard listens on loopback. A job on few images,
+    for which nobody named a cluster, does without: see ``placed``.
 
     Args:
         address: of a cluster, or 'auto'; by default that of RAY_ADDRESS, which Ray sets for a
             submitted job to the job's own cluster; without one an embedded Ray is started.
         min_cpus: logical CPUs that the job needs, so that it cannot wait for itself. An embedded
             Ray has at least so many: more workers than cores run slower, they do not hang.
+        images: of the job; None for one that needs Ray.
 
     Raises:
-        UserError: a cluster that cannot be reached, is too small, or lives on another machine
+        UserError: a job that needs Ray, or a cluster, where this process alone was asked for; a
+            cluster that cannot be reached, is too small, or lives on another machine
             while there is no token for it.
         TimeoutError: a machine so busy that an embedded Ray cannot start.
     """
     if in_this_process():
         yield
         return
+    if is_small(address, images):
+        terminable()
+        with this_process():
+            yield
+        return
+    import ray
+
     if ray.is_initialized():
         _require_cpus(min_cpus)
         yield
@@ -99,7 +129,8 @@ def ray_session(address: str | None = None, *, min_cpus: int = 2) -> Iterator[No
     for name in ("ray.data", "ray.train", "ray.tune"):
         logging.getLogger(name).setLevel(logging.ERROR)
     address = address or _address_of_environment()
-    with contextlib.ExitStack() as stack:
+    shared = _SHARED.get()
+    with contextlib.nullcontext(shared) if shared else contextlib.ExitStack() as stack:
         if address is not None:
             tokens.require_token(address)
             _require_answer(address)
@@ -116,6 +147,25 @@ def ray_session(address: str | None = None, *, min_cpus: int = 2) -> Iterator[No
             _start_ray(max(os.cpu_count() or 1, min_cpus), scratch)
             terminable()
         yield
+
+
+def is_small(address: str | None, images: int | None) -> bool:
+    """Whether a job runs in this process alone; arguments and errors as of ``ray_session``."""
+    if place() == "local":
+        if address is not None:
+            raise UserError(f"--local runs in this process, and --address {address} on a cluster")
+        if images is None:
+            raise UserError("--local: this job runs on Ray alone")
+        return True
+    if place() == "ray" or images is None or images > SMALL or address is not None:
+        return False
+    there = _ray_runs() or _address_of_environment() is not None
+    return not there and torch.cuda.device_count() <= 1  # one process has one GPU
+
+
+def _ray_runs() -> bool:
+    ray = sys.modules.get("ray")
+    return ray is not None and ray.is_initialized()
 
 
 def _require_answer(address: str) -> None:
@@ -140,6 +190,9 @@ def _join(address: str) -> None:
     Ray's core writes a line a second about a token that is refused, then says only that nobody
     answered: what it wrote is held back, and passed on once it has connected.
     """
+    import ray
+    from ray.exceptions import AuthenticationError
+
     with tempfile.TemporaryFile() as said:
         try:
             with _stderr_to(said.fileno()):
@@ -158,6 +211,8 @@ def _join(address: str) -> None:
 
 def _start_ray(num_cpus: int, scratch: Path) -> None:
     """An embedded Ray. Raises TimeoutError where the machine is too busy for it, twice."""
+    import ray
+
     for attempt in range(2):
         try:
             # Ray's core says on stderr that it was told to say nothing; what fails raises anyway.
@@ -205,6 +260,8 @@ def _address_of_environment() -> str | None:
 
 
 def _require_cpus(min_cpus: int) -> None:
+    import ray
+
     have = ray.cluster_resources().get("CPU", 0)
     if have < min_cpus:
         raise UserError(
@@ -254,7 +311,9 @@ def worker_gpu_share(*, streams: bool) -> float:
         streams: the workers run feature actors of their own while they train. These share the
             workers' GPUs, unless nodes declare themselves for features.
     """
-    return WORKER_SHARE if streams and not resources_of(FEATURES) else 1.0
+    if not streams or in_this_process():
+        return 1.0
+    return 1.0 if resources_of(FEATURES) else WORKER_SHARE
 
 
 def resources_of(role: str) -> dict[str, float]:
@@ -290,4 +349,6 @@ def _threads(sharers: int) -> int:
 
 
 def _cpu_nodes() -> list[dict]:
+    import ray
+
     return [n for n in ray.nodes() if n["Alive"] and n["Resources"].get("CPU", 0) >= 1]

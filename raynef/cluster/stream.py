@@ -15,8 +15,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import Any
 
-import ray
-import ray.data
 import torch
 
 from raynef.cluster.session import FeatureActors, in_this_process
@@ -63,6 +61,9 @@ def stream(
     if in_this_process():
         yield from _stream_here(units, prepare, actor, actor_kwargs or {}, actors, finish)
         return
+    import ray
+    import ray.data
+
     rows = [{"payload": pickle.dumps((unit, set()))} for unit in units]
     dataset = ray.data.from_items(rows, override_num_blocks=len(rows))
     cpus = max(1, int(ray.cluster_resources().get("CPU", 1)))
@@ -119,13 +120,14 @@ def _stream_here(
     actors: FeatureActors | None,
     finish: Callable[[Any], Any] | None,
 ) -> Iterator[Any]:
-    """The same in this process, in order: threads prepare a few units ahead of the actor."""
+    """The same in this process, in order: threads prepare and finish a few units beside it."""
     compute: Callable[[Any], Any] = _as_it_is
     if actor is not None and actors is not None:
         compute = actor(**actor_kwargs, device="cuda" if actors.num_gpus else "cpu")
     said: set[str] = set()
     with ThreadPoolExecutor(max_workers=_AHEAD) as pool:
         waiting: deque[Future] = deque()
+        ending: deque[Future] = deque()
         coming = iter(units)
         for unit in islice(coming, _AHEAD):
             waiting.append(pool.submit(_noted, prepare, unit))
@@ -134,7 +136,14 @@ def _stream_here(
             _say(notes, said)
             waiting.extend(pool.submit(_noted, prepare, unit) for unit in islice(coming, 1))
             computed = compute(prepared)
-            yield computed if finish is None else finish(computed)
+            if finish is None:
+                yield computed
+                continue
+            ending.append(pool.submit(finish, computed))
+            if len(ending) > _AHEAD:
+                yield ending.popleft().result()
+        while ending:
+            yield ending.popleft().result()
 
 
 def _noted(function: Callable[[Any], Any], value: Any) -> tuple[Any, set[str]]:

@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from raynef.cluster.session import ray_session
+from raynef.cluster.session import shared_session
 from raynef.config.recipe import Recipe
 from raynef.demo.scenes import write_scenes
 from raynef.io.holds import holds
@@ -29,7 +29,7 @@ def demo(recipe: Recipe, out: str | Path, *, num_train: int, num_val: int) -> di
     write_scenes(sample, num_train=num_train, num_val=num_val, seed=recipe.train.seed)
     recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, root=str(sample)))
     run = out / "demo"
-    with ray_session():
+    with shared_session():
         trained = train(recipe, run)
         scores = evaluate(run)
         names = (sample / "val.txt").read_text(encoding="utf-8").split()

@@ -92,7 +92,7 @@ def make(baseline: Baseline, out: str | Path, address: str | None = None) -> Res
             labels = patch_labels(images, recipe.data, grid=grid)
         begin(run, recipe, images, kind=baseline.kind)
         started = time.monotonic()
-        with ray_session(address):
+        with ray_session(address, images=len(images.files)):
             store = ensure_store(recipe, images, recipe.train.store or (trained or run).store)
             trunk = segmenter_folder(baseline.trained).absolute() if baseline.trained else None
             views, precision = views_of_patches(recipe.data), recipe.train.precision
@@ -100,18 +100,18 @@ def make(baseline: Baseline, out: str | Path, address: str | None = None) -> Res
             if labels is not None:
                 labels.check(store.images())
             head, said = baseline.fit(Inputs(recipe, source, labels))
-        # Of ψ, itself or where it started from.
-        upon = trained.finished() if trained else None
-        names = images.class_names
-        result = {
-            "kind": baseline.kind,
-            "trained": str(trained.path) if trained else None,
-            **said,
-            "num_images": len(store.images()),
-            "supervised": baseline.supervised,
-            "labels_leaked": bool(upon and upon["labels_leaked"]),
-            "skipped": store.skipped,
-            "seconds": round(time.monotonic() - started, 2),
-        }
-        mapping = Mapping(tuple(range(len(names))), names) if baseline.supervised else None
-        return finish(run, recipe, head, result, mapping=mapping)
+            # Of ψ, itself or where it started from.
+            upon = trained.finished() if trained else None
+            names = images.class_names
+            result = {
+                "kind": baseline.kind,
+                "trained": str(trained.path) if trained else None,
+                **said,
+                "num_images": len(store.images()),
+                "supervised": baseline.supervised,
+                "labels_leaked": bool(upon and upon["labels_leaked"]),
+                "skipped": store.skipped,
+                "seconds": round(time.monotonic() - started, 2),
+            }
+            mapping = Mapping(tuple(range(len(names))), names) if baseline.supervised else None
+            return finish(run, recipe, head, result, store=store, mapping=mapping)

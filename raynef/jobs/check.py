@@ -57,7 +57,7 @@ def check_data(data: Data, *, address: str | None = None) -> dict[str, Any]:
     )
     opened, closed = _open(data)
     found: dict[str, Found] = {}
-    with ray_session(address):
+    with ray_session(address, images=sum(len(split.files) for split in opened.values())):
         for role, images in opened.items():
             twin = next((r for r in found if opened[r].files == images.files), None)
             found[role] = found[twin] if twin else look(images, job=f"check {role}")

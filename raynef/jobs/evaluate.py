@@ -70,7 +70,7 @@ def evaluate(
             splits = {"match": labeled_part(train), "evaluate": images}
 
         started = time.monotonic()
-        with ray_session(address):
+        with ray_session(address, images=sum(len(split.files) for split in splits.values())):
             counts = {
                 job: count(
                     run.path,

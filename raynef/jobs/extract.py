@@ -38,7 +38,7 @@ def extract_store(
     check(recipe)
     images = open_split(recipe.data, recipe.data.train_split)
     fitting_backbone(recipe)
-    with ray_session(address):
+    with ray_session(address, images=len(images.files)):
         store = ensure_store(recipe, images, folder)
     return {
         "store": os.path.abspath(folder),

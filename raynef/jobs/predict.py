@@ -33,7 +33,12 @@ Segmented = tuple[np.ndarray, Segmentation]
 
 
 def predict(
-    run: str | Path, source: str | Path, out: str | Path, *, address: str | None = None
+    run: str | Path,
+    source: str | Path,
+    out: str | Path,
+    *,
+    cut: int | None = None,
+    address: str | None = None,
 ) -> dict[str, Any]:
     """Segment an image or a folder of images without labels; the result of ``raynef predict``.
 
@@ -46,31 +51,36 @@ def predict(
         run: its folder, or a segmenter's.
         source: a path or an address.
         out: a local folder.
+        cut: groups that the clusters are merged into by their tree, whose ids then take the place
+            of the clusters'; None for the clusters themselves.
         address: of a Ray cluster.
 
     Raises:
-        UserError: no segmenter, no image, not one that can be read, or images and results in one
-            folder.
+        UserError: no segmenter, no image, not one that can be read, images and results in one
+            folder, or a cut that the tree does not have.
     """
     require_apart(absolute(source), out)
-    return _predict(run, source, out, address=address)
+    return _predict(run, source, out, cut=cut, address=address)
 
 
 @holds(made=("out",))
 def _predict(
-    run: str | Path, source: str | Path, out: str | Path, *, address: str | None
+    run: str | Path, source: str | Path, out: str | Path, *, cut: int | None, address: str | None
 ) -> dict[str, Any]:
     folder = segmenter_folder(run)
     segmenter = Segmenter.load(folder)
     out = Path(out).absolute()
     files = image_files(absolute(source))
     (out / MANIFEST).unlink(missing_ok=True)  # of an earlier prediction: it says that this is done
-    mapping, num_clusters = segmenter.mapping, segmenter.num_clusters
-    if mapping is None:
-        write_json(out / "legend.json", legend(num_clusters))
-    else:
-        named = legend(num_clusters, mapping.classes, mapping.class_names)
-        write_json(out / "legend.json", named)
+    mapping = segmenter.mapping
+    groups = None if cut is None else segmenter.cut(cut)
+    num_clusters = cut or segmenter.num_clusters
+    described = legend(num_clusters)
+    if mapping is not None:
+        named = legend(segmenter.num_clusters, mapping.classes, mapping.class_names)
+        described = named if groups is None else {**described, "classes": named["classes"]}
+    write_json(out / "legend.json", described)
+    if mapping is not None:
         classes = {str(i): name for i, name in enumerate(mapping.class_names)}
         write_json(out / "classes.json", classes)
     names = output_names(files)
@@ -80,12 +90,12 @@ def _predict(
     ]
     skipped: dict[str, str] = {}
     sizes: dict[str, tuple[int, int]] = {}
-    with ray_session(address):
+    with ray_session(address, images=len(files)):
         results = stream(
             units,
             prepare=read_images,
             actor=PredictActor,
-            actor_kwargs={"segmenter": str(folder.absolute())},
+            actor_kwargs={"segmenter": str(folder.absolute()), "groups": groups},
             actors=feature_actors(),
             finish=partial(write_maps, out=out, num_clusters=num_clusters),
         )
@@ -114,6 +124,7 @@ def _predict(
             "run": str(Path(run).absolute()),
             "commit": git_commit(),
             "num_clusters": num_clusters,
+            **({} if groups is None else {"groups": groups.tolist()}),  # of each cluster
             "images": entries,
             "skipped": skipped,
         },
@@ -186,19 +197,25 @@ class Written:
 
 
 class PredictActor:
-    """Actor: a segmenter; each image with its maps."""
+    """Actor: a segmenter; each image with its maps, of groups [K] of clusters if they are given."""
 
-    def __init__(self, segmenter: str, device: str) -> None:
-        self.segmenter = Segmenter.load(segmenter, device=device)
+    def __init__(self, segmenter: str, groups: np.ndarray | None, device: str) -> None:
+        self.segmenter, self.groups = Segmenter.load(segmenter, device=device), groups
 
     def __call__(self, read: Carried[ImageUnit, np.ndarray]) -> Carried[ImageUnit, Segmented]:
-        maps = {index: (image, self.segmenter(image)) for index, image in read.values.items()}
+        maps = {index: (image, self._segment(image)) for index, image in read.values.items()}
         return Carried(read.unit, maps, read.skipped)
+
+    def _segment(self, image: np.ndarray) -> Segmentation:
+        found = self.segmenter(image)
+        if self.groups is None:
+            return found
+        return replace(found, clusters=self.groups[found.clusters].astype(np.uint16))
 
 
 def write_maps(found: Carried[ImageUnit, Segmented], *, out: Path, num_clusters: int) -> Written:
     """Task: write the PNGs of a unit."""
-    colors = palette(num_clusters)
+    colors = palette(max(2, num_clusters))
     names = dict(zip(found.unit.images, found.unit.outputs, strict=True))
     sizes = {}
     for index, (image, maps) in found.values.items():

@@ -6,8 +6,11 @@ from raynef.config.recipe import Recipe
 from raynef.eigen.psi import Psi
 from raynef.features.backbone import load_backbone
 from raynef.io.files import write_json
+from raynef.jobs.tree import tree_of
 from raynef.models.heads import LinearHead
+from raynef.models.saved import save_tree
 from raynef.models.segmenter import Mapping, Segmenter
+from raynef.stores.features import FeatureStore
 from raynef.stores.run import RunFolder
 
 
@@ -38,12 +41,14 @@ def finish(
     head: Psi | LinearHead,
     result: dict[str, Any],
     *,
+    store: FeatureStore | None,
     mapping: Mapping | None = None,
 ) -> dict[str, Any]:
     """Save a run's segmenter, then its result, which means that it is done; the result.
 
-    It has ``labels_leaked`` and, where it was trained on labels, ``supervised``; then ``mapping``
-    names the head's outputs.
+    Needs a running Ray. Clusters get a tree, of the features in ``store``; without stored features
+    there is none. The result has ``labels_leaked`` and, where it was trained on labels,
+    ``supervised``; then ``mapping`` names the head's outputs.
     """
     save_segmenter(
         run,
@@ -53,6 +58,9 @@ def finish(
         supervised=result.get("supervised", False),
         labels_leaked=result["labels_leaked"],
     )
+    if store is not None and not result.get("supervised"):
+        tree = tree_of(run.segmenter, store, precision=recipe.train.precision)
+        save_tree(run.segmenter, tree)
     result = {"run": str(run.path), **result}
     write_json(run.train_file, result)
     return result

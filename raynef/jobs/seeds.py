@@ -12,12 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from raynef.cluster.session import ray_session
+from raynef.cluster.session import shared_session
 from raynef.config.recipe import Recipe
 from raynef.core.errors import UserError
 from raynef.io.files import read_json, write_json
 from raynef.io.holds import hold_folder, holds
-from raynef.jobs.train import cpus_needed
 from raynef.report.table import mean_sd, percent
 from raynef.stores.run import SEEDS, runs_of
 
@@ -26,7 +25,7 @@ logger = logging.getLogger("raynef")
 
 @holds(made=("out",))
 def over_seeds(
-    job: Callable[[Recipe, Path], dict[str, Any]],
+    job: Callable[..., dict[str, Any]],
     recipe: Recipe,
     out: str | Path,
     seeds: Sequence[int],
@@ -48,11 +47,11 @@ def over_seeds(
     write_json(out / SEEDS, {"seeds": sorted({*known, *seeds})})
     store = recipe.train.store or str(out / "store")
     results = []
-    with ray_session(address, min_cpus=cpus_needed(recipe)):
+    with shared_session():
         for number, seed in enumerate(seeds, start=1):
             logger.info("seed %d (%d of %d)", seed, number, len(seeds))
             seeded = replace(recipe, train=replace(recipe.train, seed=seed, store=store))
-            results.append(job(seeded, out / f"seed-{seed}"))
+            results.append(job(seeded, out / f"seed-{seed}", address=address))
     return {"out": str(out), "seeds": list(seeds), "runs": results}
 
 
@@ -65,15 +64,15 @@ def over_runs(
 ) -> dict[str, Any]:
     """Run a job on a run, or on each run of several seeds, whose results again lie side by side.
 
-    It is called with a run, the folder of its result and, for one run, ``address``.
+    It is called with a run, the folder of its result and ``address``.
     """
     path, out = Path(path).absolute(), Path(out).absolute()
     runs = runs_of(path)
     if runs == [path]:
         return job(path, out, address=address)
-    with hold_folder(out), ray_session(address):
+    with hold_folder(out), shared_session():
         write_json(out / SEEDS, read_json(path / SEEDS))
-        results = [job(run, out / run.name) for run in runs]
+        results = [job(run, out / run.name, address=address) for run in runs]
     return {"out": str(out), "runs": results}
 
 

@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raynef.cluster.fit import Spread, TrainCallback, fit
+from raynef.cluster.fit import Spread, fit
+from raynef.cluster.process_worker import EpochHook
 from raynef.cluster.session import ray_session, worker_gpu_share
-from raynef.cluster.workers import EpochHook
 from raynef.config.recipe import Recipe, check
 from raynef.core.errors import UserError
 from raynef.features.backbone import NUM_TAPS
@@ -35,6 +35,7 @@ from raynef.stores.inputs import begin, found_again, training_images
 from raynef.stores.run import RunFolder, hold
 
 if TYPE_CHECKING:
+    from raynef.cluster.fit import TrainCallback
     from raynef.jobs.labels import PatchLabels
 
 logger = logging.getLogger("raynef")
@@ -47,7 +48,7 @@ def train(
     init_from: str | Path | None = None,
     address: str | None = None,
     on_epoch: EpochHook | None = None,
-    callbacks: Sequence[TrainCallback] = (),
+    callbacks: "Sequence[TrainCallback]" = (),
 ) -> dict[str, Any]:
     """Train a segmenter without labels; the result of ``raynef train``.
 
@@ -82,7 +83,8 @@ def train(
             _lengthen(run, finished["epochs"], recipe.train.epochs)
         begin(run, recipe, images, started_from=started_from)
         logger.info("%d training images under %s", len(images.files), images.root)
-        with ray_session(address, min_cpus=cpus_needed(recipe)):
+        small = _alone(recipe, images)
+        with ray_session(address, min_cpus=cpus_needed(recipe), images=small):
             return _train(
                 recipe,
                 run,
@@ -92,6 +94,11 @@ def train(
                 on_epoch=on_epoch,
                 callbacks=callbacks,
             )
+
+
+def _alone(recipe: Recipe, images: ImageSet) -> int | None:
+    """How many images one process would train on; None where workers are to share them."""
+    return None if recipe.train.num_workers > 1 else len(images.files)
 
 
 def _lengthen(run: RunFolder, before: int, epochs: int) -> None:
@@ -136,7 +143,7 @@ def _train(
     in_dim: int,
     *,
     on_epoch: EpochHook | None,
-    callbacks: Sequence[TrainCallback],
+    callbacks: "Sequence[TrainCallback]",
 ) -> dict[str, Any]:
     if recipe.train.features == "stored":
         store = ensure_store(recipe, images, recipe.train.store or run.store)
@@ -248,11 +255,14 @@ def _finish(
     )
     own = first_outputs(psi, recipe.eigen.num_eigenfunctions)
     if recipe.eigen.head == "trained":
-        return finish(run, recipe, own, result)
+        store = None
+        if recipe.train.features == "stored":
+            store = ensure_store(recipe, images, recipe.train.store or run.store)
+        return finish(run, recipe, own, result, store=store)
     # ψ goes first into the run's segmenter, where the actors of K-means find it.
     save_segmenter(run, recipe, own, labels_leaked=leaked)
     store = ensure_store(recipe, images, recipe.train.store or run.store)
     trunk, views = run.segmenter.absolute(), views_of_patches(recipe.data)
     source = Source(store, trunk, views=views, precision=recipe.train.precision)
     head, said = kmeans_head(Inputs(recipe, source))
-    return finish(run, recipe, head, {**result, "head": said})
+    return finish(run, recipe, head, {**result, "head": said}, store=store)

@@ -1,4 +1,6 @@
-"""The folder of a saved segmenter: config.json, the weights, and a backbone from a local file."""
+"""The folder of a saved segmenter: config.json, the weights, and a backbone from a local file.
+
+Beside them, where there are any, tree.json: the clusters as a tree."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -9,6 +11,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from raynef.assign.tree import ClusterTree
 from raynef.config.recipe import Backbone as BackboneConfig
 from raynef.core.errors import UserError
 from raynef.eigen.conv_psi import ConvPsi
@@ -21,6 +24,7 @@ from raynef.models.heads import LinearHead, trunk_of
 _FORMAT = 2
 _READ = (1, 2)  # format 1 had ``zoom``, which said the same as backbone.input_size over data.crop
 _CONFIG, WEIGHTS, _BACKBONE = "config.json", "model.safetensors", "backbone.safetensors"
+_TREE = "tree.json"
 
 
 @dataclass(frozen=True)
@@ -182,6 +186,33 @@ def save_mapping(path: str | Path, mapping: Mapping) -> None:
     """Set the mapping of a saved segmenter."""
     folder = segmenter_folder(path)
     write_json(folder / _CONFIG, {**_read_config(folder), "mapping": dataclasses.asdict(mapping)})
+
+
+def save_tree(path: str | Path, tree: ClusterTree | None) -> None:
+    """Set the tree of a saved segmenter, or that it has none."""
+    file = segmenter_folder(path) / _TREE
+    if tree is None:
+        file.unlink(missing_ok=True)
+    else:
+        write_json(file, tree.plain())
+
+
+def read_tree(folder: Path, num_clusters: int) -> ClusterTree | None:
+    """The tree over the clusters of the segmenter in a folder; None where it has none.
+
+    Raises:
+        UserError: it is damaged, or of another number of clusters.
+    """
+    path = folder / _TREE
+    if not path.is_file():
+        return None
+    try:
+        tree = ClusterTree.of_plain(read_json(path))
+        if tree.num_clusters != num_clusters:
+            raise ValueError(f"{tree.num_clusters} clusters, the segmenter has {num_clusters}")
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path} is damaged: {error}") from error
+    return tree
 
 
 def _save_tensors(tensors: dict[str, Tensor], path: Path) -> None:

@@ -8,7 +8,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from raynef.assign.tree import ClusterTree
 from raynef.config.recipe import Backbone as BackboneConfig
+from raynef.core.errors import UserError
 from raynef.eigen.psi import Psi
 from raynef.features.backbone import NUM_TAPS, Backbone, load_backbone
 from raynef.features.extract import extract_features
@@ -22,7 +24,9 @@ from raynef.models.saved import (
     Mapping,
     SavedSegmenter,
     read_saved,
+    read_tree,
     save_mapping,
+    save_tree,
     saved_landmarks,
     segmenter_folder,
 )
@@ -64,6 +68,7 @@ class Segmenter:
         supervised: a linear probe, trained on labels: its outputs are the classes of ``mapping``,
             which is never fitted.
         labels_leaked: ψ was trained on labels too (train.leak_labels).
+        tree: over its clusters; None where there is none, as of a probe.
     """
 
     def __init__(
@@ -76,16 +81,37 @@ class Segmenter:
         mapping: Mapping | None = None,
         supervised: bool = False,
         labels_leaked: bool = False,
+        tree: ClusterTree | None = None,
     ) -> None:
         self.backbone = backbone.eval()
         self.head = (head.plain() if isinstance(head, Psi) else head).eval()
         self.backbone_config, self.short_side = backbone_config, short_side
         self.mapping, self.supervised, self.labels_leaked = mapping, supervised, labels_leaked
+        self.tree = tree
 
     @property
     def num_clusters(self) -> int:
         """K."""
         return self.head.head.out_features
+
+    def cut(self, count: int) -> np.ndarray:
+        """Clusters merged into ``count`` groups by the tree: the group of each, int64 [K].
+
+        Group 0 is the largest. ``segmenter.cut(12)[segmentation.clusters]`` is a map of twelve.
+
+        Raises:
+            UserError: no tree, or a number that is not 1 to K.
+        """
+        if self.tree is None:
+            raise UserError(
+                "this segmenter has no tree over its clusters: it is supervised, or was trained "
+                "on streamed features or by an older raynef"
+            )
+        if not 1 <= count <= self.num_clusters:
+            raise UserError(
+                f"{self.num_clusters} clusters make 1 to {self.num_clusters} groups, not {count}"
+            )
+        return self.tree.cut(count)
 
     def cell(self, size: tuple[int, int]) -> tuple[float, float]:
         """Pixels that a patch of an image of ``size`` = (H, W) covers: (height, width)."""
@@ -196,6 +222,7 @@ class Segmenter:
             labels_leaked=self.labels_leaked,
         )
         saved.write(Path(folder), head)
+        save_tree(folder, self.tree)
         return Path(folder)
 
     @classmethod
@@ -219,6 +246,7 @@ class Segmenter:
             mapping=saved.mapping,
             supervised=saved.supervised,
             labels_leaked=saved.labels_leaked,
+            tree=read_tree(folder, saved.num_clusters),
         ).to(device)
 
 

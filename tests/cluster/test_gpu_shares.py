@@ -13,7 +13,8 @@ import json, sys
 import ray, ray.train
 from ray.train import RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer
-from raynef.cluster.fit import Spread, worker_resources
+from raynef.cluster.fit import Spread
+from raynef.cluster.fit_on_ray import worker_resources
 from raynef.cluster.session import feature_actors, worker_gpu_share
 from raynef.cluster.stream import stream
 

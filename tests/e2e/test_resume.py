@@ -51,15 +51,16 @@ def kill_in_the_middle(arguments: list[str], out: Path) -> int:
     return len(found)
 
 
-@pytest.mark.parametrize("features", ["stored", "streamed"])
-def test_sigkill_and_the_same_command_end_with_the_same_weights(recipe, tmp_path, features):
+@pytest.mark.parametrize(
+    ("features", "place"), [("stored", "--local"), ("stored", "--ray"), ("streamed", "--ray")]
+)
+def test_sigkill_and_the_same_command_end_with_the_same_weights(recipe, tmp_path, features, place):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    finish(command(recipe, whole, features))
-    assert kill_in_the_middle(command(recipe, killed, features), killed) >= 1
+    finish([*command(recipe, whole, features), place])
+    assert kill_in_the_middle([*command(recipe, killed, features), place], killed) >= 1
     time.sleep(5)  # Ray's processes notice that their driver is gone
-    done = subprocess.run(
-        command(recipe, killed, features), capture_output=True, text=True, check=True
-    )
+    again = [*command(recipe, killed, features), place]
+    done = subprocess.run(again, capture_output=True, text=True, check=True)
     assert "going on from step" in done.stderr
     weights = [run / "segmenter" / "model.safetensors" for run in (whole, killed)]
     assert weights[0].read_bytes() == weights[1].read_bytes()
@@ -67,11 +68,12 @@ def test_sigkill_and_the_same_command_end_with_the_same_weights(recipe, tmp_path
     assert steps[0] == steps[1]
 
 
-def test_sigterm_leaves_a_checkpoint_within_ten_seconds(recipe, tmp_path):
+@pytest.mark.parametrize("place", ["--local", "--ray"])
+def test_sigterm_leaves_a_checkpoint_within_ten_seconds(recipe, tmp_path, place):
     whole, ended = tmp_path / "whole", tmp_path / "ended"
-    finish(command(recipe, whole, "stored"))
+    finish([*command(recipe, whole, "stored"), place])
     process = subprocess.Popen(
-        command(recipe, ended, "stored"),
+        [*command(recipe, ended, "stored"), place],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -87,9 +89,8 @@ def test_sigterm_leaves_a_checkpoint_within_ten_seconds(recipe, tmp_path):
     assert "a checkpoint is safe" in said
     assert "Traceback" not in said
     assert time.monotonic() - told < 20  # Ray's own end takes most of it
-    done = subprocess.run(
-        command(recipe, ended, "stored"), capture_output=True, text=True, check=True
-    )
+    again = [*command(recipe, ended, "stored"), place]
+    done = subprocess.run(again, capture_output=True, text=True, check=True)
     assert "going on from step" in done.stderr
     weights = [run / "segmenter" / "model.safetensors" for run in (whole, ended)]
     assert weights[0].read_bytes() == weights[1].read_bytes()

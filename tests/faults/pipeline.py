@@ -50,16 +50,16 @@ class Job:
         ]
 
     def extract(self, out: Path) -> list[str]:
-        return ["extract", "--out", str(out / "store"), *self.flags()]
+        return ["extract", "--ray", "--out", str(out / "store"), *self.flags()]
 
     def train(self, out: Path) -> list[str]:
         return [
-            *("train", "--out", str(out / "run"), *self.flags()),
+            *("train", "--ray", "--out", str(out / "run"), *self.flags()),
             *("--train.store", str(out / "store"), "--train.epochs", str(self.epochs)),
         ]
 
     def evaluate(self, out: Path) -> list[str]:
-        return ["evaluate", str(out / "run")]
+        return ["evaluate", "--ray", str(out / "run")]
 
     def tune(self, out: Path) -> list[str]:
         space = out / "space.yaml"

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from raynef.cli.command import Address, Presets, RecipeCommand, Result
+from raynef.cli.command import JobCommand, Presets, RecipeCommand, Result
 
 
-class Eigen(RecipeCommand):
+class Eigen(RecipeCommand, JobCommand):
     """Features, affinity and eigenpairs of every image. The same command again resumes."""
 
     presets: Presets = ("dsm",)
@@ -13,7 +13,6 @@ class Eigen(RecipeCommand):
     """Folder of the store."""
     features: Path | None = None
     """Folder of features to share with other stores; by default OUT/features."""
-    address: Address = None
 
     def execute(self) -> Result:
         from raynef.jobs.spectral.eigen import eigen

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from raynef.cli.command import Address, Command, Positional, Result
+from raynef.cli.command import JobCommand, Positional, Result
 from raynef.cli.spectral.store import Root, logged_in
 
 
-class Localize(Command):
+class Localize(JobCommand):
     """A box around the main object of each image, and CorLoc where the data set has boxes."""
 
     store: Positional[Path]
@@ -16,10 +16,9 @@ class Localize(Command):
     difficult: bool = True
     """Count the objects that VOC marks as difficult."""
     root: Root = None
-    address: Address = None
 
     def execute(self) -> Result:
         from raynef.jobs.spectral.localize import localize
 
         with logged_in(self.store):
-            return localize(**vars(self))
+            return localize(**self.arguments())

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from raynef.cli.command import Address, Command, Positional, Result
+from raynef.cli.command import JobCommand, Positional, Result
 from raynef.cli.spectral.store import Root, logged_in
 
 
-class Objects(Command):
+class Objects(JobCommand):
     """The foreground of each image, refined by a CRF, and mean IoU where there are masks."""
 
     store: Positional[Path]
@@ -16,10 +16,9 @@ class Objects(Command):
     crf: bool = True
     """Refine the masks to the edges of the image."""
     root: Root = None
-    address: Address = None
 
     def execute(self) -> Result:
         from raynef.jobs.spectral.objects import segment_objects
 
         with logged_in(self.store):
-            return segment_objects(**vars(self))
+            return segment_objects(**self.arguments())

@@ -6,12 +6,12 @@ from typing import Annotated, Self
 
 from tyro.conf import arg
 
-from raynef.cli.command import Address, Command, Line, Positional, Result
+from raynef.cli.command import JobCommand, Line, Positional, Result
 from raynef.cli.spectral.store import Method, logged_in
 from raynef.config.recipe import Backbone, SelfTrain, check
 
 
-class Selftrain(Command):
+class Selftrain(JobCommand):
     """A segmentation network trained on the store's own segments. The same command resumes."""
 
     store: Positional[Path]
@@ -23,7 +23,6 @@ class Selftrain(Command):
     settings: Annotated[SelfTrain, arg(name="selftrain")] = field(default_factory=SelfTrain)
     backbone: Backbone = field(default_factory=Backbone)
     """That the network starts from; by default the store's."""
-    address: Address = None
 
     def complete(self, line: Line) -> Self:
         from raynef.jobs.spectral.eigen import recipe_of

@@ -6,13 +6,13 @@ from typing import Annotated, Self
 
 from tyro.conf import arg
 
-from raynef.cli.command import Address, Command, Line, Positional, Result
+from raynef.cli.command import JobCommand, Line, Positional, Result
 from raynef.cli.spectral.store import Method, logged_in
 from raynef.config.recipe import Spectral as SpectralSettings
 from raynef.config.recipe import check
 
 
-class Semantic(Command):
+class Semantic(JobCommand):
     """Segments with the same label in every image; mIoU where the data set has labels."""
 
     store: Positional[Path]
@@ -26,7 +26,6 @@ class Semantic(Command):
     )
     seed: int = 0
     """Of K-means."""
-    address: Address = None
 
     def complete(self, line: Line) -> Self:
         from raynef.jobs.spectral.eigen import recipe_of

@@ -98,7 +98,7 @@ def localize(
     if scored:
         require_boxes(solved.images)
     locate = Locate(solved.pairs.folder, solved.features if lost else None, scored, difficult)
-    with ray_session(address):
+    with ray_session(address, images=len(solved.images.files)):
         parts = walk("localize", units_of(solved, _BATCH), prepare=locate)
         found = [located for part in parts for located in part]
     result = {

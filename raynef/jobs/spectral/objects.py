@@ -73,7 +73,7 @@ def segment_objects(
     masks = solved.folder / "object" if out is None else Path(out).absolute()
     codes = solved.images.label_codes
     segment = SegmentObjects(solved.pairs.folder, codes, scored, crf, masks)
-    with ray_session(address):
+    with ray_session(address, images=len(solved.images.files)):
         parts = walk("object", units_of(solved, _BATCH), prepare=segment)
         found = [overlaps for part in parts for overlaps in part]
     result = {

@@ -90,7 +90,8 @@ def selftrain(
         "num_labels": num_labels,
         "threads": max(1, (os.cpu_count() or 1) // settings.num_workers),
     }
-    with ray_session(address, min_cpus=settings.num_workers + 1):
+    alone = len(examples) if settings.num_workers == 1 else None
+    with ray_session(address, min_cpus=settings.num_workers + 1, images=alone):
         if not (folder / "config.json").is_file():
             state = fit(
                 selftrain_loop,

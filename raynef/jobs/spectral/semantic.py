@@ -82,7 +82,7 @@ def semantic(
         )
     _require_like(fitted_on, shown)
     out = label_folder(shown, shown.folder / f"semantic-{method}", recipe.spectral.num_clusters + 1)
-    with ray_session(address):
+    with ray_session(address, images=len(fitted_on.images.files)):
         source = _source(fitted_on, recipe, method, seed)
         points = draw_points(
             source, fitted_on.pairs.images(), max_points=recipe.kmeans.max_points, seed=seed

@@ -20,7 +20,7 @@ def gauges(monkeypatch):
             assert set(tags) == set(self.tag_keys)  # Ray refuses others
             kept.append((self.name, value, tags))
 
-    monkeypatch.setattr("raynef.cluster.metrics.Gauge", Gauge)
+    monkeypatch.setattr("ray.util.metrics.Gauge", Gauge)
     _gauge.cache_clear()
     yield kept
     _gauge.cache_clear()

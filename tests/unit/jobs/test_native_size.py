@@ -108,7 +108,7 @@ def test_squares_of_a_photograph_are_seen_at_the_native_size(backbone, size, tmp
     box = (height // 4, height * 5 // 8, width // 3, width * 5 // 9)
     file = photo_and_label(size, box, tmp_path)
     actor = object.__new__(predict.PredictActor)
-    actor.segmenter = segmenter
+    actor.segmenter, actor.groups = segmenter, None
     unit = ImageUnit([0], (file,), outputs=("a.png",))
     ((_, found),) = actor(read_images(unit)).values.values()
     num_squares = -(-max(size) // min(size))

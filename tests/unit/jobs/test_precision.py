@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import ray
 import torch
 
 from raynef.cluster import session
@@ -117,7 +118,7 @@ def node(**resources):
 )
 def test_the_pool_decides_not_the_driver(monkeypatch, nodes, expected):
     monkeypatch.setattr(session, "in_this_process", lambda: False)
-    monkeypatch.setattr(session.ray, "nodes", lambda: nodes)
+    monkeypatch.setattr(ray, "nodes", lambda: nodes)
     assert feature_actors().precision == expected
 
 

@@ -15,6 +15,7 @@ from raynef.jobs.predict import predict
 from raynef.models.segmenter import Mapping, Segmenter
 from raynef.report.palette import IGNORED, palette
 from raynef.stores.label_files import write_labels
+from tests.known import present
 
 pytestmark = pytest.mark.usefixtures("without_ray")
 MAPPING = Mapping((1, 0, -1, 1, 0, 1, -1, 0, 0, 1, 1, 0), ("sky", "road"))
@@ -172,3 +173,33 @@ def test_images_of_ten_bits_are_said_once(made, tmp_path, caplog):
     assert caplog.messages.count(SCALED) == 1
     shown = np.asarray(Image.open(tmp_path / "out" / "overlays" / "0.png"))
     assert shown[-8:].mean() > shown[:8].mean() + 40  # no black picture
+
+
+@pytest.mark.parametrize("cut", [1, 3])
+def test_clusters_merged_by_their_tree(run_here, photos, tmp_path, cut):
+    out, run = tmp_path / "out", run_here[0]
+    assert predict(run, photos, out, cut=cut)["num_clusters"] == cut
+    segmenter = Segmenter.load(run)
+    groups = segmenter.cut(cut)
+    found = np.asarray(Image.open(out / "clusters" / "deep" / "b.png"))
+    np.testing.assert_array_equal(found, groups[segmenter(photos / "deep" / "b.png").clusters])
+    assert len(json.loads((out / "legend.json").read_text())["clusters"]) == cut
+    assert json.loads((out / "manifest.json").read_text())["groups"] == groups.tolist()
+
+
+def test_a_cut_without_a_tree_is_refused(made, photos, tmp_path):
+    with pytest.raises(UserError, match="no tree over its clusters"):
+        predict(made(), photos, tmp_path / "out", cut=3)
+
+
+def test_a_cut_keeps_the_classes(run_here, photos, tmp_path):
+    segmenter = Segmenter.load(run_here[0])
+    segmenter.mapping = MAPPING
+    segmenter.save(tmp_path / "named")
+    predict(tmp_path / "named", photos, tmp_path / "out", cut=3)
+    classes = np.asarray(Image.open(tmp_path / "out" / "classes" / "a.png"))
+    expected = present(segmenter(photos / "a.png").classes)
+    np.testing.assert_array_equal(classes, np.where(expected < 0, 255, expected))
+    described = json.loads((tmp_path / "out" / "legend.json").read_text())
+    assert [entry["name"] for entry in described["classes"]] == ["sky", "road"]
+    assert all("class" not in entry for entry in described["clusters"])

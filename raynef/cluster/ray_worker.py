@@ -1,6 +1,5 @@
-"""The two places that the training loop runs in: a worker of Ray Train, and this process."""
+"""One of the workers of Ray Train, as a place that the training loop runs in."""
 
-import shutil
 import tempfile
 import time
 from collections.abc import Callable
@@ -13,18 +12,12 @@ import torch
 from ray.train import Checkpoint
 
 from raynef.cluster.collectives import current_collectives
-from raynef.cluster.events import Event, Fatal, Safe, Stepped
+from raynef.cluster.events import Event, Safe, Stepped
 from raynef.cluster.metrics import record_step
 from raynef.cluster.worker import Loop, Worker
-from raynef.core.collectives import SingleProcess
-from raynef.core.errors import NonFiniteLossError
-from raynef.io.checkpoints import CHECKPOINT, State, step_of, write_checkpoint
+from raynef.io.checkpoints import CHECKPOINT, State, write_checkpoint
 
 _PATIENCE_S = 30.0  # that a driver has to stop its workers when it told them to end
-_KEPT = 2  # checkpoints at the ends of epochs
-
-EpochHook = Callable[[dict[str, float], Any], None]
-"""Called with the summary of an epoch when its checkpoint is safe."""
 
 
 def ray_worker(loop: Loop) -> Callable[[dict[str, Any]], None]:
@@ -75,42 +68,3 @@ class _RayWorker(Worker):
         """The state of this step is safe: tell a driver that shuts down, and wait."""
         self.tell(Safe(step))
         time.sleep(_PATIENCE_S)
-
-
-class ProcessWorker(Worker):
-    """This process alone.
-
-    Args:
-        folder: of the checkpoints.
-        device: that computes.
-        hear: called with each event.
-        on_epoch: called when the checkpoint of an epoch is safe.
-    """
-
-    def __init__(
-        self,
-        folder: Path,
-        device: torch.device,
-        *,
-        hear: Callable[[Event], None],
-        on_epoch: EpochHook | None = None,
-    ) -> None:
-        super().__init__(folder, device, SingleProcess())
-        self._hear, self._on_epoch = hear, on_epoch
-
-    def tell(self, event: Event) -> None:
-        """Raises NonFiniteLossError on a fatal event."""
-        if isinstance(event, Fatal):
-            raise NonFiniteLossError(event.message)
-        self._hear(event)
-
-    def save(self, state: State, summary: dict[str, float], trainer: Any, *, step: int) -> None:
-        """Write the checkpoint, drop all but the last two, then report."""
-        write_checkpoint(self._folder / f"checkpoint_{step:08d}" / CHECKPOINT, state, step=step)
-        there = self._folder.glob(f"checkpoint_*/{CHECKPOINT}")
-        # A damaged one has no step, and goes first.
-        for path in sorted(there, key=lambda path: step_of(path) or 0)[:-_KEPT]:
-            shutil.rmtree(path.parent, ignore_errors=True)
-        self._kept_at = time.monotonic()
-        if self._on_epoch is not None:
-            self._on_epoch(summary, trainer)

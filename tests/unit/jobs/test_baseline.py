@@ -28,22 +28,23 @@ from raynef.jobs.report import write_report
 from raynef.jobs.train import train
 from raynef.stores.features import FeatureStore
 from tests.known import a
-from tests.tiny import change
+from tests.tiny import change, in_fresh_process
 
-pytestmark = pytest.mark.usefixtures("local_ray")
+pytestmark = pytest.mark.usefixtures("without_ray")
 
 
 @pytest.fixture(scope="module")
-def trained(run_on_ray, tmp_path_factory):
+def trained(run_here, tmp_path_factory):
     """A copy, to which baselines may be written."""
-    return Path(shutil.copytree(run_on_ray[0], tmp_path_factory.mktemp("baseline") / "ours"))
+    return Path(shutil.copytree(run_here[0], tmp_path_factory.mktemp("baseline") / "ours"))
 
 
 @pytest.fixture(scope="module")
-def clustered(trained, recipe, tmp_path_factory):
+def clustered(trained, one_thread, recipe, tmp_path_factory):
     """K-means on the features that the trained run stored."""
     out = tmp_path_factory.mktemp("baseline") / "kmeans"
-    return out, kmeans(change(recipe, train={"store": str(trained / "store")}), out)
+    with this_process():
+        return out, kmeans(change(recipe, train={"store": str(trained / "store")}), out)
 
 
 def weights(run):
@@ -121,7 +122,6 @@ def test_ours_star_is_kmeans_on_psis_features(trained, tmp_path):
     assert evaluate(tmp_path / "star")["num_images"] == 4
 
 
-@pytest.mark.usefixtures("without_ray")
 def test_sampling_is_bounded_and_follows_from_the_seed(trained):
     source = Source(FeatureStore(trained / "store"))
     draws = [sample_patches(source, max_points=100, seed=seed, job="sample") for seed in (0, 0, 1)]
@@ -131,7 +131,6 @@ def test_sampling_is_bounded_and_follows_from_the_seed(trained):
     assert draws[0].rows.shape != draws[2].rows.shape or (draws[0].rows != draws[2].rows).any()
 
 
-@pytest.mark.usefixtures("without_ray")
 def test_bfloat16_makes_nearly_the_same_features_of_psi(trained):
     store = FeatureStore(trained / "store")
     exact, half = (
@@ -147,7 +146,6 @@ def test_bfloat16_makes_nearly_the_same_features_of_psi(trained):
     assert 1e-4 < difference < 0.03  # bfloat16 has 8 bits; auto on a CPU has them all
 
 
-@pytest.mark.usefixtures("without_ray")
 def test_cosine(trained, recipe, tmp_path):
     stored = change(recipe, train={"store": str(trained / "store")}, kmeans={"cosine": True})
     kmeans(stored, tmp_path / "cosine")
@@ -162,7 +160,7 @@ def test_no_label_reaches_what_is_label_free(trained, clustered, recipe, copy_of
     kmeans_psi(trained, tmp_path / "star")
     scramble(copy_of_sample)
     moved = change(recipe, data={"root": str(copy_of_sample)})
-    train(moved, tmp_path / "ours")
+    in_fresh_process(train, moved, tmp_path / "ours")
     for path in (copy_of_sample / "labels").iterdir():
         path.write_bytes(b"no image")
     stored = change(moved, train={"store": str(tmp_path / "ours" / "store")})
@@ -173,7 +171,6 @@ def test_no_label_reaches_what_is_label_free(trained, clustered, recipe, copy_of
     assert weights(tmp_path / "star2") == weights(tmp_path / "star")
 
 
-@pytest.mark.usefixtures("without_ray")
 def test_probes_are_supervised_and_say_so(trained, recipe, sample, tmp_path):
     stored = change(
         recipe,
@@ -196,7 +193,6 @@ def test_probes_are_supervised_and_say_so(trained, recipe, sample, tmp_path):
     assert seen > evaluate(tmp_path / "kmeans", recipe=own)["accuracy"]
 
 
-@pytest.mark.usefixtures("without_ray")
 def test_probe_needs_labels(trained, recipe, copy_of_sample, tmp_path):
     shutil.rmtree(copy_of_sample / "labels")
     moved = change(
@@ -224,7 +220,6 @@ def cross_entropies(run):
     return [json.loads(step)["cross_entropy"] for step in steps]
 
 
-@pytest.mark.usefixtures("without_ray")
 def test_leaked_labels_are_recorded_wherever_the_run_is_shown(leaked, trained):
     out, result = leaked
     assert result["labels_leaked"]
@@ -237,7 +232,6 @@ def test_leaked_labels_are_recorded_wherever_the_run_is_shown(leaked, trained):
     assert min(cross_entropies(out)) > 0
 
 
-@pytest.mark.usefixtures("without_ray")
 def test_leaked_labels_are_loud_and_felt(leaked, trained, recipe, copy_of_sample, tmp_path, caplog):
     """Other labels, other weights: they do go in."""
     scramble(copy_of_sample)
@@ -250,19 +244,10 @@ def test_leaked_labels_are_loud_and_felt(leaked, trained, recipe, copy_of_sample
     assert weights(tmp_path / "scrambled") != weights(leaked[0])
 
 
-@pytest.mark.usefixtures("without_ray")
 def test_leaked_labels_have_one_curve_where_features_are_streamed(
     leaked, trained, recipe, tmp_path
 ):
     train(leaking(recipe, trained, features="streamed", store=None), tmp_path / "other")
-    np.testing.assert_allclose(
-        cross_entropies(tmp_path / "other"), cross_entropies(leaked[0]), rtol=1e-3
-    )
-
-
-@pytest.mark.slow
-def test_leaked_labels_have_one_curve_on_two_workers(leaked, trained, recipe, tmp_path):
-    train(leaking(recipe, trained, num_workers=2), tmp_path / "other")
     np.testing.assert_allclose(
         cross_entropies(tmp_path / "other"), cross_entropies(leaked[0]), rtol=1e-3
     )
@@ -297,14 +282,12 @@ def test_flags_go_over_the_recipe_or_over_the_runs_own(trained, tmp_path):
         parse(["baseline", "probe-psi", str(tmp_path)])
 
 
-@pytest.mark.usefixtures("without_ray")
 def test_settings_of_ours_star(trained, tmp_path):
     result = kmeans_psi(trained, tmp_path / "few", settings=KMeans(max_points=50, iterations=2))
     assert result["points"] <= 50
     assert result["iterations"] == 2
 
 
-@pytest.mark.usefixtures("without_ray")
 def test_a_label_that_cannot_be_used_is_said_before_training(
     trained, recipe, copy_of_sample, tmp_path
 ):

@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from raynef.cluster.session import this_process
 from raynef.core.errors import UserError
 from raynef.eigen.psi import AttentionPsi
 from raynef.features.backbone import NUM_TAPS, load_backbone
@@ -21,7 +22,7 @@ from raynef.stores.features import store_key
 from tests.s3_server import s3_server
 from tests.tiny import change
 
-pytestmark = pytest.mark.usefixtures("local_ray")
+pytestmark = pytest.mark.usefixtures("without_ray")
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +37,10 @@ def address(request, sample, server) -> str:
 
 
 @pytest.fixture(scope="module")
-def stored(recipe, local_ray, tmp_path_factory):
+def stored(recipe, one_thread, tmp_path_factory):
     images = open_split(recipe.data, "train")
-    return ensure_store(recipe, images, tmp_path_factory.mktemp("addresses") / "store")
+    with this_process():
+        return ensure_store(recipe, images, tmp_path_factory.mktemp("addresses") / "store")
 
 
 def test_extraction(stored, recipe, address, tmp_path):

@@ -5,7 +5,7 @@ import queue
 import pytest
 import torch
 
-from raynef.cluster import workers
+from raynef.cluster import ray_worker
 from raynef.cluster.events import Safe
 from raynef.core.collectives import SingleProcess
 from raynef.io.checkpoints import INTERIM, newest_checkpoint
@@ -25,9 +25,9 @@ class LateOrders:
 @pytest.fixture
 def worker(monkeypatch, tmp_path):
     monkeypatch.setattr("ray.train.torch.get_device", lambda: torch.device("cpu"))
-    monkeypatch.setattr(workers, "current_collectives", SingleProcess)
-    monkeypatch.setattr(workers, "_PATIENCE_S", 0.0)
-    return workers._RayWorker(queue.SimpleQueue(), LateOrders(), tmp_path)
+    monkeypatch.setattr(ray_worker, "current_collectives", SingleProcess)
+    monkeypatch.setattr(ray_worker, "_PATIENCE_S", 0.0)
+    return ray_worker._RayWorker(queue.SimpleQueue(), LateOrders(), tmp_path)
 
 
 def test_an_order_in_between_waits_for_a_step_on_disk(worker, tmp_path):

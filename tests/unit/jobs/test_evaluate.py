@@ -1,4 +1,4 @@
-"""Whole evaluations, most through Ray: which labels name the clusters, what is kept where."""
+"""Whole evaluations: which labels name the clusters, what is kept where."""
 
 import json
 import logging
@@ -23,7 +23,7 @@ from raynef.stores.run import RunFolder, bind
 from tests.known import present
 from tests.tiny import change
 
-pytestmark = pytest.mark.usefixtures("local_ray", "one_thread")
+pytestmark = pytest.mark.usefixtures("without_ray")
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def bind_recipe(out, recipe):
 
 
 def table(out, recipe, split, num_clusters=12):
-    """Clusters against classes of a split, without Ray."""
+    """Clusters against classes of a split, by the functions beneath."""
     images = open_split(recipe.data, split)
     scoring = Scoring(recipe.evaluate, None, (1, num_clusters, len(images.class_names)))
     examples = read_examples(ImageUnit(range(len(images.files)), images.files), scoring=scoring)
@@ -108,7 +108,6 @@ def test_clusters_named_by_the_training_images_and_scored_after_a_crf(
     assert abs(result["crf"]["accuracy"] - result["accuracy"]) < 0.2
 
 
-@pytest.mark.usefixtures("without_ray")
 def test_other_data_have_a_file_of_their_own(a_run, recipe, copy_of_sample):
     out = a_run()
     other = change(recipe, data={"root": str(copy_of_sample)})
@@ -133,7 +132,6 @@ def test_other_data_have_a_file_of_their_own(a_run, recipe, copy_of_sample):
     assert len(list(out.glob("evaluate-*.json"))) == 1
 
 
-@pytest.mark.usefixtures("without_ray")
 def test_a_supervised_head_is_never_matched(a_run, recipe, copy_of_sample, caplog):
     names = tuple(Path(recipe.data.root, "classes.txt").read_text().split())
     backbone = load_backbone(recipe.backbone)
@@ -157,7 +155,6 @@ def test_a_supervised_head_is_never_matched(a_run, recipe, copy_of_sample, caplo
         evaluate(out, recipe=change(recipe, data={"root": str(copy_of_sample)}))
 
 
-@pytest.mark.usefixtures("without_ray")
 def test_training_images_without_labels_cannot_name_clusters(a_run, recipe, copy_of_sample):
     for path in (copy_of_sample / "labels").glob("train_*"):
         path.unlink()
@@ -166,7 +163,6 @@ def test_training_images_without_labels_cannot_name_clusters(a_run, recipe, copy
         evaluate(a_run(), recipe=recipe)
 
 
-@pytest.mark.usefixtures("without_ray")
 def test_classes_without_names_are_numbered(a_run, recipe, copy_of_sample):
     (copy_of_sample / "classes.txt").unlink()
     result = evaluate(a_run(), recipe=change(recipe, data={"root": str(copy_of_sample)}))

@@ -3,7 +3,7 @@
 Ward's criterion (1963) on the clusters' mean features: merging a and b costs what it adds to the
 sum of squares within clusters, |a||b| / (|a| + |b|) · ‖m_a − m_b‖². Clusters that touch in images
 more often than chance would have it cost more: what lies side by side is two things, the cow and
-its grass (docs/research/tree.md).
+its grass.
 """
 
 from dataclasses import dataclass

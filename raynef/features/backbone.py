@@ -79,6 +79,10 @@ class Backbone(FrozenModel):
     @torch.inference_mode()
     def forward(self, images: Tensor) -> Tensor:
         """Normalized images [B, 3, H, W] -> taps [B, 3, h·w, D], row-major over the grid."""
+        return self.taps(images)
+
+    def taps(self, images: Tensor) -> Tensor:
+        """As ``forward``, in whatever mode of torch's is on, such as that of an export."""
         plan, (height, width) = self.plan, images.shape[-2:]
         if height % plan.patch_size or width % plan.patch_size:
             raise ValueError(
@@ -89,12 +93,12 @@ class Backbone(FrozenModel):
             output = self.model.forward_features(images)
         grid = (height // plan.patch_size, width // plan.patch_size)
         first, middle, last = (
-            as_tokens(part, plan, batch=len(images), grid=grid)
+            as_tokens(part, plan, batch=images.shape[0], grid=grid)
             for part in (seen["first"], seen["middle"], last_features(output, seen, plan))
         )
         if self.tap == "keys":
             try:
-                last = as_tokens(seen["keys"], plan, batch=len(images), grid=grid)
+                last = as_tokens(seen["keys"], plan, batch=images.shape[0], grid=grid)
             except NoGridError as error:  # those of a window, or of other heads than the tokens'
                 raise UserError(f"backbone.tap keys does not fit {self.name}: {error}") from error
         return torch.stack([first, middle, last], dim=1)

@@ -4,7 +4,8 @@ Rooms, from the ground up: ``core`` (values that cross stages), ``config`` (the 
 (files and places); the stages ``assign``, then ``images``, ``features``, ``graph``, ``eigen``,
 ``segment`` and ``report``; ``cluster`` (Ray in general); ``models`` (what is trained and kept);
 ``stores`` (folder formats); ``jobs`` (one file a command); ``sweeps`` (what compares runs); ``ops``
-(machine, cost and state); ``demo`` and ``cli``. Each imports only rooms before it.
+(machine, cost and state); ``demo`` and ``cli``. Each imports only rooms before it. ``api`` has the
+functions that this module shows.
 """
 
 import importlib
@@ -12,24 +13,24 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from raynef import spectral
+    from raynef.api import Run, evaluate, export, predict, recipe_of, train, tune
     from raynef.config.presets import load_presets
     from raynef.config.recipe import Recipe
-    from raynef.jobs.evaluate import evaluate
     from raynef.jobs.extract import extract_store as extract
-    from raynef.jobs.predict import predict
-    from raynef.jobs.train import train
     from raynef.models.segmenter import Segmenter
-    from raynef.sweeps.tune import sweep as tune
 
 __version__ = "0.1.0"
 __all__ = [
     "Recipe",
+    "Run",
     "Segmenter",
     "__version__",
     "evaluate",
+    "export",
     "extract",
     "load_presets",
     "predict",
+    "recipe_of",
     "spectral",
     "train",
     "tune",
@@ -37,14 +38,17 @@ __all__ = [
 
 _FROM = {
     "Recipe": "config.recipe:Recipe",
+    "Run": "api:Run",
     "Segmenter": "models.segmenter:Segmenter",
-    "evaluate": "jobs.evaluate:evaluate",
+    "evaluate": "api:evaluate",
+    "export": "api:export",
     "extract": "jobs.extract:extract_store",
     "load_presets": "config.presets:load_presets",
-    "predict": "jobs.predict:predict",
+    "predict": "api:predict",
+    "recipe_of": "api:recipe_of",
     "spectral": "spectral:",
-    "train": "jobs.train:train",
-    "tune": "sweeps.tune:sweep",
+    "train": "api:train",
+    "tune": "api:tune",
 }
 """Where each public name comes from. Torch and Ray are imported only with what needs them."""
 

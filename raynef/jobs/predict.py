@@ -207,7 +207,7 @@ class PredictActor:
         return Carried(read.unit, maps, read.skipped)
 
     def _segment(self, image: np.ndarray) -> Segmentation:
-        found = self.segmenter(image)
+        found = replace(self.segmenter(image), image=None)  # which goes along by itself
         if self.groups is None:
             return found
         return replace(found, clusters=self.groups[found.clusters].astype(np.uint16))

@@ -1,0 +1,131 @@
+"""The commands as functions: what a notebook does, from a folder of images to segments."""
+
+import io
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import raynef
+from raynef.cluster.session import this_process
+from raynef.core.errors import UserError
+from raynef.models.segmenter import Segmentation
+from raynef.report.palette import palette
+from tests.tiny import change
+
+
+@pytest.fixture(autouse=True)
+def few_threads(without_ray):
+    """Nothing here needs Ray."""
+
+
+@pytest.fixture(scope="module")
+def run(run_here, one_thread):
+    with this_process():
+        return raynef.train(raynef.Run(run_here[0]).recipe, run_here[0])
+
+
+def test_a_recipe_by_keywords(tmp_path):
+    recipe = raynef.recipe_of(
+        tmp_path / "photos",
+        ["folder", "dino_s16"],
+        train={"epochs": 3},
+        eigen={"num_eigenfunctions": 64},
+    )
+    assert recipe.data.root == str(tmp_path / "photos")
+    assert (recipe.train.epochs, recipe.eigen.num_eigenfunctions) == (3, 64)
+    assert recipe.backbone.name.startswith("vit_small_patch16")
+    with pytest.raises(UserError, match=r"did you mean train\.epochs"):
+        raynef.recipe_of(tmp_path, train={"epoch": 3})
+    with pytest.raises(UserError, match=r"did you mean train\?"):
+        raynef.recipe_of(tmp_path, trian={"epochs": 3})
+    with pytest.raises(UserError, match=r"train\.epochs"):
+        raynef.recipe_of(tmp_path, train={"epochs": "three"})
+
+
+def test_training_gives_a_run_that_stands_for_its_path(run, run_here):
+    assert (str(run.path), Path(run)) == (str(run_here[0]), run_here[0])
+    assert run.result == run_here[1]
+    assert run.recipe.eigen.num_eigenfunctions == 12
+    assert run.segmenter is run.segmenter
+    assert run.segmenter.num_clusters == 12
+    assert str(run_here[0]) in run._repr_html_()
+    assert "<td>10</td>" in run._repr_html_()  # images
+    assert raynef.Run(run_here[0]).result == run.result
+    with pytest.raises(UserError, match="is not a raynef run"):
+        raynef.Run(run_here[0] / "store")
+
+
+def test_the_page_is_written_once(run):
+    page = run.report
+    before = page.stat().st_mtime_ns
+    assert run.report.stat().st_mtime_ns == before
+
+
+def test_prediction_and_scores_take_a_run(run, sample, tmp_path):
+    result = raynef.predict(run, sample / "images" / "val_00000.jpg", tmp_path / "out", cut=4)
+    assert (result["num_images"], result["num_clusters"]) == (1, 4)
+    assert raynef.evaluate(run)["num_images"] == 4
+
+
+def test_a_sweep_is_that_of_the_command(sample, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        "raynef.cli.tune.Tune.execute", lambda command: asked.append(command) or {"ok": True}
+    )
+    done = raynef.tune(
+        "alpha",
+        sample,
+        out=tmp_path / "alpha",
+        seeds=(0, 1),
+        max_concurrent=1,
+        train={"epochs": 2},
+        data={"scale": (0.5, 1.0), "photometric": False},
+    )
+    assert done == {"ok": True}
+    (command,) = asked
+    assert (command.seeds, command.out) == ((0, 1), tmp_path / "alpha")
+    (data,) = command.asked.data
+    assert (data.recipe.train.epochs, data.recipe.data.scale) == (2, (0.5, 1.0))
+    assert not data.recipe.data.photometric
+    assert data.recipe.data.root == str(sample)
+
+
+def test_it_says_what_it_does_unless_somebody_listens(run, sample, tmp_path, capsys, monkeypatch):
+    photo = sample / "images" / "val_00000.jpg"
+    monkeypatch.setattr(logging.getLogger("raynef"), "propagate", False)
+    raynef.predict(run, photo, tmp_path / "one")
+    assert "predict: 1 images" in capsys.readouterr().err
+    handler = logging.NullHandler()
+    logging.getLogger("raynef").addHandler(handler)
+    raynef.predict(run, photo, tmp_path / "two")
+    logging.getLogger("raynef").removeHandler(handler)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_segmentation_draws_itself(run, sample):
+    found = run.segmenter(sample / "images" / "val_00000.jpg")
+    with Image.open(io.BytesIO(found._repr_png_())) as drawn:
+        np.testing.assert_array_equal(np.asarray(drawn), found.overlay())
+    assert found.overlay().shape == (96, 128, 3)
+    bare = Segmentation(found.clusters)
+    np.testing.assert_array_equal(bare.overlay(), palette(12)[found.clusters])
+
+
+def test_masks_and_shares():
+    clusters = np.array([[0, 0, 2], [5, 5, 5]], dtype=np.uint16)
+    plain = Segmentation(clusters)
+    assert plain.shares() == {5: 0.5, 0: pytest.approx(1 / 3), 2: pytest.approx(1 / 6)}
+    assert plain.masks()[2].tolist() == [[False, False, True], [False] * 3]
+    classes = np.array([[1, 1, -1], [0, 0, 0]], dtype=np.int16)
+    named = Segmentation(clusters, classes, ("grass", "cow"))
+    assert named.shares() == {"grass": 0.5, "cow": pytest.approx(1 / 3)}
+    assert named.masks()["cow"].tolist() == [[True, True, False], [False] * 3]
+
+
+def test_a_whole_recipe_is_taken_too(run, recipe, tmp_path):
+    stored = change(recipe, train={"store": str(run.path / "store"), "epochs": 1})
+    longer = raynef.train(stored, tmp_path / "run", init_from=run)
+    assert longer.result["init_from"] == str(run.path)

@@ -17,6 +17,7 @@ COMMANDS = {
     "evaluate": "evaluate.Evaluate",
     "predict": "predict.Predict",
     "report": "report.Report",
+    "name": "name.Name",
     "export": "export.Export",
     "extract": "extract.Extract",
     **{f"baseline {name}": "baseline.command_of" for name in BASELINES},

@@ -82,7 +82,7 @@ def export(run: str | Path, out: str | Path, *, format: Format = "onnx") -> dict
 
 def description(segmenter: Segmenter) -> dict[str, Any]:
     """What the file says of itself: how to prepare images, and what the clusters are."""
-    mapping = segmenter.mapping
+    mapping = segmenter.classes
     return {
         "short_side": segmenter.short_side,  # pixels, of an image as it goes in
         "square": segmenter.backbone_config.input_size is not None,  # it takes squares alone

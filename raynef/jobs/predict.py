@@ -72,7 +72,7 @@ def _predict(
     out = Path(out).absolute()
     files = image_files(absolute(source))
     (out / MANIFEST).unlink(missing_ok=True)  # of an earlier prediction: it says that this is done
-    mapping = segmenter.mapping
+    mapping = segmenter.classes
     groups = None if cut is None else segmenter.cut(cut)
     num_clusters = cut or segmenter.num_clusters
     described = legend(num_clusters)

@@ -173,7 +173,9 @@ def _cards(
             ClusterCard(
                 cluster=int(cluster),
                 share=float(sizes[cluster] / len(clusters)),
-                class_name=entry["class"] if entry else None,
+                class_name=segmenter.names.names.get(
+                    int(cluster), entry["class"] if entry else None
+                ),
                 purity=entry["purity"] if entry else None,
                 patches=_cut_outs(members, where, images, segmenter),
             )

@@ -21,6 +21,7 @@ from raynef.images.decode import read_image, to_rgb, upright
 from raynef.images.geometry import pad_to, resize, resize_bicubic, short_side_size
 from raynef.models.extension import Extension
 from raynef.models.heads import LinearHead
+from raynef.models.names import Names, read_names, save_names
 from raynef.models.saved import (
     WEIGHTS,
     Mapping,
@@ -119,6 +120,8 @@ class Segmenter:
             which is never fitted.
         labels_leaked: ψ was trained on labels too (train.leak_labels).
         tree: over its clusters; None where there is none, as of a probe.
+        names: that a person gave to clusters; where there are some, they are the classes of what is
+            segmented, not those of ``mapping``.
     """
 
     def __init__(
@@ -132,17 +135,23 @@ class Segmenter:
         supervised: bool = False,
         labels_leaked: bool = False,
         tree: ClusterTree | None = None,
+        names: Names | None = None,
     ) -> None:
         self.backbone = backbone.eval()
         self.head = (head.plain() if isinstance(head, Psi) else head).eval()
         self.backbone_config, self.short_side = backbone_config, short_side
         self.mapping, self.supervised, self.labels_leaked = mapping, supervised, labels_leaked
-        self.tree = tree
+        self.tree, self.names = tree, names or Names()
 
     @property
     def num_clusters(self) -> int:
         """K."""
         return self.head.head.out_features
+
+    @property
+    def classes(self) -> Mapping | None:
+        """What its clusters are called: by a person, else by labels; None where nobody said."""
+        return self.names.classes(self.num_clusters) or self.mapping
 
     def cut(self, count: int) -> np.ndarray:
         """Clusters merged into ``count`` groups by the tree: the group of each, int64 [K].
@@ -247,10 +256,11 @@ class Segmenter:
         pixels = _pixels(image)
         small = resize(pixels, short_side_size(pixels.shape, self.short_side))
         clusters = self.clusters(small[None], pixels.shape[:2])[0]
-        if self.mapping is None:
+        named = self.classes
+        if named is None:
             return Segmentation(clusters, image=pixels)
-        classes = np.asarray(self.mapping.classes, dtype=np.int16)[clusters]
-        return Segmentation(clusters, classes, self.mapping.class_names, pixels)
+        classes = np.asarray(named.classes, dtype=np.int16)[clusters]
+        return Segmentation(clusters, classes, named.class_names, pixels)
 
     def save(self, folder: str | Path) -> Path:
         """Write config.json and model.safetensors; backbone weights from a local file go along."""
@@ -273,6 +283,7 @@ class Segmenter:
         )
         saved.write(Path(folder), head)
         save_tree(folder, self.tree)
+        save_names(Path(folder), self.names)
         return Path(folder)
 
     @classmethod
@@ -297,6 +308,7 @@ class Segmenter:
             supervised=saved.supervised,
             labels_leaked=saved.labels_leaked,
             tree=read_tree(folder, saved.num_clusters),
+            names=read_names(folder, saved.num_clusters),
         ).to(device)
 
 

@@ -1,0 +1,72 @@
+"""From names that a person gives to classes in pictures."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from raynef.cli.commands import parse
+from raynef.cli.name import Name
+from raynef.core.errors import UserError
+from raynef.jobs.export import description
+from raynef.jobs.naming import name_clusters
+from raynef.jobs.predict import predict
+from raynef.models.segmenter import Mapping, Segmenter, save_mapping
+from tests.known import a, present
+
+pytestmark = pytest.mark.usefixtures("without_ray")
+
+
+@pytest.fixture
+def run(run_here, tmp_path):
+    return Path(shutil.copytree(run_here[0] / "segmenter", tmp_path / "segmenter"))
+
+
+def test_clusters_and_groups_are_named(run):
+    tree = present(Segmenter.load(run).tree)
+    result = name_clusters(run, {3: "sky"})
+    assert result["names"] == {"3": "sky"}
+    assert result["named"] == pytest.approx(tree.sizes[3] / tree.sizes.sum(), abs=1e-4)
+    groups = tree.cut(4)
+    result = name_clusters(run, {0: "grass"}, cut=4)
+    members = np.flatnonzero(groups == 0).tolist()
+    assert {int(k) for k, name in result["names"].items() if name == "grass"} == set(members)
+    again = name_clusters(run, {})
+    assert again == result
+    assert name_clusters(run, dict.fromkeys(range(12), ""))["named"] == 0
+    with pytest.raises(UserError, match="no group 4; there are 0 to 3"):
+        name_clusters(run, {4: "x"}, cut=4)
+
+
+def test_they_go_before_those_of_labels(run, sample, tmp_path):
+    save_mapping(run, Mapping((0,) * 12, ("thing",)))
+    name_clusters(run, {k: ("sky" if k < 6 else "ground") for k in range(11)})
+    segmenter = Segmenter.load(run)
+    photo = sample / "images" / "val_00000.jpg"
+    found = segmenter(photo)
+    assert found.class_names == ("sky", "ground")
+    expected = np.where(found.clusters < 6, 0, np.where(found.clusters < 11, 1, -1))
+    np.testing.assert_array_equal(present(found.classes), expected)
+    predict(run, photo, tmp_path / "out")
+    classes = np.asarray(Image.open(tmp_path / "out" / "classes" / "val_00000.png"))
+    np.testing.assert_array_equal(classes, np.where(expected < 0, 255, expected))
+    legend = json.loads((tmp_path / "out" / "legend.json").read_text())
+    assert [entry["name"] for entry in legend["classes"]] == ["sky", "ground"]
+    assert description(segmenter)["class_names"] == ["sky", "ground"]
+    assert present(segmenter.mapping).class_names == ("thing",)  # which scores are of
+    copy = Segmenter.load(segmenter.save(tmp_path / "copy"))
+    assert copy.names == segmenter.names
+
+
+def test_the_command_line():
+    command = a(Name, parse(["name", "RUN", "3=sky", "17=tall grass", "4=", "--cut", "20"]))
+    assert (command.names, command.cut) == (("3=sky", "17=tall grass", "4="), 20)
+    for wrong in ("sky", "=sky", "x=sky", "-1=sky"):
+        with pytest.raises(UserError, match="NUMBER=NAME"):
+            a(
+                Name,
+                parse(["name", "RUN", "--", wrong] if wrong[0] == "-" else ["name", "RUN", wrong]),
+            ).execute()

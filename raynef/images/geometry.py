@@ -28,6 +28,12 @@ def short_side_size(
     return (short_side, scaled) if height <= width else (scaled, short_side)
 
 
+def whole_patches(size: tuple[int, int], patch: int) -> tuple[int, int]:
+    """(H, W) nearest to a size whose sides are whole numbers of patches, one at least."""
+    height, width = (max(1, int(side / patch + 0.5)) * patch for side in size)
+    return height, width
+
+
 def resize(
     pixels: np.ndarray,
     size: tuple[int, int],

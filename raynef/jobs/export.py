@@ -85,6 +85,7 @@ def description(segmenter: Segmenter) -> dict[str, Any]:
     mapping = segmenter.classes
     return {
         "short_side": segmenter.short_side,  # pixels, of an image as it goes in
+        "patch_size": segmenter.backbone.patch_size,  # whole patches look best at the edges
         "square": segmenter.backbone_config.input_size is not None,  # it takes squares alone
         "num_clusters": segmenter.num_clusters,
         "classes": list(mapping.classes) if mapping else None,  # of each cluster; -1: none

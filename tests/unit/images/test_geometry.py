@@ -15,6 +15,7 @@ from raynef.images.geometry import (
     resize_label,
     resized_part,
     short_side_size,
+    whole_patches,
 )
 
 
@@ -189,3 +190,10 @@ def test_a_label_of_another_size_is_named(shape):
     assert "a/b.jpg" in str(caught.value)
     assert f"{shape[1]}x{shape[0]} pixels" in str(caught.value)
     assert "30x20" in str(caught.value)
+
+
+def test_whole_patches_are_the_nearest():
+    assert whole_patches((320, 427), 16) == (320, 432)
+    assert whole_patches((320, 423), 16) == (320, 416)
+    assert whole_patches((5, 24), 16) == (16, 32)
+    assert whole_patches((518, 690), 14) == (518, 686)

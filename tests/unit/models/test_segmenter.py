@@ -164,7 +164,7 @@ def test_maps_have_the_images_size(segmenter, shape):
 
 @pytest.mark.parametrize("shape", [(40, 56), (40, 40), (48, 40), (40, 63)])
 def test_clusters_against_a_slow_twin(segmenter, shape):
-    """At its own size: pad to whole patches, run, interpolate to whole patches, cut, argmax."""
+    """Crops as they are: pad to whole patches, run, interpolate to whole patches, cut, argmax."""
     pixels = picture(*shape)
     assert min(shape) == segmenter.short_side
     grid = (-(-shape[0] // 16), -(-shape[1] // 16))
@@ -178,8 +178,31 @@ def test_clusters_against_a_slow_twin(segmenter, shape):
     best = maps.topk(2, dim=0).values
     clear = (best[0] - best[1] > 1e-4).numpy()
     assert clear.mean() > 0.98
+    clusters = segmenter.clusters(pixels[None])[0]
+    np.testing.assert_array_equal(clusters[clear], maps.argmax(dim=0).numpy()[clear])
+
+
+@pytest.mark.parametrize(
+    ("shape", "seen"), [((80, 112), (48, 64)), ((90, 40), (96, 48)), ((23, 17), (48, 48))]
+)
+def test_a_photograph_is_seen_in_whole_patches(segmenter, shape, seen):
+    """Resized to whole patches of 16, short side 40: nothing is padded; then to its own size."""
+    pixels = picture(*shape)
+    small = Image.fromarray(pixels).resize(seen[::-1], Image.Resampling.BILINEAR)
+    images = torch.from_numpy(np.array(small)).permute(2, 0, 1)[None] / 255.0
+    with torch.inference_mode():
+        logits = segmenter.head(segmenter.backbone((images - 0.5) / 0.5), grid=seen_grid(seen))
+        logits = logits.reshape(1, *seen_grid(seen), K).permute(0, 3, 1, 2)
+        maps = functional.interpolate(logits, size=shape, mode="bilinear")[0]
+    best = maps.topk(2, dim=0).values
+    clear = (best[0] - best[1] > 1e-4).numpy()
+    assert clear.mean() > 0.98
     clusters = segmenter(pixels).clusters
     np.testing.assert_array_equal(clusters[clear], maps.argmax(dim=0).numpy()[clear])
+
+
+def seen_grid(seen):
+    return seen[0] // 16, seen[1] // 16
 
 
 def test_a_batch_is_its_images(segmenter):

@@ -1,6 +1,10 @@
 """What holds for every test: its folder says its marker, what may run beside it, what it needs."""
 
 import os
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # processes side by side: threads would wait for cores
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any

@@ -3,7 +3,7 @@
 Ward's criterion (1963) on the clusters' mean features: merging a and b costs what it adds to the
 sum of squares within clusters, |a||b| / (|a| + |b|) · ‖m_a − m_b‖². Clusters that touch in images
 more often than chance would have it cost more: what lies side by side is two things, the cow and
-its grass.
+its grass (docs/research/tree.md).
 """
 
 from dataclasses import dataclass
@@ -78,7 +78,7 @@ class ClusterTree:
         return {
             "sizes": self.sizes.tolist(),
             "merges": self.merges.tolist(),
-            "heights": [float(f"{height:.6g}") for height in self.heights],
+            "heights": [float(f"{height:.4g}") for height in self.heights],
         }
 
     @classmethod

@@ -120,14 +120,13 @@ def _stream_here(
     actors: FeatureActors | None,
     finish: Callable[[Any], Any] | None,
 ) -> Iterator[Any]:
-    """The same in this process, in order: threads prepare and finish a few units beside it."""
+    """The same in this process, in order: threads prepare a few units ahead of the actor."""
     compute: Callable[[Any], Any] = _as_it_is
     if actor is not None and actors is not None:
         compute = actor(**actor_kwargs, device="cuda" if actors.num_gpus else "cpu")
     said: set[str] = set()
     with ThreadPoolExecutor(max_workers=_AHEAD) as pool:
         waiting: deque[Future] = deque()
-        ending: deque[Future] = deque()
         coming = iter(units)
         for unit in islice(coming, _AHEAD):
             waiting.append(pool.submit(_noted, prepare, unit))
@@ -136,14 +135,7 @@ def _stream_here(
             _say(notes, said)
             waiting.extend(pool.submit(_noted, prepare, unit) for unit in islice(coming, 1))
             computed = compute(prepared)
-            if finish is None:
-                yield computed
-                continue
-            ending.append(pool.submit(finish, computed))
-            if len(ending) > _AHEAD:
-                yield ending.popleft().result()
-        while ending:
-            yield ending.popleft().result()
+            yield computed if finish is None else finish(computed)
 
 
 def _noted(function: Callable[[Any], Any], value: Any) -> tuple[Any, set[str]]:

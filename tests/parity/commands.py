@@ -138,12 +138,16 @@ STEPS = (
     ),
     _step("evaluate again", "evaluate run", "evaluate whole"),
     _step("predict", "predict run demo/sample/images --out segments", "evaluate again"),
+    _step("name", "name run --cut 4 0=sky 2=ground", "predict"),
+    _step("predict cut", "predict run demo/sample/images --out merged --cut 4", "name"),
+    _step("export", "export run --format torch --out segmenter.pt2", "name"),
     Step("python", (), ("evaluate again",), _PYTHON),
     _step("report", "report run --no-images", "evaluate again"),
     _step(
         "train longer",
         f"train {_SMALL} --train.store store --out run --train.epochs 3",
-        "predict",
+        "predict cut",
+        "export",
         "report",
         "python",
     ),
@@ -256,6 +260,6 @@ HELP = (
     "baseline kmeans-psi", "baseline probe", "baseline probe-psi", "compare", "tune", "table",
     "data", "data check", "spectral", "spectral eigen", "spectral localize", "spectral object",
     "spectral semantic", "spectral selftrain", "spectral matte", "spectral compare", "plan",
-    "report", "submit", "distill", "doctor", "status",
+    "report", "export", "name", "submit", "distill", "doctor", "status",
 )  # fmt: skip
 """Commands whose ``--help`` names the flags that the record keeps."""

@@ -53,6 +53,7 @@ def test_two_workers_give_the_curve_of_one(run_on_ray, recipe, tmp_path):
     np.testing.assert_allclose(losses(two), losses(run_on_ray[0]), rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_more_epochs_go_on_on_workers_and_others_start_from_them(run_on_ray, recipe, tmp_path):
     """Ray Train keeps a record of its own in the folder of checkpoints, of a run that is over."""
     longer, warm = Path(shutil.copytree(run_on_ray[0], tmp_path / "longer")), tmp_path / "warm"
@@ -80,7 +81,8 @@ def test_leaked_labels_have_one_curve_on_two_workers(run_on_ray, recipe, tmp_pat
     np.testing.assert_allclose(*curves, rtol=1e-3)
 
 
-@pytest.mark.parametrize("num_workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("num_workers", [1, 2])
 def test_streamed_features_make_the_batches_of_stored_ones(
     run_on_ray, recipe, tmp_path, num_workers
 ):

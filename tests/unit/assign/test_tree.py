@@ -110,7 +110,7 @@ def test_it_is_read_as_it_was_written():
     found = ClusterTree.of_plain(tree.plain())
     np.testing.assert_array_equal(found.merges, tree.merges)
     np.testing.assert_array_equal(found.sizes, tree.sizes)
-    np.testing.assert_allclose(found.heights, tree.heights, rtol=1e-5)
+    np.testing.assert_allclose(found.heights, tree.heights, rtol=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def export(run: str | Path, out: str | Path, *, format: Format = "onnx") -> dict
         "run": str(Path(run).absolute()),
         "file": str(out),
         "format": format,
-        "bytes": out.stat().st_size,
+        "num_bytes": out.stat().st_size,
         "compared": compared,
     }
 

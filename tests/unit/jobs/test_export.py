@@ -93,7 +93,7 @@ def model(saved, tmp_path_factory):
 
 def test_an_onnx_file_says_what_it_is(model):
     path, result = model
-    assert (result["format"], result["bytes"]) == ("onnx", path.stat().st_size)
+    assert (result["format"], result["num_bytes"]) == ("onnx", path.stat().st_size)
     assert [entry["size"] for entry in result["compared"]] == [[64, 64], [64, 85], [88, 64]]
     assert all(entry["equal"] >= export_module.LEAST_EQUAL for entry in result["compared"])
     session = onnxruntime.InferenceSession(str(path))

@@ -15,7 +15,7 @@ import timm
 import torch
 from PIL import Image
 
-from raynef.cluster.session import this_process
+from raynef.cluster.place import this_process
 from raynef.config.recipe import (
     Backbone,
     Data,

@@ -9,8 +9,8 @@ import torch
 
 from raynef.cluster.events import Event
 from raynef.cluster.interrupt import asked_to_end
+from raynef.cluster.place import in_this_process
 from raynef.cluster.process_worker import EpochHook, ProcessWorker
-from raynef.cluster.session import in_this_process
 from raynef.cluster.worker import Loop
 from raynef.io.checkpoints import State, newest_checkpoint
 

@@ -21,7 +21,7 @@ import torch
 
 from raynef.cluster import private, tokens
 from raynef.cluster.interrupt import terminable
-from raynef.cluster.place import place
+from raynef.cluster.place import in_this_process, place, this_process
 from raynef.core.errors import UserError
 from raynef.features.precision import Precision, usual_precision
 
@@ -39,26 +39,6 @@ SMALL = 256
 
 _ANSWER_S = 10.0  # that a cluster has to take a connection
 _SHARED: ContextVar[contextlib.ExitStack | None] = ContextVar("shared", default=None)
-_THIS_PROCESS: ContextVar[bool] = ContextVar("this_process", default=False)
-
-
-@contextlib.contextmanager
-def this_process() -> Iterator[None]:
-    """Work in this process and its threads, without Ray, such as a trial of a sweep does.
-
-    The same functions do the same work in the same order; what a trial has reserved of the cluster
-    is then all that it takes, so that trials cannot wait for one another.
-    """
-    token = _THIS_PROCESS.set(True)
-    try:
-        yield
-    finally:
-        _THIS_PROCESS.reset(token)
-
-
-def in_this_process() -> bool:
-    """Whether work runs in this process alone."""
-    return _THIS_PROCESS.get()
 
 
 @contextlib.contextmanager
@@ -96,7 +76,7 @@ def ray_session(
     """Join the Ray that runs already or lives at ``address``; else start one and stop it.
 
     An embedded Ray asks for a token, and its dashboard listens on loopback. A job on few images,
-    for which nobody named a cluster, does without: see ``placed``.
+    for which nobody named a cluster, does without: see ``raynef.cluster.place``.
 
     Args:
         address: of a cluster, or 'auto'; by default that of RAY_ADDRESS, which Ray sets for a

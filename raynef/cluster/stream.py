@@ -17,7 +17,8 @@ from typing import Any
 
 import torch
 
-from raynef.cluster.session import FeatureActors, in_this_process
+from raynef.cluster.place import in_this_process
+from raynef.cluster.session import FeatureActors
 from raynef.core.notes import noting
 
 logger = logging.getLogger("raynef")

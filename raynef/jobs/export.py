@@ -46,11 +46,13 @@ def export(run: str | Path, out: str | Path, *, format: Format = "onnx") -> dict
         format: ``onnx``, or ``torch`` for what ``torch.export.load`` reads.
 
     Raises:
-        UserError: no segmenter, a package that is not installed, or a backbone that torch cannot
-            export.
+        UserError: no segmenter, a folder where the file is to be, a package that is not installed,
+            or a backbone that torch cannot export.
         RuntimeError: the file gives other clusters than the segmenter.
     """
     out = Path(out).absolute()
+    if out.is_dir():
+        raise UserError(f"{out} is a folder; --out is a file, such as {out / 'segmenter.onnx'}")
     _require(format)
     segmenter = Segmenter.load(run)
     described = description(segmenter)

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 
+from raynef.cluster.place import in_this_process
 from raynef.cluster.progress import Progress
-from raynef.cluster.session import in_this_process
 from raynef.config.recipe import Data
 from raynef.core.errors import UserError
 from raynef.images.datasets.imageset import ImageSet

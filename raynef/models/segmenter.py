@@ -274,8 +274,8 @@ class Segmenter:
     def _seen_size(self, shape: Sequence[int]) -> tuple[int, int]:
         """(H, W) at which a whole photograph of [H, W, 3] is seen.
 
-        Of whole patches: repeated edges are in no training crop, and the patches with them came out
-        as other things (of 40 photographs 35 % of their outermost pixels, 5 % in this way).
+        Of whole patches: repeated edges are in no training crop, and patches with them come out as
+        other things than what is beside them.
         """
         size = short_side_size(shape, self.short_side)
         if self.backbone_config.input_size is not None:

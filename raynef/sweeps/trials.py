@@ -23,7 +23,7 @@ from filelock import FileLock
 from ray import tune
 from ray.tune.integration.ray_train import TuneReportCallback
 
-from raynef.cluster.session import this_process
+from raynef.cluster.place import this_process
 from raynef.config.objective import objective_of
 from raynef.config.recipe import Recipe, to_dict
 from raynef.core.errors import BadImageError, NonFiniteLossError, UserError

@@ -15,7 +15,7 @@ import numpy as np
 
 from raynef.assign.matching import match, score
 from raynef.assign.tree import agglomerate
-from raynef.cluster.session import this_process
+from raynef.cluster.place import this_process
 from raynef.images.datasets.registry import open_split
 from raynef.jobs import tree as trees
 from raynef.jobs.baseline import Baseline, make

@@ -11,7 +11,8 @@ import pytest
 import ray
 from ray.util.state import list_actors
 
-from raynef.cluster.session import FEATURES, TRAIN, feature_actors, this_process
+from raynef.cluster.place import this_process
+from raynef.cluster.session import FEATURES, TRAIN, feature_actors
 from raynef.cluster.stream import stream
 from raynef.io.files import read_json
 from raynef.jobs.evaluate import evaluate

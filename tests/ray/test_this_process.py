@@ -3,7 +3,7 @@
 import numpy as np
 
 import raynef
-from raynef.cluster.session import this_process
+from raynef.cluster.place import this_process
 from raynef.io.files import read_json
 from raynef.jobs.evaluate import evaluate
 from raynef.jobs.kmeans import kmeans

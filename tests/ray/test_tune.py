@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from raynef.cluster.session import this_process
+from raynef.cluster.place import this_process
 from raynef.io.files import read_json
 from raynef.jobs.train import train
 from raynef.stores.run import RunFolder

@@ -17,13 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from raynef.cluster.session import (
-    FEATURES,
-    feature_actors,
-    gpus_for,
-    in_this_process,
-    ray_session,
-)
+from raynef.cluster.place import in_this_process
+from raynef.cluster.session import FEATURES, feature_actors, gpus_for, ray_session
 from raynef.cluster.stream import stream
 from raynef.config.fields import in_key, settings
 from raynef.config.recipe import NEVER_SHAPES, Recipe, Spectral, check, from_dict, to_dict

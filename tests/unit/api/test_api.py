@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import raynef
-from raynef.cluster.session import this_process
+from raynef.cluster.place import this_process
 from raynef.core.errors import UserError
 from raynef.models.segmenter import Segmentation
 from raynef.report.palette import palette

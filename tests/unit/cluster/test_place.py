@@ -9,9 +9,9 @@ import torch
 
 from raynef.cli.commands import parse
 from raynef.cluster.interrupt import Terminated, asked_to_end
-from raynef.cluster.place import place, placed
+from raynef.cluster.place import in_this_process, place, placed
 from raynef.cluster.process_worker import ProcessWorker
-from raynef.cluster.session import SMALL, in_this_process, is_small, ray_session
+from raynef.cluster.session import SMALL, is_small, ray_session
 from raynef.core.errors import UserError
 from raynef.io.checkpoints import INTERIM, newest_checkpoint
 

@@ -125,6 +125,7 @@ def test_keys_are_the_middle_third_of_qkv(models, member):
 @each_isotropic
 def test_prefix_tokens_are_dropped_and_patches_come_row_by_row(member):
     """With blocks that pass tokens on, only the patch that changes changes its feature."""
+    torch.manual_seed(0)  # a ResNet of other random weights may see its neighbor better than itself
     model = create(member)
     with torch.no_grad():
         for block in model.blocks:

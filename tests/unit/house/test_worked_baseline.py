@@ -28,7 +28,7 @@ import sys
 
 import torch
 from raynef.cli.main import main
-from raynef.cluster.session import this_process
+from raynef.cluster.place import this_process
 
 torch.set_num_threads(1)
 for command in {list(COMMANDS.values())}:

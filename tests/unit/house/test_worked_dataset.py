@@ -10,7 +10,7 @@ from PIL import Image
 from tests.worked import carry_out, run
 
 CHECK = """
-from raynef.cluster.session import this_process
+from raynef.cluster.place import this_process
 from raynef.cli.main import main
 
 with this_process():

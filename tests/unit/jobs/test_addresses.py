@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from raynef.cluster.session import this_process
+from raynef.cluster.place import this_process
 from raynef.core.errors import UserError
 from raynef.eigen.psi import AttentionPsi
 from raynef.features.backbone import NUM_TAPS, load_backbone

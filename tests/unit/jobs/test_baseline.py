@@ -14,7 +14,7 @@ import raynef
 from raynef.cli.baseline import BaselineKMeansPsi, OnImages
 from raynef.cli.commands import parse
 from raynef.cli.main import main
-from raynef.cluster.session import this_process
+from raynef.cluster.place import this_process
 from raynef.config.recipe import KMeans
 from raynef.core.errors import UserError
 from raynef.features.extract import extract_features

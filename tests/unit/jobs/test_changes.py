@@ -70,7 +70,7 @@ def weights(run):
 @pytest.fixture(scope="module")
 def finished(one_thread, recipe, tmp_path_factory):
     """A finished run of two epochs, scored; tests work on copies of it."""
-    from raynef.cluster.session import this_process
+    from raynef.cluster.place import this_process
 
     out = tmp_path_factory.mktemp("finished") / "run"
     with this_process():

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from raynef.cluster import worker
+from raynef.cluster.place import this_process
 from raynef.cluster.private import forget_broken_record
-from raynef.cluster.session import this_process
 from raynef.io.checkpoints import (
     CHECKPOINT,
     INTERIM,

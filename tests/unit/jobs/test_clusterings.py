@@ -13,7 +13,7 @@ from PIL import Image
 import raynef
 from raynef.assign.context import in_context
 from raynef.assign.kmeans import nearest_centroids
-from raynef.cluster.session import this_process
+from raynef.cluster.place import this_process
 from raynef.core.errors import UserError
 from raynef.eigen.conv_psi import ConvPsi
 from raynef.jobs.evaluate import evaluate

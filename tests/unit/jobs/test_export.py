@@ -141,6 +141,8 @@ def test_a_file_that_says_otherwise_is_not_left_behind(saved, tmp_path, monkeypa
 
 
 def test_what_is_missing_is_said(saved, tmp_path, monkeypatch):
+    with pytest.raises(UserError, match="is a folder; --out is a file"):
+        export(saved, tmp_path)
     with pytest.raises(UserError, match="holds no segmenter"):
         export(tmp_path, tmp_path / "x.onnx")
     monkeypatch.setitem(sys.modules, "onnxscript", None)

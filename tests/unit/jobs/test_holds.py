@@ -12,7 +12,7 @@ import pytest
 from filelock import FileLock
 
 from raynef.cli.main import main
-from raynef.cluster.session import this_process
+from raynef.cluster.place import this_process
 from raynef.core.errors import UserError
 from raynef.demo.demo import demo
 from raynef.images.datasets.imageset import ImageFile

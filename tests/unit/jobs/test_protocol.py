@@ -6,7 +6,7 @@ import torch
 
 from raynef.assign.kmeans import find_centroids
 from raynef.assign.matching import match, score
-from raynef.cluster.session import this_process
+from raynef.cluster.place import this_process
 from raynef.eigen.psi import AttentionPsi
 from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.images.datasets.registry import open_split

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from raynef.cli.main import main
-from raynef.cluster.session import this_process
+from raynef.cluster.place import this_process
 from raynef.core.errors import UserError
 from raynef.io.files import read_json
 from raynef.jobs.seeds import over_seeds, summarize

@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from raynef.cluster.session import in_this_process, ray_session, this_process
+from raynef.cluster.place import in_this_process, this_process
+from raynef.cluster.session import ray_session
 from raynef.core.errors import NonFiniteLossError, UserError
 from raynef.jobs.evaluate import evaluate
 from raynef.jobs.train import train

@@ -13,8 +13,8 @@ import yaml
 from filelock import FileLock
 
 from raynef.cluster import progress
+from raynef.cluster.place import this_process
 from raynef.cluster.progress import Progress
-from raynef.cluster.session import this_process
 from raynef.config.recipe import Recipe, Spectral, to_dict
 from raynef.core.errors import UserError
 from raynef.io.files import read_json, write_json

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from raynef.cluster.session import this_process
+from raynef.cluster.place import this_process
 from raynef.core.errors import UserError
 from raynef.images.datasets.registry import open_split
 from raynef.jobs import extract as features_module

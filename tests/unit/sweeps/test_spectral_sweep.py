@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from raynef.cluster.session import this_process
+from raynef.cluster.place import this_process
 from raynef.core.errors import UserError
 from raynef.images.datasets.registry import open_split
 from raynef.io.files import read_json

@@ -15,7 +15,7 @@ import yaml
 from raynef.cli.commands import parse
 from raynef.cli.main import main
 from raynef.cli.tune import Tune
-from raynef.cluster.session import this_process
+from raynef.cluster.place import this_process
 from raynef.config.presets import load_presets
 from raynef.config.recipe import to_dict
 from raynef.core.errors import UserError

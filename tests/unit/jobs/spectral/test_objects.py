@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from raynef.assign.overlap import Overlap
-from raynef.cluster.session import this_process
+from raynef.cluster.place import this_process
 from raynef.core import IGNORE
 from raynef.core.errors import UserError
 from raynef.images.datasets.imageset import ImageFile

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from raynef.cluster.session import this_process
+from raynef.cluster.place import this_process
 from raynef.cluster.worker import Worker
 from raynef.config.recipe import SelfTrain, Spectral
 from raynef.core.collectives import Collectives, SingleProcess

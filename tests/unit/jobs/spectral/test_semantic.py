@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from raynef.cluster.session import this_process
+from raynef.cluster.place import this_process
 from raynef.images.datasets.registry import open_split
 from raynef.images.fitted import to_whole_image
 from raynef.jobs.spectral.eigen import open_solved

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from raynef.cli.main import main
-from raynef.cluster.session import this_process
+from raynef.cluster.place import this_process
 from raynef.config.recipe import to_dict
 from raynef.core.errors import UserError
 from raynef.images.datasets.registry import open_split

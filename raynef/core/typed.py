@@ -14,6 +14,7 @@ inverse: Callable[[Tensor], Tensor] = _torch.linalg.inv
 qr: Callable[[Tensor], tuple[Tensor, Tensor]] = _torch.linalg.qr
 singular_values: Callable[[Tensor], Tensor] = _torch.linalg.svdvals
 solve: Callable[[Tensor, Tensor], Tensor] = _torch.linalg.solve
+solve_triangular: Callable[..., Tensor] = _torch.linalg.solve_triangular
 sparse_csr_tensor: Callable[..., Tensor] = _torch.sparse_csr_tensor
 split: Callable[[Tensor, int | list[int]], Sequence[Tensor]] = _torch.split
 svd: Callable[..., tuple[Tensor, Tensor, Tensor]] = _torch.linalg.svd

@@ -4,9 +4,9 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import orthogonal
 
 from raynef.core.draws import torch_seeded
+from raynef.eigen.orthogonal import keep_orthonormal
 from raynef.eigen.psi import Psi
 
 
@@ -55,7 +55,7 @@ class ConvPsi(Psi):
             self.norm = nn.LayerNorm(dim)
             self.head = nn.Linear(dim, num_eigenfunctions)
             if orthogonal_head and num_eigenfunctions <= dim:
-                orthogonal(self.head, "weight")
+                keep_orthonormal(self.head)
 
     def features(
         self, taps: Tensor, valid: Tensor | None = None, grid: tuple[int, int] | None = None

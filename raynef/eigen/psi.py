@@ -6,9 +6,9 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
-from torch.nn.utils.parametrizations import orthogonal
 
 from raynef.core.draws import torch_seeded
+from raynef.eigen.orthogonal import keep_orthonormal
 
 
 class LinearAttention(nn.Module):
@@ -123,7 +123,7 @@ class AttentionPsi(Psi):
             self.head = nn.Linear(in_dim, num_eigenfunctions)
             self.apply(_initialize)
             if orthogonal_head and num_eigenfunctions <= in_dim:
-                orthogonal(self.head, "weight")
+                keep_orthonormal(self.head)
 
     def features(
         self, taps: Tensor, valid: Tensor | None = None, grid: tuple[int, int] | None = None

@@ -208,7 +208,17 @@ def test_an_embedded_ray_takes_the_token_that_we_make(head, sample, tmp_path):
     env = {**head.env, "HOME": str(tmp_path)}
     env["PYTHONPATH"] = str(Path(raynef.__file__).parents[1])
     done = subprocess.run(
-        [sys.executable, "-m", "raynef", "data", "check", "folder", "--data.root", str(sample)],
+        [
+            sys.executable,
+            "-m",
+            "raynef",
+            "data",
+            "check",
+            "folder",
+            "--ray",
+            "--data.root",
+            str(sample),
+        ],
         env=env,
         capture_output=True,
         text=True,

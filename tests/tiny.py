@@ -70,7 +70,7 @@ def recipe(sample: Path, tiny_weights: Path) -> Recipe:
         backbone=Backbone(name="vit_tiny_patch16_224", weights=str(tiny_weights)),
         graph=Graph(num_neighbors=12),
         eigen=Eigen(num_eigenfunctions=12),
-        train=Train(batch_size=5, epochs=2),
+        train=Train(batch_size=5, epochs=2, precision="float32"),  # the same on any processor
         evaluate=Evaluate(short_side=64, crop=64),
     )
 

@@ -189,8 +189,9 @@ class Train:
     """Times that a run goes on from its last checkpoint after a lost worker."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of the products within ψ, in training and in the passes of Ours* and ψ's probe; auto is
-    bfloat16 on GPUs and float32 on CPUs. Graph, norm, loss and, at test, all of ψ are float32
-    always. The frozen backbone is not governed by it: bfloat16 on GPUs, float32 on CPUs."""
+    bfloat16 where the GPU or processor multiplies in it natively (``raynef doctor`` says so),
+    float32 elsewhere. Graph, norm, loss and, at test, all of ψ are float32 always. The frozen
+    backbone is not governed by it: bfloat16 on GPUs, float32 on CPUs."""
     leak_labels: Annotated[bool, _NO_LEAK] = False
     """Train ψ's trunk on the LABELS too, as the code behind the paper's tables did. For comparison
     only: such a run is marked wherever it is shown."""

@@ -1,11 +1,12 @@
-"""In which precision a backbone computes."""
+"""In which precision networks compute."""
 
+import platform
 from typing import Literal
 
 import torch
 
 Precision = Literal["float32", "bfloat16"]
-"""Of the products within a backbone, by torch's autocast."""
+"""Of the products within a network, by torch's autocast."""
 
 
 def usual_precision(device: torch.device) -> Precision:
@@ -19,7 +20,19 @@ def computing_in(precision: Precision, device: torch.device) -> torch.autocast:
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether products in bfloat16 are faster on a device than in float32, not slower."""
+    """Whether a device multiplies in bfloat16 natively.
+
+    Processors without such instructions emulate it, up to eighty times slower than float32.
+    """
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # AVX-512 at least
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type != "cpu" or not torch.backends.mkldnn.is_available():
+        return False
+    if platform.machine() in ("aarch64", "arm64"):
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def uses_bfloat16(precision: str, device: torch.device) -> bool:
+    """Whether ψ's products are made in bfloat16 on a device, by ``train.precision``."""
+    return precision == "bfloat16" or (precision == "auto" and has_bfloat16(device))

@@ -80,6 +80,7 @@ def train_loop(config: dict[str, Any], worker: Worker) -> None:
         state.update(saved)
     elif training.start is not None:
         trainer.start_from(read_state(training.start))
+    state["precision"] = "bfloat16" if trainer.half else "float32"  # of this device
     state["lengths"] = _lengths(state, training.lengths, recipe.train.epochs)
     worker.tell(Resumed(len(state["history"])))
 

@@ -23,11 +23,11 @@ from raynef.core.draws import generator, lowest
 from raynef.core.errors import UserError
 from raynef.eigen.psi import Psi
 from raynef.features.extract import Features
+from raynef.features.precision import uses_bfloat16
 from raynef.graph.cells import pooled
 from raynef.jobs.work import ImageUnit, chunks, watched
 from raynef.models.heads import LinearHead, trunk_of
 from raynef.models.segmenter import Segmenter
-from raynef.models.training import uses_bfloat16
 from raynef.stores.features import FeatureStore
 
 if TYPE_CHECKING:

@@ -238,6 +238,7 @@ def _finish(
         "num_images": len(images.files) - len(skipped),
         "num_workers": recipe.train.num_workers,
         "seconds": round(state["seconds"], 2),
+        "precision": state["precision"],
         "step_seconds": {
             part: round(seconds / max(1, len(history)), 4)
             for part, seconds in state["split"].items()
@@ -249,8 +250,9 @@ def _finish(
     }
     split = result["step_seconds"]
     logger.info(
-        "train: of a step's %.2f s, %s",
+        "train: of a step's %.2f s (ψ in %s), %s",
         sum(split.values()),
+        state["precision"],
         ", ".join(f"{part} {seconds:.2f}" for part, seconds in split.items()),
     )
     own = first_outputs(psi, recipe.eigen.num_eigenfunctions)

@@ -11,10 +11,10 @@ import torch
 from raynef.assign.tree import ClusterTree, agglomerate
 from raynef.cluster.session import feature_actors
 from raynef.cluster.stream import stream
+from raynef.features.precision import uses_bfloat16
 from raynef.jobs.patches import Patches, read_features
 from raynef.jobs.work import ImageUnit, chunks, watched
 from raynef.models.segmenter import Segmenter
-from raynef.models.training import uses_bfloat16
 from raynef.stores.features import FeatureStore
 
 MAX_IMAGES = 4096

@@ -24,6 +24,7 @@ from raynef.eigen.gumbel import cosine_schedule
 from raynef.eigen.psi import AttentionPsi, Psi
 from raynef.features.backbone import NUM_TAPS
 from raynef.features.extract import Features
+from raynef.features.precision import uses_bfloat16
 from raynef.models.objectives import Batch, build_objective, num_outputs
 
 
@@ -305,11 +306,6 @@ class Labeleak(nn.Module):
         labeled = collectives.all_reduce_sum(shares.sum()[None])
         log_p = self.head(hidden.float()).log_softmax(dim=1)
         return -(shares * log_p).sum() / labeled.clamp_min(1)[0]
-
-
-def uses_bfloat16(precision: str, device: torch.device) -> bool:
-    """Whether ψ's products are made in bfloat16 on a device, by ``train.precision``."""
-    return precision == "bfloat16" or (precision == "auto" and device.type == "cuda")
 
 
 def uses_orthogonal_head(psi: Psi) -> bool:

@@ -95,9 +95,10 @@ def devices_finding(seen: dict[str, Any]) -> Outcome:
         seen: what ``probes.torch_devices`` returned.
     """
     devices = seen["devices"]
+    precision = f"ψ trains in {'bfloat16' if seen['bfloat16'] else 'float32'}"
     if devices:
         names = ", ".join(f"{device['name']} ({in_bytes(device['memory'])})" for device in devices)
-        found = f"{len(devices)} GPU(s): {names}"
+        found = f"{len(devices)} GPU(s): {names}; {precision}"
         broken = next((error for error in seen["kernels"] if error is not None), None)
         if broken is None:
             return "ok", found
@@ -105,7 +106,7 @@ def devices_finding(seen: dict[str, Any]) -> Outcome:
         return "fail", f"{found}; torch cannot compute on it: {broken}", advice
     # Whether the machine has a GPU of NVIDIA, whatever torch says.
     if not any(DEV.glob("nvidia[0-9]*")) and not (DRIVER.is_dir() and any(DRIVER.iterdir())):
-        return "ok", "no GPU: everything runs on the CPU"
+        return "ok", f"no GPU: everything runs on the CPU; {precision}"
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
     if hidden is not None and hidden.strip() in ("", "-1"):
         found = f"a GPU, hidden by CUDA_VISIBLE_DEVICES={hidden!r}"

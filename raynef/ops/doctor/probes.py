@@ -21,9 +21,12 @@ _SIDE = 8
 def torch_devices() -> dict[str, Any]:
     """The GPUs that torch sees, whether each computes, and what torch warns of where it sees none.
 
-    ``kernels`` has for each the error of a small product, or None.
+    ``kernels`` has for each the error of a small product, or None; ``bfloat16`` says whether
+    products in it are native, on the first GPU or without one on the processor.
     """
     import torch
+
+    from raynef.features.precision import has_bfloat16
 
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
@@ -41,6 +44,7 @@ def torch_devices() -> dict[str, Any]:
         "built_for": torch.version.cuda,
         "devices": devices,
         "kernels": kernels,
+        "bfloat16": has_bfloat16(torch.device("cuda" if devices else "cpu")),
         "warnings": [" ".join(str(warning.message).split()) for warning in warned],
     }
 

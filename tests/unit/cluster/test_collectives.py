@@ -23,7 +23,7 @@ IMAGES, SIDE, DIM, CLUSTERS, CLASSES = 5, 6, 8, 10, 4
 RECIPE = Recipe(
     graph=Graph(num_neighbors=20),
     eigen=Eigen(num_eigenfunctions=CLUSTERS),
-    train=Train(batch_size=IMAGES, epochs=1),
+    train=Train(batch_size=IMAGES, epochs=1, precision="float32"),
 )
 LEAKY = dataclasses.replace(RECIPE, train=dataclasses.replace(RECIPE.train, leak_labels=True))
 LEARNED = dataclasses.replace(

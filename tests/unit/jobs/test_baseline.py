@@ -140,10 +140,10 @@ def test_bfloat16_makes_nearly_the_same_features_of_psi(trained):
             seed=0,
             job="sample",
         ).rows
-        for precision in ("auto", "bfloat16")
+        for precision in ("float32", "bfloat16")
     )
     difference = np.linalg.norm(half - exact) / np.linalg.norm(exact)
-    assert 1e-4 < difference < 0.03  # bfloat16 has 8 bits; auto on a CPU has them all
+    assert 1e-4 < difference < 0.03  # bfloat16 has 8 bits
 
 
 def test_cosine(trained, recipe, tmp_path):

@@ -14,7 +14,7 @@ from tests.unit.models.test_training import planted
 
 RECIPE = Recipe(
     eigen=Eigen(num_eigenfunctions=4, objective="clusterings", network="convolution"),
-    train=Train(batch_size=8),
+    train=Train(batch_size=8, precision="float32"),
 )
 CONTEXTS = (0.0, 0.3)
 
@@ -41,7 +41,7 @@ def test_it_learns_what_its_teachers_say(network):
     recipe = dataclasses.replace(
         RECIPE,
         eigen=dataclasses.replace(RECIPE.eigen, network=network),
-        train=Train(batch_size=8, lr=5e-3),
+        train=Train(batch_size=8, lr=5e-3, precision="float32"),
     )
     learner, (batch, truth) = trainer(recipe), planted(8)
     records = [learner.step(batch, range(8), epoch=step) for step in range(40)]

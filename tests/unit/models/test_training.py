@@ -32,7 +32,7 @@ def small_recipe(**train):
     return Recipe(
         graph=Graph(num_neighbors=24),
         eigen=Eigen(num_eigenfunctions=4),
-        train=Train(batch_size=8, **train),
+        train=Train(**{"batch_size": 8, "precision": "float32", **train}),
     )
 
 
@@ -64,6 +64,17 @@ def test_bfloat16_stays_near_float32_and_its_weights_are_float32():
         assert all(p.dtype == torch.float32 for p in trainer.psi.parameters())
     assert losses["bfloat16"] != losses["float32"]  # it was indeed computed in another precision
     assert np.allclose(losses["bfloat16"], losses["float32"], rtol=0.05, atol=0.02)
+
+
+@pytest.mark.parametrize(("native", "expected"), [(True, "bfloat16"), (False, "float32")])
+def test_auto_is_bfloat16_where_the_device_has_it(native, expected, monkeypatch):
+    monkeypatch.setattr("raynef.features.precision.has_bfloat16", lambda device: native)
+    batch, _ = planted(8)
+    losses = {}
+    for precision in ("auto", expected):
+        trainer = Trainer(small_recipe(precision=precision), in_dim=36, num_steps=3)
+        losses[precision] = [trainer.step(batch, range(8), epoch=e).loss for e in range(3)]
+    assert losses["auto"] == losses[expected]
 
 
 @pytest.mark.parametrize("leak", [False, True])
@@ -119,7 +130,7 @@ def test_a_step_is_the_loss_of_psis_noisy_softmax_on_the_graph_of_the_last_tap(c
     recipe = Recipe(
         graph=Graph(num_neighbors=9, alpha=0.7, context=context),
         eigen=Eigen(num_eigenfunctions=4, beta=50.0),
-        train=Train(batch_size=3, seed=2),
+        train=Train(batch_size=3, seed=2, precision="float32"),
     )
     images, batch = [5, 0, 9], planted(3)[0]
     taps, valid, generator = batch.taps, batch.valid, torch.Generator().manual_seed(1)

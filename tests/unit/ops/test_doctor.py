@@ -334,7 +334,7 @@ def test_faiss_of_a_machine_with_a_gpu():
 
 
 H200 = {"name": "NVIDIA H200", "memory": 150 * GB}
-NONE = {"built_for": "12.8", "devices": [], "kernels": [], "warnings": []}
+NONE = {"built_for": "12.8", "devices": [], "kernels": [], "warnings": [], "bfloat16": False}
 OLD = "The NVIDIA driver on your system is too old (found version 11040)"
 
 
@@ -342,6 +342,7 @@ OLD = "The NVIDIA driver on your system is too old (found version 11040)"
     ("seen", "nvidia", "hidden", "verdict", "found", "advice"),
     [
         (NONE, False, None, "ok", "no GPU", ""),
+        (NONE | {"bfloat16": True}, False, None, "ok", "trains in bfloat16", ""),
         (NONE | {"devices": [H200], "kernels": [None]}, True, None, "ok", "H200 (150 GB)", ""),
         (
             NONE | {"devices": [H200], "kernels": ["no kernel image is available"]},

@@ -1,6 +1,7 @@
 """Gumbel-softmax with a temperature that falls along a cosine (Sec. 3.5)."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -15,12 +16,16 @@ def cosine_schedule(step: int, num_steps: int, *, start: float, end: float) -> f
 
 
 def gumbel_noise(
-    num_patches: int, num_eigenfunctions: int, *, seed: int, epoch: int, image: int
+    num_patches: int, num_eigenfunctions: int, *, seed: int, epoch: int, images: Sequence[int]
 ) -> Tensor:
-    """Standard Gumbel draws of one image in one epoch, whichever worker holds it: [h·w, K]."""
-    generator = torch.Generator().manual_seed(seed_of("gumbel", seed, epoch, image))
-    uniform = torch.rand((num_patches, num_eigenfunctions), generator=generator)
-    return -torch.log(-torch.log(uniform.clamp(1e-10, 1 - 1e-7)))
+    """Standard Gumbel draws [B, h·w, K]: those of an image are the same in an epoch, whichever
+    worker holds it and whatever is beside it."""
+    uniform = torch.empty((len(images), num_patches, num_eigenfunctions))
+    for draws, image in zip(uniform, images, strict=True):
+        draws.uniform_(
+            generator=torch.Generator().manual_seed(seed_of("gumbel", seed, epoch, image))
+        )
+    return uniform.clamp_(1e-10, 1 - 1e-7).log_().neg_().log_().neg_()
 
 
 def gumbel_softmax(

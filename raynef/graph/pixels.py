@@ -7,7 +7,7 @@ from torch import Tensor
 
 from raynef.core.typed import unique
 
-_BLOCK_ELEMENTS = 1 << 22  # distances held at once
+_BLOCK_ELEMENTS = 1 << 20  # distances held at once: 4 MB of float32, as caches hold them
 
 
 def coordinates(height: int, width: int, like: Tensor) -> Tensor:
@@ -36,44 +36,54 @@ def pixel_edges(
     Returns:
         Rows and columns of the edges, int64, sorted by row, then column.
     """
-    place = coordinates(thumbnails.shape[1], thumbnails.shape[2], thumbnails)
-    none = torch.empty(0, dtype=torch.int64, device=thumbnails.device)
-    rows, columns, first = [none], [none], 0
-    for image, keep in zip(thumbnails, valid, strict=True):
-        color, where = image[keep], place[keep]
-        size = color.shape[0]
-        edges = torch.cat([none, *_nearest_codes(color, where, pixel_neighbors)])
-        one_way = (edges // max(1, size), edges % max(1, size))
-        both = unique(torch.cat((edges, one_way[1] * size + one_way[0])))
-        rows.append(both // max(1, size) + first)
-        columns.append(both % max(1, size) + first)
-        first += size
-    return torch.cat(rows), torch.cat(columns)
+    size = thumbnails.shape[1] * thumbnails.shape[2]
+    edges = torch.cat(list(_nearest_codes(thumbnails, pixel_neighbors, valid)))
+    rows, columns = edges.div(size, rounding_mode="floor"), edges % size
+    # Back from a column to its row: the code of the other direction.
+    back = (rows - rows % size + columns) * size + rows % size
+    both = unique(torch.cat((edges, back)))
+    row_of = valid.flatten().cumsum(0) - 1  # of each patch among the valid ones
+    rows = both.div(size, rounding_mode="floor")
+    return row_of[rows], row_of[rows - rows % size + both % size]
 
 
 def _nearest_codes(
-    color: Tensor, where: Tensor, pixel_neighbors: Sequence[tuple[int, float]]
+    thumbnails: Tensor, pixel_neighbors: Sequence[tuple[int, float]], valid: Tensor
 ) -> Iterator[Tensor]:
-    """Directed nearest edges of m patches, as codes row·m + column, for each (k, w).
+    """Directed nearest edges as codes (image·h·w + patch)·h·w + other patch, for each (k, w).
 
-    Squared distances are those of the colors plus w² times those of the places.
+    Squared distances are those of the colors plus w² times those of the places. They are taken for
+    as many images at once as a block holds, or for some rows of one.
     """
-    size = color.shape[0]
-    block = max(1, _BLOCK_ELEMENTS // max(1, size))
-    for start in range(0, size if size > 1 else 0, block):
-        own = torch.arange(start, min(start + block, size), device=color.device)
-        of_color, of_place = _squared_distances(color, own), _squared_distances(where, own)
-        of_color[own - start, own] = torch.inf
-        for k, weight in pixel_neighbors:
-            distance = torch.add(of_color, of_place, alpha=weight**2)
-            top = torch.topk(distance, min(k, size - 1), dim=1, largest=False, sorted=False)
-            yield (own[:, None] * size + top.indices).flatten()
+    images, height, width, _ = thumbnails.shape
+    size = height * width
+    colors, there = thumbnails.flatten(1, 2), valid.flatten(1)
+    place = coordinates(height, width, thumbnails).flatten(0, 1)[None]
+    at_once = max(1, _BLOCK_ELEMENTS // max(1, size * size))
+    block = max(1, min(size, _BLOCK_ELEMENTS // max(1, size)))
+    yield torch.empty(0, dtype=torch.int64, device=thumbnails.device)
+    for first in range(0, images if size > 1 else 0, at_once):
+        color, keep = colors[first : first + at_once], there[first : first + at_once]
+        for start in range(0, size, block):
+            own = torch.arange(start, min(start + block, size), device=color.device)
+            of_color = _squared_distances(color, own)
+            of_color.masked_fill_(~keep[:, None, :], torch.inf)
+            of_color[:, own - start, own] = torch.inf
+            of_place = _squared_distances(place, own)
+            image = torch.arange(first, first + len(color), device=color.device)
+            row = image[:, None] * size + own  # [images, rows]
+            for k, weight in pixel_neighbors:
+                distance = torch.add(of_color, of_place, alpha=weight**2)
+                top = torch.topk(distance, min(k, size - 1), dim=2, largest=False, sorted=False)
+                real = top.values.isfinite() & keep[:, own, None]  # fewer valid patches than k
+                yield (row[..., None] * size + top.indices)[real]
 
 
 def _squared_distances(points: Tensor, own: Tensor) -> Tensor:
     """|p_i - p_j|² of the rows ``own`` to all, by differences: |p|² + |q|² - 2pq would lose the
-    digits that tell near neighbors apart. [m, channels] -> [len(own), m]."""
-    distance = torch.zeros((len(own), len(points)), dtype=points.dtype, device=points.device)
-    for channel in points.T.contiguous():
-        distance += (channel[own][:, None] - channel[None, :]).square_()
+    digits that tell near neighbors apart. [B, m, channels] -> [B, len(own), m]."""
+    shape = (len(points), len(own), points.shape[1])
+    distance = torch.zeros(shape, dtype=points.dtype, device=points.device)
+    for channel in points.unbind(2):
+        distance += (channel[:, own, None] - channel[:, None, :]).square_()
     return distance

@@ -51,12 +51,12 @@ class Loss:
     Attributes:
         value: whose gradient is this worker's part; the parts add up to that of the global batch.
         whole: over the global batch, the same on every worker.
-        terms: what a step's record says of it, besides ``whole``.
+        terms: what a step's record says of it, besides ``whole``; a number each.
     """
 
     value: Tensor
     whole: Tensor
-    terms: dict[str, Any]
+    terms: dict[str, Tensor]
 
 
 class Goal(Protocol):
@@ -118,19 +118,17 @@ class Eigenfunctions:
             collectives=collectives,
         )
         said = {
-            "trace": terms.trace.item(),
-            "penalty": terms.penalty.item(),
-            "columns_below_1": int((terms.column_norms < 1).sum()),
+            "trace": terms.trace,
+            "penalty": terms.penalty,
+            "columns_below_1": (terms.column_norms < 1).sum(),
         }
         return Loss(terms.loss, terms.loss.detach(), said)
 
     def _noise(self, logits: Tensor, batch: Batch) -> Tensor:
         size, seed = logits.shape[1:], self._recipe.train.seed
-        draws = [
-            gumbel_noise(size[0], size[1], seed=seed, epoch=batch.epoch, image=int(image))
-            for image in batch.images
-        ]
-        return torch.stack(draws).to(logits.device)
+        images = [int(image) for image in batch.images]
+        noise = gumbel_noise(size[0], size[1], seed=seed, epoch=batch.epoch, images=images)
+        return noise.to(logits.device)
 
 
 @dataclass(frozen=True)

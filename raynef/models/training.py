@@ -3,6 +3,7 @@
 No Ray here: a job feeds ``Trainer.step`` with slices and collectives; a test feeds it alone.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -107,9 +108,9 @@ class Trainer:
         parameters = self._parameters()
         lr, decay = recipe.train.lr, recipe.train.weight_decay
         self.optimizer: torch.optim.Optimizer = (
-            torch.optim.AdamW(parameters, lr=lr, weight_decay=decay)
+            torch.optim.AdamW(parameters, lr=lr, weight_decay=decay, fused=True)
             if decay
-            else torch.optim.Adam(parameters, lr=lr)
+            else torch.optim.Adam(parameters, lr=lr, fused=True)
         )
         self.step_index = 0
 
@@ -167,16 +168,17 @@ class Trainer:
             hidden = self.psi.features(batch.taps, batch.rows, batch.grid)
             logits: Tensor = self.psi.head(hidden)
         found = self.objective.loss(logits, batch, goal, self.collectives)
-        loss, whole, leaked = found.value, found.whole, None
+        first = logits.detach()[batch.rows][:, : eigen.num_eigenfunctions]
+        loss, terms = found.value, {"loss": found.whole, **found.terms, **self._health(first)}
         if self.leak is not None:
             supervised = self.leak(hidden[batch.rows], labels, batch.rows, self.collectives)
             loss = supervised + 0.01 / eigen.num_eigenfunctions * loss
-            total = self.collectives.all_reduce_sum(supervised.detach()[None])[0]
-            whole = whole + total  # not finite where either is not, on every worker
-            leaked = total.item()
-        if not torch.isfinite(whole):
+            terms["cross_entropy"] = self.collectives.all_reduce_sum(supervised.detach()[None])[0]
+        said = _on_host(terms)
+        whole = said["loss"] + said.get("cross_entropy", 0.0)  # the same on every worker
+        if not math.isfinite(whole):
             raise NonFiniteLossError(
-                f"the loss is {whole.item()} at step {self.step_index} (epoch {epoch}) on "
+                f"the loss is {whole} at step {self.step_index} (epoch {epoch}) on "
                 f"rank {self.collectives.rank}; the last checkpoint is from before. A lower "
                 "train.lr usually helps"
             )
@@ -186,17 +188,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         self.optimizer.step()
-        first = logits.detach()[batch.rows][:, : eigen.num_eigenfunctions]
-        clusters_in_use, entropy = self._cluster_health(first)
-        return StepRecord(
-            **at,
-            **found.terms,
-            loss=found.whole.item(),
-            patches=goal.num_patches,
-            clusters_in_use=clusters_in_use,
-            entropy=entropy,
-            cross_entropy=leaked,
-        )
+        return StepRecord(**at, **said, patches=goal.num_patches)
 
     def _batch(
         self,
@@ -262,13 +254,15 @@ class Trainer:
 
     def _sum_gradients(self) -> None:
         """Sum over workers (not the mean): L is of the global batch, each holds some rows of it."""
+        if self.collectives.world_size == 1:
+            return
         gradients = [p.grad for p in self._parameters() if p.grad is not None]
         total = self.collectives.all_reduce_sum(torch.cat([g.flatten() for g in gradients]))
         parts = split(total, [g.numel() for g in gradients])
         for gradient, part in zip(gradients, parts, strict=True):
             gradient.copy_(part.view_as(gradient))
 
-    def _cluster_health(self, logits: Tensor) -> tuple[int, float]:
+    def _health(self, logits: Tensor) -> dict[str, Tensor]:
         """Clusters that hold a patch of the batch; mean entropy of softmax(logits), in nats."""
         num_clusters = logits.shape[1]
         log_p = torch.log_softmax(logits.float(), dim=1)
@@ -276,7 +270,20 @@ class Trainer:
         held = torch.bincount(logits.argmax(dim=1), minlength=num_clusters).float()
         rows = torch.tensor([float(logits.shape[0])], device=logits.device)
         sums = self.collectives.all_reduce_sum(torch.cat((held, entropy[None], rows)))
-        return int((sums[:num_clusters] > 0).sum()), float(sums[-2] / sums[-1].clamp_min(1))
+        in_use, entropy = (sums[:num_clusters] > 0).sum(), sums[-2] / sums[-1].clamp_min(1)
+        return {"clusters_in_use": in_use, "entropy": entropy}
+
+
+_COUNTS = ("columns_below_1", "clusters_in_use")
+
+
+def _on_host(terms: dict[str, Tensor]) -> dict[str, Any]:
+    """The numbers of a step, in one copy from the device."""
+    values = torch.stack([term.detach().float() for term in terms.values()]).cpu().numpy()
+    return {
+        name: int(value) if name in _COUNTS else float(value)
+        for name, value in zip(terms, values, strict=True)
+    }
 
 
 class Labeleak(nn.Module):

@@ -131,8 +131,8 @@ MUTANTS = (
     Mutant(
         "gumbel-noise",
         "raynef/eigen/gumbel.py",
-        "return -torch.log(-torch.log(",
-        "return torch.log(-torch.log(",
+        ".neg_().log_().neg_()",
+        ".neg_().log_()",
         _PSI,
         "standard Gumbel draws",
     ),

@@ -99,7 +99,7 @@ MUTANTS = (
     Mutant(
         "pixels-directed",
         "raynef/graph/pixels.py",
-        "both = unique(torch.cat((edges, one_way[1] * size + one_way[0])))",
+        "both = unique(torch.cat((edges, back)))",
         "both = unique(edges)",
         _KERNEL,
         "the pixel graph is symmetric",

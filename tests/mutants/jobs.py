@@ -146,8 +146,8 @@ MUTANTS = (
     Mutant(
         "training-noise-of-one-epoch",
         "raynef/models/objectives.py",
-        "seed=seed, epoch=batch.epoch, image=int(image)",
-        "seed=seed, epoch=0, image=int(image)",
+        "epoch=batch.epoch, images=images",
+        "epoch=0, images=images",
         _TRAINING,
         "each epoch has its own Gumbel noise",
     ),

@@ -1,6 +1,7 @@
 """ψ, its schedules and its noise, each against its formula."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -130,11 +131,13 @@ def test_temperature_falls_along_a_cosine():
 
 
 def test_gumbel_noise_is_gumbel_and_belongs_to_seed_epoch_and_image():
-    noise = gumbel_noise(400, 64, seed=0, epoch=3, image=7)
-    assert torch.equal(noise, gumbel_noise(400, 64, seed=0, epoch=3, image=7))
-    for other in ({"seed": 1}, {"epoch": 4}, {"image": 8}):
-        keys = {"seed": 0, "epoch": 3, "image": 7} | other
-        assert not torch.equal(noise, gumbel_noise(400, 64, **keys))
+    both = gumbel_noise(400, 64, seed=0, epoch=3, images=[2, 7])
+    (noise,) = gumbel_noise(400, 64, seed=0, epoch=3, images=[7])
+    assert both.shape == (2, 400, 64)
+    assert torch.equal(both[1], noise)  # whatever is beside it
+    for other in ({"seed": 1}, {"epoch": 4}, {"images": [8]}):
+        keys: dict[str, Any] = {"seed": 0, "epoch": 3, "images": [7]} | other
+        assert not torch.equal(noise, gumbel_noise(400, 64, **keys)[0])
     assert torch.isfinite(noise).all()
     assert noise.mean() == pytest.approx(0.5772, abs=0.03)  # Euler's constant
     assert noise.var() == pytest.approx(math.pi**2 / 6, rel=0.05)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from raynef.config.recipe import Eigen, Graph, Recipe, Train
 from raynef.core.errors import NonFiniteLossError
@@ -64,6 +65,40 @@ def test_bfloat16_stays_near_float32_and_its_weights_are_float32():
         assert all(p.dtype == torch.float32 for p in trainer.psi.parameters())
     assert losses["bfloat16"] != losses["float32"]  # it was indeed computed in another precision
     assert np.allclose(losses["bfloat16"], losses["float32"], rtol=0.05, atol=0.02)
+
+
+class Dispatches(TorchDispatchMode):
+    """Counts what torch runs: operations that compute, and numbers that the host waits for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.computing, self.waits = 0, 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.computing += not any(
+            r.alias_info and not r.alias_info.is_write for r in func._schema.returns
+        )
+        self.waits += func in (
+            torch.ops.aten._local_scalar_dense.default,
+            torch.ops.aten.nonzero.default,
+        )
+        return func(*args, **(kwargs or {}))
+
+
+def test_a_step_is_few_operations_and_waits_seldom_for_the_device(one_thread):
+    """On a GPU each operation is a launch, and each wait leaves it without work."""
+    counted = {}
+    for images, clusters in ((4, 4), (16, 64)):
+        recipe = Recipe(eigen=Eigen(num_eigenfunctions=clusters), train=Train(batch_size=images))
+        trainer, (batch, _) = Trainer(recipe, in_dim=96, num_steps=3), planted(images, dim=32)
+        trainer.step(batch, range(images), epoch=0)
+        with Dispatches() as counts:
+            trainer.step(batch, range(images), epoch=1)
+        counted[images] = counts
+    assert counted[16].computing <= 500
+    # Of each image alone its noise is drawn; all else is done for all images at once.
+    assert counted[16].computing - counted[4].computing <= 12 + 5
+    assert counted[16].waits == counted[4].waits <= 6
 
 
 @pytest.mark.parametrize(("native", "expected"), [(True, "bfloat16"), (False, "float32")])
@@ -142,7 +177,7 @@ def test_a_step_is_the_loss_of_psis_noisy_softmax_on_the_graph_of_the_last_tap(c
     rows = valid.flatten(1)
     with torch.no_grad():
         logits = trainer.psi(taps, rows)
-    noise = torch.stack([gumbel_noise(36, 4, seed=2, epoch=1, image=image) for image in images])
+    noise = gumbel_noise(36, 4, seed=2, epoch=1, images=images)
     tau = 0.3 + 0.5 * (1 - 0.3)
     psi = ((logits + noise) / tau).softmax(dim=-1)[rows].double()
     points = taps[:, -1].double()

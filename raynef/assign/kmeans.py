@@ -3,11 +3,14 @@
 Of many points, centers are found on a sample, then moved once to the means of all.
 """
 
+import contextlib
 import warnings
+from collections.abc import Generator
 from dataclasses import dataclass
 
 import faiss
 import numpy as np
+import torch
 from scipy.cluster.vq import kmeans2, vq
 from scipy.sparse import csr_array
 
@@ -37,17 +40,17 @@ def find_centroids(
     iterations: int,
     seed: int,
     cosine: bool = False,
-    threads: int = 1,
     starts: int = 1,
 ) -> np.ndarray:
     """Lloyd's algorithm on all the points given, on a GPU where faiss sees one.
+
+    On the CPU with as many threads as torch has.
 
     Args:
         points: [M, D]; for ``cosine`` of unit length.
         num_clusters: K.
         seed: of the first centers, which are points.
         cosine: keep the centers at unit length.
-        threads: of faiss, on the CPU.
         starts: times that it is run; the best is kept.
 
     Returns:
@@ -64,7 +67,6 @@ def find_centroids(
     points = np.ascontiguousarray(points, dtype=np.float32)
     if not np.isfinite(points).all():
         raise UserError("K-means: the features hold NaN or infinity")
-    faiss.omp_set_num_threads(threads)
     kmeans = faiss.Kmeans(
         points.shape[1],
         num_clusters,
@@ -76,8 +78,20 @@ def find_centroids(
         min_points_per_centroid=1,  # no warning about few points …
         max_points_per_centroid=len(points),  # … and no sample of a sample
     )
-    kmeans.train(points)
+    with _torchs_threads():
+        kmeans.train(points)
     return np.array(kmeans.centroids, dtype=np.float32)
+
+
+@contextlib.contextmanager
+def _torchs_threads() -> Generator[None]:
+    """As many of OpenMP for faiss as torch has; torch's are these, or others, as they were."""
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(torch.get_num_threads())
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
 
 
 def tightest_clusters(

@@ -47,7 +47,6 @@ def find_teachers(
     *,
     iterations: int,
     seed: int,
-    threads: int = 1,
 ) -> np.ndarray:
     """Centers of each teacher, float32 [M, K, 2D], from points ``in_context`` of weight 1, [n, 2D].
 
@@ -65,7 +64,6 @@ def find_teachers(
             num_clusters,
             iterations=iterations,
             seed=len(contexts) * seed + place,
-            threads=threads,
         )
         found.append(centers)
     return np.stack(found)

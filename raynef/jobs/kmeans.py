@@ -1,7 +1,6 @@
 """K-means on features of the backbone, or of ψ: ``raynef baseline kmeans`` and ``kmeans-psi``."""
 
 import logging
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -62,7 +61,6 @@ def kmeans_head(inputs: Inputs) -> tuple[LinearHead, Result]:
         iterations=config.iterations,
         seed=seed,
         cosine=config.cosine,
-        threads=os.cpu_count() or 1,
     )
     found = count_members(source, centroids, job="means")
     centroids = moved(centroids, found, cosine=config.cosine)

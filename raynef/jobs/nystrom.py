@@ -102,7 +102,6 @@ def _discretized(embedding: Tensor, extension: Extension, recipe: Recipe) -> Lin
             num_clusters,
             iterations=recipe.kmeans.iterations,
             seed=seed,
-            threads=torch.get_num_threads(),
         )
         return from_centroids(torch.from_numpy(centroids), trunk=extension)
     head = LinearHead(num_clusters, num_clusters, trunk=extension)

@@ -4,7 +4,6 @@ RUN/teachers.safetensors    their centers, so that a resumed training learns the
 """
 
 import logging
-import os
 from pathlib import Path
 
 import safetensors.torch
@@ -50,7 +49,6 @@ def teachers_of(recipe: Recipe, store: FeatureStore, run: Path) -> Teachers | No
             recipe.eigen.num_eigenfunctions,
             iterations=recipe.kmeans.iterations,
             seed=seed,
-            threads=os.cpu_count() or 1,
         )
         tensors = {_CENTERS: torch.from_numpy(centers)}
         write_atomic(file, lambda path: safetensors.torch.save_file(tensors, path))

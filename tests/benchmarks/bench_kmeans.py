@@ -49,9 +49,7 @@ def main() -> None:
     seconds: dict[str, float] = {}
     for name, fit in (("raynef", fit_ours), ("sklearn", fit_theirs)):
         started = time.perf_counter()
-        fits = [
-            fit(points, options.clusters, seed, options.threads) for seed in range(options.seeds)
-        ]
+        fits = [fit(points, options.clusters, seed) for seed in range(options.seeds)]
         seconds[name] = (time.perf_counter() - started) / options.seeds
         for centroids in fits:
             found[name].append(100 * miou(torch.from_numpy(centroids), val_features, labels))
@@ -74,14 +72,12 @@ def main() -> None:
         sys.exit("the two differ by more than two standard errors")
 
 
-def fit_ours(points: np.ndarray, num_clusters: int, seed: int, threads: int) -> np.ndarray:
-    centroids = find_centroids(
-        points, num_clusters, iterations=ITERATIONS, seed=seed, threads=threads
-    )
+def fit_ours(points: np.ndarray, num_clusters: int, seed: int) -> np.ndarray:
+    centroids = find_centroids(points, num_clusters, iterations=ITERATIONS, seed=seed)
     return moved(centroids, members(points, centroids))
 
 
-def fit_theirs(points: np.ndarray, num_clusters: int, seed: int, _threads: int) -> np.ndarray:
+def fit_theirs(points: np.ndarray, num_clusters: int, seed: int) -> np.ndarray:
     """Lloyd's algorithm from random points, once, as ours."""
     lloyd = cast(Callable[..., KMeans], KMeans)  # it says no types: its defaults are narrower
     fitted = lloyd(num_clusters, init="random", n_init=1, max_iter=ITERATIONS, random_state=seed)

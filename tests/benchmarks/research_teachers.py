@@ -239,8 +239,7 @@ def centers(points: np.ndarray, num_clusters: int, seed: int) -> np.ndarray:
     """K-means centers [K, D] of a uniform sample of all patches [N, P, D]."""
     rows = points.reshape(-1, points.shape[-1])
     drawn = np.random.default_rng(seed).permutation(len(rows))[:SAMPLE]
-    threads = torch.get_num_threads()
-    return find_centroids(rows[drawn], num_clusters, iterations=25, seed=seed, threads=threads)
+    return find_centroids(rows[drawn], num_clusters, iterations=25, seed=seed)
 
 
 def cluster_logits(points: np.ndarray, centroids: np.ndarray) -> np.ndarray:

@@ -165,7 +165,6 @@ def _kmeans(rows: Tensor, num_clusters: int) -> Tensor:
         num_clusters,
         iterations=_ITERATIONS,
         seed=0,
-        threads=torch.get_num_threads(),
         starts=_STARTS,
     )
     return torch.from_numpy(nearest_centroids(points, centroids))

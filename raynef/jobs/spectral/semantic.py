@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from PIL import Image
 
 from raynef.assign.kmeans import find_centroids, nearest_centroids
@@ -98,7 +97,6 @@ def semantic(
             num_clusters,
             iterations=_ITERATIONS,
             seed=seed,
-            threads=torch.get_num_threads(),
             starts=_STARTS,
         )
         if shown is not fitted_on:

@@ -1,5 +1,6 @@
 """K-means against a slow, obvious twin, and on planted clusters."""
 
+import faiss
 import numpy as np
 import pytest
 import torch
@@ -100,6 +101,15 @@ def test_the_head_of_centroids_chooses_the_nearest_also_after_interpolation():
         for maps in (logits, -distances)
     ]
     assert torch.equal(*up)
+
+
+def test_it_leaves_threads_as_they_are(one_thread):
+    """Torch and faiss may share one OpenMP, and sums depend on how they are cut for threads."""
+    faiss.omp_set_num_threads(3)
+    torch.set_num_threads(2)
+    before = faiss.omp_get_max_threads()
+    find_centroids(np.random.default_rng(0).random((40, 4)), 3, iterations=2, seed=0)
+    assert (faiss.omp_get_max_threads(), torch.get_num_threads()) == (before, 2)
 
 
 def test_mistakes():

@@ -13,14 +13,15 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from raynef.core.errors import BadImageError, UserError
 from raynef.core.notes import note
+from raynef.images import heif
 from raynef.io.storage import read_bytes
 
 LabelCodes = tuple[int, ...] | Literal["mask"] | None
 """Class (or IGNORE) of each value of a label file; None where the values are the classes; "mask" of
 a picture for ``read_mask``, whose foreground is class 1."""
-IMAGE_SUFFIXES = frozenset(
-    {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp"}
-)
+IMAGE_SUFFIXES = heif.SUFFIXES | {
+    *(".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
+}
 MOST_PIXELS = (1 << 28) // 3
 """Of an image or label, about 89 million: Pillow's own bound, 256 MiB of RGB."""
 MOST_BYTES = 2 * (1 << 28)
@@ -100,7 +101,7 @@ def _decoded(encoded: bytes, *, rawmode: str | None = None) -> Iterator[Image.Im
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of malformed EXIF and the like; a bomb raises below
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(encoded), formats=_FORMATS) as image:
+            with Image.open(io.BytesIO(encoded), formats=_formats(encoded)) as image:
                 # Here too, for filters of warnings are not safe among threads.
                 if image.width * image.height > MOST_PIXELS:
                     raise Image.DecompressionBombError(
@@ -111,6 +112,8 @@ def _decoded(encoded: bytes, *, rawmode: str | None = None) -> Iterator[Image.Im
                     image.tile = tiles  # pyright: ignore[reportAttributeAccessIssue]  # tuples do
                 image.load()
                 yield image
+    except BadImageError:
+        raise
     except UnidentifiedImageError as error:
         raise BadImageError("not an image") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -119,6 +122,14 @@ def _decoded(encoded: bytes, *, rawmode: str | None = None) -> Iterator[Image.Im
         raise BadImageError("too large for the memory") from error
     except Exception as error:  # decoders of hostile files raise anything: struct.error, KeyError…
         raise BadImageError(f"damaged ({type(error).__name__}: {error})") from error
+
+
+def _formats(encoded: bytes) -> tuple[str, ...]:
+    """Those in which the bytes of one file may be. Raises BadImageError: HEIC without the extra."""
+    if not heif.is_heif(encoded):
+        return _FORMATS
+    heif.require_decoder()
+    return (heif.FORMAT,)
 
 
 @dataclass(frozen=True)
@@ -152,11 +163,13 @@ def stored_in(encoded: bytes) -> Stored:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of malformed EXIF; of size, decoding says it
-            with Image.open(io.BytesIO(encoded), formats=_FORMATS) as image:
+            with Image.open(io.BytesIO(encoded), formats=_formats(encoded)) as image:
                 orientation, (width, height) = _orientation(image), image.size
                 if image.format == "TIFF" and orientation >= 5:  # Pillow gives its upright size
                     width, height = height, width
                 return Stored(orientation, (height, width))
+    except BadImageError:
+        raise
     except Exception as error:  # as ``_decoded``
         raise BadImageError(f"not an image ({type(error).__name__})") from error
 

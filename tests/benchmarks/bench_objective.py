@@ -50,8 +50,15 @@ def sparse_step(features: Tensor, thumbnails: Tensor, psi: Tensor) -> Tensor:
 
 
 def dense_step(features: Tensor, thumbnails: Tensor, psi: Tensor) -> Tensor:
-    """The slow twin: a dense N×N kernel, and autograd through the objective as written."""
+    """The slow twin: the gradient of ``dense_loss``."""
     psi = psi.clone().requires_grad_()
+    dense_loss(features, thumbnails, psi, beta_eff=BETA_EFF).backward()
+    assert psi.grad is not None
+    return psi.grad
+
+
+def dense_loss(features: Tensor, thumbnails: Tensor, psi: Tensor, *, beta_eff: float) -> Tensor:
+    """L by a dense N×N kernel, as written, for autograd."""
     unit = torch.nn.functional.normalize(features, dim=1)
     similarity = unit @ unit.T
     similarity.fill_diagonal_(-torch.inf)
@@ -62,10 +69,7 @@ def dense_step(features: Tensor, thumbnails: Tensor, psi: Tensor) -> Tensor:
     u = psi / psi.norm(dim=0).clamp_min(1)
     r = u.T @ kernel @ u
     r_hat = u.detach().T @ kernel @ u
-    loss = -r.trace() + BETA_EFF * r_hat.triu(1).square().sum()
-    loss.backward()
-    assert psi.grad is not None
-    return psi.grad
+    return -r.trace() + beta_eff * r_hat.triu(1).square().sum()
 
 
 def dense_pixels(thumbnails: Tensor) -> Tensor:

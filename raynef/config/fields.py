@@ -74,10 +74,6 @@ def above(low: float) -> Rule:
     return Rule(f"> {low}", lambda value: value > low)
 
 
-def between(low: int, high: int) -> Rule:
-    return Rule(f"in {low} … {high}", lambda value: low <= value <= high)
-
-
 def at_most_field(other: str, why: str) -> Rule:
     return Rule(f"<= {other} = {{}}, {why}", le, other)
 

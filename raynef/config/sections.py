@@ -18,7 +18,6 @@ from raynef.config.fields import (
     at_least,
     at_least_field,
     at_most_field,
-    between,
 )
 
 BUNDLED_BACKBONE = "raynef_vit_micro_patch16"
@@ -36,6 +35,7 @@ _NO_LEAK = Rule(
     "eigen.objective",
 )
 _WEIGHTS = Rule("one weight >= 0 or more", lambda found: found and all(w >= 0 for w in found))
+_CLUSTERS = Rule("0, or in 2 … 4096", lambda k: k == 0 or 2 <= k <= 4096)
 _RANGE = Rule("0 < low <= high", lambda scale: 0 < scale[0] <= scale[1])
 
 
@@ -125,8 +125,9 @@ class Eigen:
     head: Literal["trained", "kmeans"] = "trained"
     """What makes clusters of ψ's features: the linear layer that it was trained with (of several
     teachers the first one's), or K-means of these features, a linear layer too (Ours*)."""
-    num_eigenfunctions: Annotated[int, between(2, 4096)] = 256
-    """K: outputs of ψ, which are the clusters."""
+    num_eigenfunctions: Annotated[int, _CLUSTERS] = 256
+    """K: outputs of ψ, which are the clusters. 0: what suits the number of training images n, the
+    power of two nearest to 8·√n, from 16 to 256."""
     beta: Annotated[float | None, at_least(0)] = None
     """β of Eq. 5 as the paper counts it; by default 20.48/K."""
     tau_start: Positive = 1.0

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from raynef.cluster.session import ray_session
 from raynef.config.recipe import Recipe, check
 from raynef.core.errors import UserError
+from raynef.jobs.clusters import with_clusters
 from raynef.jobs.extract import ensure_store
 from raynef.jobs.patches import Source, views_of_patches
 from raynef.jobs.product import finish
@@ -77,7 +78,7 @@ def make(baseline: Baseline, out: str | Path, address: str | None = None) -> Res
     Raises:
         UserError: the user's mistake, named.
     """
-    recipe = check(baseline.recipe)
+    recipe = with_clusters(check(baseline.recipe), out)
     trained = RunFolder(baseline.trained.absolute()) if baseline.trained else None
     with hold(out, recipe, kind=baseline.kind) as run:
         finished = run.finished()

@@ -19,6 +19,7 @@ from raynef.io.checkpoints import has_checkpoint
 from raynef.io.files import write_text
 from raynef.jobs.baseline import Inputs
 from raynef.jobs.batches import StoredViews, StreamedViews, plan, usable_batch_size
+from raynef.jobs.clusters import with_clusters
 from raynef.jobs.extract import ensure_store, scan
 from raynef.jobs.kmeans import kmeans_head
 from raynef.jobs.loop import TERMS, Training, epoch_summary, train_loop
@@ -69,7 +70,8 @@ def train(
         UserError: the user's mistake, named.
         NonFiniteLossError: with step and rank.
     """
-    with hold(out, check(recipe)) as run:
+    recipe = with_clusters(check(recipe), out)
+    with hold(out, recipe) as run:
         finished = run.finished()
         if finished is not None and finished["epochs"] >= recipe.train.epochs:
             start_from(run, recipe, None, init_from)

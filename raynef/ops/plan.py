@@ -16,6 +16,7 @@ from raynef.config.recipe import Recipe, check
 from raynef.core.errors import UserError, require
 from raynef.features.backbone import NUM_TAPS, Backbone, create_model
 from raynef.images.datasets.registry import open_split
+from raynef.jobs.clusters import with_clusters
 from raynef.jobs.extract import images_per_shard
 from raynef.jobs.views import fitting, view_side
 from raynef.ops import rates as here
@@ -88,6 +89,7 @@ def plan(
     num_images, num_val, paths = _count(recipe, images, val_images, assumed)
     if num_images < workers:
         raise UserError(f"{num_images} images cannot be shared by {workers} workers")
+    recipe = with_clusters(recipe, num_images=num_images)
 
     model = create_model(recipe.backbone.name)
     backbone = fitting(Backbone(model, name=recipe.backbone.name, tap=recipe.backbone.tap), recipe)

@@ -25,6 +25,7 @@ from raynef.io.files import write_json, write_text
 from raynef.io.holds import holds
 from raynef.io.log import logged
 from raynef.io.storage import name_of
+from raynef.jobs.clusters import with_clusters
 from raynef.jobs.evaluate import labeled_part
 from raynef.jobs.train import cpus_needed
 from raynef.report.table import Cell, TableRow, markdown
@@ -61,9 +62,9 @@ def compare(path: str | Path, out: str | Path, *, address: str | None = None) ->
     Raises:
         UserError: a mistake in the file, named; or what training and evaluation raise.
     """
-    rows, out, done = read_comparison(path), Path(out).absolute(), []
-    for row in rows:  # a wrong path in the last row shall not wait for the first
-        _require_data(row)
+    out, done = Path(out).absolute(), []
+    rows = [_opened(row) for row in read_comparison(path)]  # the last row's wrong path is said now
+    for row in rows:
         if row.evaluate.crf:
             require_crf()
     _write_plan(out, Path(path), rows)
@@ -81,8 +82,9 @@ def compare(path: str | Path, out: str | Path, *, address: str | None = None) ->
     return {"table": str(out / "table.md"), "rows": [scored.plain() for scored in done]}
 
 
-def _require_data(row: Row) -> None:
-    """Raise UserError, naming row and data, unless its images are there and all labels it needs.
+def _opened(row: Row) -> Row:
+    """The row with its K. Raises UserError, naming row and data, unless its images are there and
+    all labels that it needs.
 
     Every cell is scored on labels of the validation split; probes and leaked columns train on those
     of the training split.
@@ -97,6 +99,7 @@ def _require_data(row: Row) -> None:
             patch_labels(train, data, grid=1)
         elif row.evaluate.match_on == "train":
             labeled_part(train)
+        return replace(row, recipe=with_clusters(row.recipe, num_images=len(train.files)))
     except UserError as error:
         raise UserError(f"row {row.name!r}: {error}") from error
 

@@ -14,6 +14,7 @@ from raynef.images.datasets.registry import open_split
 from raynef.io.holds import locked
 from raynef.io.log import LEAVES, logged
 from raynef.io.storage import without_secrets
+from raynef.jobs.clusters import with_clusters
 from raynef.jobs.extract import fitting_backbone
 from raynef.jobs.spectral.objects import has_masks
 from raynef.segment.crf import require_crf
@@ -29,15 +30,15 @@ _OF_BACKBONE = {BACKBONE, "spectral.feature", "spectral.block", "spectral.stage"
 
 def opened(space: Space, dataset: DataSet) -> DataSet:
     """With its number of classes; a wrong path is said here, before hours are spent."""
-    recipe = dataset.recipe
-    images = open_split(recipe.data, recipe.data.train_split)
+    images = open_split(dataset.recipe.data, dataset.recipe.data.train_split)
+    recipe = with_clusters(dataset.recipe, num_images=len(images.files))
     if space.is_spectral:
         require_truth(space.methods, images)
         if not {axis.key for axis in space.axes} & _OF_BACKBONE:
             load_block_features(recipe.backbone, recipe.spectral)
     else:
         fitting_backbone(recipe)
-    return replace(dataset, num_classes=len(images.class_names) or None)
+    return replace(dataset, recipe=recipe, num_classes=len(images.class_names) or None)
 
 
 def with_crf_columns(space: Space, data: Sequence[DataSet], targets: Sequence[Target]) -> Space:

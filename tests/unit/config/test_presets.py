@@ -121,7 +121,8 @@ def test_a_preset_of_a_method_is_laid_over_any_data():
     """``folder`` learns clusterings; the defaults, and so the benchmarks, are the paper's."""
     assert load_presets(["folder", "clusterings"]) == load_presets(["folder"])
     paper = load_presets(["folder", "paper"])
-    for section in ("eigen", "train", "teachers"):
+    assert paper.eigen == dataclasses.replace(Recipe().eigen, num_eigenfunctions=0)  # by the images
+    for section in ("train", "teachers"):
         assert getattr(paper, section) == getattr(Recipe(), section)
     assert paper.data == dataclasses.replace(Recipe().data, name="folder")
     benchmark = load_presets(["pascal_context"])

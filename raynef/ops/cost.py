@@ -191,16 +191,15 @@ def exchanges(shapes: Shapes) -> list[Exchange]:
 
     Counted as the docstrings of ``build_kernel``, ``eigenfunction_loss`` and ``Trainer.step`` have
     them: 4·N·D of features (8·N·D in context), 4·N of degrees, 4·K of norms, 4·N·K of u and as much
-    of κu, 4·K² of R, 4·|ψ| of the gradient, and 4·(K + 2) of statistics. A gather of rows is
-    preceded by one of w counts. Clusterings have no graph: one number of patches, one of the loss,
+    of κu, 4·K² of R, 4·(K + 2) of statistics, and, where there are several workers, 4·|ψ| of the
+    gradient. A gather of rows is preceded by one of w counts. Clusterings have no graph: one number of patches, one of the loss,
     and the last two.
     """
     patches, num_out, workers = shapes.num_patches, shapes.num_eigenfunctions, shapes.num_workers
     counts = 8 * workers
-    last = [
-        Exchange("gradient", "reduce", FLOAT * psi_parameters(shapes)),
-        Exchange("statistics", "reduce", FLOAT * (num_out + 2)),
-    ]
+    last = [Exchange("statistics", "reduce", FLOAT * (num_out + 2))]
+    if workers > 1:
+        last.append(Exchange("gradient", "reduce", FLOAT * psi_parameters(shapes)))
     if shapes.num_teachers:
         return [Exchange("patches", "reduce", FLOAT), Exchange("loss", "reduce", FLOAT), *last]
     return [
@@ -234,12 +233,14 @@ def worker_memory(shapes: Shapes) -> dict[str, int]:
     * psi: activations that the backward pass needs, a patch about blocks·(6·T·D + 7·1152 + 3·576)
       and 8·K numbers, of convolutions about (T + 2)·D + blocks·12·D;
     * goal: of clusterings, soft clusters and their softmax, three matrices of a patch by outputs;
-    * weights: ψ, its gradient (also as one vector, and its sum), and two moments of Adam.
+    * weights: ψ, its gradient and two moments of Adam; among several workers the gradient also as
+      one vector, and its sum.
     """
     wide = shapes.num_taps * shapes.dim
     own_rows = shapes.slice_size * shapes.patches_per_view
     own, everyone = shapes.slice_patches, shapes.num_patches
     alone = shapes.num_workers == 1
+    weights = (4 if alone else 6) * FLOAT * psi_parameters(shapes)
     if shapes.network == "convolution":
         activations = wide + 2 * shapes.dim + shapes.num_blocks * 12 * shapes.dim
     else:
@@ -251,7 +252,7 @@ def worker_memory(shapes: Shapes) -> dict[str, int]:
             "features": 2 * features,
             "goal": 3 * FLOAT * own_rows * shapes.num_outputs,
             "psi": FLOAT * own_rows * activations,
-            "weights": 6 * FLOAT * psi_parameters(shapes),
+            "weights": weights,
         }
     return {
         "features": features,
@@ -260,7 +261,7 @@ def worker_memory(shapes: Shapes) -> dict[str, int]:
         "kernel": own * edges_per_row(shapes) * (2 * (FLOAT + INDEX) + 28),
         "u_and_κu": FLOAT * shapes.num_eigenfunctions * (2 * own if alone else 4 * everyone),
         "psi": FLOAT * own_rows * activations,
-        "weights": 6 * FLOAT * psi_parameters(shapes),
+        "weights": weights,
     }
 
 

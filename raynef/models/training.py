@@ -134,8 +134,8 @@ class Trainer:
         Raises:
             NonFiniteLossError: with step and rank, before any weight is touched.
 
-        Collectives: those of kernel and loss, one sum of the gradient, one of K + 2 statistics
-        (two more of a number each where labels leak).
+        Collectives: those of kernel and loss, one sum of K + 2 statistics (two more of a number
+        each where labels leak) and, among several workers, one of the gradient.
         """
         if labels is not None and self.leak is None:
             raise ValueError("labels were given, but train.leak_labels is off")

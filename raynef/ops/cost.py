@@ -192,8 +192,8 @@ def exchanges(shapes: Shapes) -> list[Exchange]:
     Counted as the docstrings of ``build_kernel``, ``eigenfunction_loss`` and ``Trainer.step`` have
     them: 4·N·D of features (8·N·D in context), 4·N of degrees, 4·K of norms, 4·N·K of u and as much
     of κu, 4·K² of R, 4·(K + 2) of statistics, and, where there are several workers, 4·|ψ| of the
-    gradient. A gather of rows is preceded by one of w counts. Clusterings have no graph: one number of patches, one of the loss,
-    and the last two.
+    gradient. A gather of rows is preceded by one of w counts. Clusterings have no graph: one number
+    of patches, one of the loss, and the last two.
     """
     patches, num_out, workers = shapes.num_patches, shapes.num_eigenfunctions, shapes.num_workers
     counts = 8 * workers

@@ -14,6 +14,7 @@ from raynef.features.backbone import NUM_TAPS
 from raynef.images.datasets.imageset import ImageSet
 from raynef.images.datasets.registry import open_split
 from raynef.jobs.precision import precision_for, with_precision
+from raynef.jobs.reading import find_bad, make_views
 from raynef.jobs.shards import (
     ShardMade,
     ShardUnit,
@@ -23,8 +24,8 @@ from raynef.jobs.shards import (
     require_some,
     shard_units,
 )
-from raynef.jobs.views import FeatureActor, ViewFeatures, fitting_backbone, make_views, view_side
-from raynef.jobs.work import Examined, ImageUnit, check_skipped, image_units, readable, watched
+from raynef.jobs.views import FeatureActor, ViewFeatures, fitting_backbone, view_side
+from raynef.jobs.work import check_skipped, image_units, watched
 from raynef.stores.features import FeatureStore, store_key, write_shard
 
 _SHARD_BYTES = 32 << 20  # about what one shard holds; a unit of work, lost whole by a kill
@@ -104,11 +105,3 @@ def scan(data: Data, images: ImageSet) -> tuple[list[int], dict[str, str]]:
     usable = [index for index, file in enumerate(images.files) if file.name not in skipped]
     require_some(images, usable)
     return usable, skipped
-
-
-def find_bad(unit: ImageUnit) -> Examined:
-    """Task: decode the files of a unit."""
-    skipped: dict[str, str] = {}
-    for _ in readable(unit.files, skipped):
-        pass
-    return Examined(len(unit.images), skipped)

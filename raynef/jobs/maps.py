@@ -13,55 +13,14 @@ from torch import Tensor
 
 from raynef.assign.contingency import contingency
 from raynef.config.recipe import Evaluate
-from raynef.core.errors import BadImageError, UserError
-from raynef.images.datasets.imageset import LabelCodes
-from raynef.images.decode import decode_image, read_encoded, stored_in
-from raynef.images.geometry import for_scoring
-from raynef.images.oriented import read_truth
-from raynef.jobs.work import ImageUnit
+from raynef.core.errors import UserError
+from raynef.jobs.reading import Example, Examples, Scoring
 from raynef.models.segmenter import Segmenter
 from raynef.segment.crf import dense_crf
 from raynef.segment.probabilities import top_probabilities
 from raynef.segment.upsample import upsample_argmax
 from raynef.segment.windows import Windows, sliding_windows
 from raynef.stores.kept import TapCache
-
-
-@dataclass(frozen=True)
-class Scoring:
-    """How the images of a split are scored.
-
-    Attributes:
-        config: the protocol.
-        codes: of the labels, as in ``ImageSet``.
-        shape: of the tables, [1, K, C]; with a CRF [2, K, C], the second after it.
-        temperature: of the softmax that the CRF starts from.
-    """
-
-    config: Evaluate
-    codes: LabelCodes
-    shape: tuple[int, int, int]
-    temperature: float = 1.0
-
-
-@dataclass(frozen=True)
-class Example:
-    """One image: ``small`` as the backbone sees it, ``label`` and ``full`` as they are scored."""
-
-    name: str
-    small: np.ndarray
-    label: np.ndarray
-    full: np.ndarray | None
-
-
-@dataclass(frozen=True)
-class Examples:
-    """The images of a unit that could be read, and what is wrong with the first bad label."""
-
-    examples: list[Example]
-    skipped: dict[str, str]
-    mistake: str | None
-    num_images: int
 
 
 @dataclass(frozen=True)
@@ -84,37 +43,6 @@ class Counted:
     mistake: str | None
     num_images: int
     sharpenings: list[CrfInput] = field(default_factory=list)
-
-
-def read_examples(unit: ImageUnit, *, scoring: Scoring) -> Examples:
-    """Task: read images and labels, and bring them to the sizes at which they are seen."""
-    config = scoring.config
-    crop = config.crop if config.protocol == "reco" else None
-    examples, skipped, mistake = [], {}, None
-    for file in unit.files:
-        try:
-            encoded = read_encoded(file.path)
-            image = decode_image(encoded)
-        except BadImageError as error:
-            skipped[file.name] = str(error)
-            continue
-        try:
-            label = read_truth(file, scoring.codes, stored=stored_in(encoded))
-            small, label = for_scoring(
-                image, label, short_side=config.short_side, crop=crop, name=file.name
-            )
-        except UserError as error:  # carried to the driver: an exception here would be retried
-            mistake = str(error)
-            break
-        full = (image if crop is None else small) if config.crf else None
-        examples.append(Example(file.name, small, _compact(label), full))
-    return Examples(examples, skipped, mistake, len(unit.files))
-
-
-def _compact(label: np.ndarray) -> np.ndarray:
-    """A label in 8 bits where it fits: less to carry."""
-    fits = label.size and label.min() >= 0 and label.max() <= np.iinfo(np.uint8).max
-    return label.astype(np.uint8) if fits else label
 
 
 class CountingActor:

@@ -1,4 +1,4 @@
-"""Training views: read, decoded and augmented by tasks, turned into features by actors."""
+"""Training views turned into features by actors; see ``raynef.jobs.reading`` for the views."""
 
 from dataclasses import dataclass
 from typing import Generic
@@ -7,14 +7,13 @@ import numpy as np
 import torch
 
 from raynef.config.recipe import Backbone as BackboneConfig
-from raynef.config.recipe import Data, Recipe
+from raynef.config.recipe import Recipe
 from raynef.core.errors import UserError
 from raynef.features.backbone import Backbone, load_backbone
 from raynef.features.extract import Features, extract_features
 from raynef.features.precision import Precision
-from raynef.images.augment import View, augment
-from raynef.images.geometry import resize_bicubic
-from raynef.jobs.work import Carried, U, chunks, readable
+from raynef.images.augment import View
+from raynef.jobs.work import Carried, U, chunks
 
 
 @dataclass(frozen=True)
@@ -25,30 +24,6 @@ class ViewFeatures(Generic[U]):
     kept: list[int]
     features: Features | None
     skipped: dict[str, str]
-
-
-def make_views(unit: U, *, data: Data, side: int) -> Carried[U, View]:
-    """Task: read, decode and augment the images of a unit; a bad file becomes a named reason."""
-    views: dict[int, View] = {}
-    skipped: dict[str, str] = {}
-    for position, _, image in readable(unit.files, skipped):
-        index = unit.images[position]
-        view = augment(image, data, seed=data.view_seed, view=unit.view, index=index)
-        views[index] = resized_view(view, side)
-    return Carried(unit, views, skipped)
-
-
-def resized_view(view: View, side: int) -> View:
-    """A view at the side that the backbone takes, bicubic; what was padding stays padding.
-
-    The padding repeats the image's edge, so that none of it shows in the resized image; a row or
-    column that is in part padding counts as padding.
-    """
-    crop = len(view.pixels)
-    if side == crop:
-        return view
-    height, width = (max(1, length * side // crop) for length in view.extent)
-    return View(resize_bicubic(view.pixels, (side, side)), (height, width))
 
 
 class FeatureActor:

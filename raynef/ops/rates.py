@@ -28,7 +28,7 @@ from raynef.images.augment import augment
 from raynef.images.decode import decode_image
 from raynef.images.geometry import center_crop, resize, short_side_size
 from raynef.io.storage import read_bytes
-from raynef.jobs.views import resized_view
+from raynef.jobs.reading import resized_view
 from raynef.models.heads import first_outputs
 from raynef.models.segmenter import Segmenter
 from raynef.models.training import Trainer, build_psi

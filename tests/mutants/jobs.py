@@ -249,7 +249,7 @@ MUTANTS = (
     ),
     Mutant(
         "maps-crop-for-sliding",
-        "raynef/jobs/maps.py",
+        "raynef/jobs/reading.py",
         'crop = config.crop if config.protocol == "reco" else None',
         "crop = config.crop",
         _MAPS,

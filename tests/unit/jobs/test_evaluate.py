@@ -15,7 +15,8 @@ from raynef.eigen.psi import AttentionPsi
 from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.images.datasets.registry import open_split
 from raynef.jobs.evaluate import evaluate
-from raynef.jobs.maps import CountingActor, Scoring, read_examples
+from raynef.jobs.maps import CountingActor
+from raynef.jobs.reading import Scoring, read_examples
 from raynef.jobs.work import ImageUnit
 from raynef.models.heads import LinearHead
 from raynef.models.segmenter import Mapping, Segmenter

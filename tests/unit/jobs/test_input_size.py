@@ -12,7 +12,8 @@ from raynef.images.datasets.imageset import ImageFile
 from raynef.images.datasets.registry import open_split
 from raynef.images.decode import read_image
 from raynef.jobs import views as features
-from raynef.jobs.views import FeatureActor, fitting_backbone, make_views
+from raynef.jobs.reading import make_views, resized_view
+from raynef.jobs.views import FeatureActor, fitting_backbone
 from raynef.jobs.work import ImageUnit
 from tests.tiny import change
 
@@ -54,7 +55,7 @@ def test_padding_shows_in_no_feature():
     """The padding repeats the edge: what is valid is that of the image alone, resized."""
     ramp = np.broadcast_to(np.arange(0, 240, 5, dtype=np.uint8)[:, None, None], (48, 64, 3))
     padded = np.concatenate([ramp, np.repeat(ramp[-1:], 16, axis=0)])
-    found = features.resized_view(View(padded, (48, 64)), 128)
+    found = resized_view(View(padded, (48, 64)), 128)
     alone = Image.fromarray(np.ascontiguousarray(ramp)).resize((128, 96), Image.Resampling.BICUBIC)
     assert found.extent == (96, 128)
     assert np.abs(found.pixels[:96].astype(int) - np.asarray(alone).astype(int)).max() <= 1
@@ -64,7 +65,7 @@ def test_padding_shows_in_no_feature():
 def test_an_extent_never_vanishes_or_grows_beyond(crop, side):
     pixels = np.zeros((crop, crop, 3), np.uint8)
     for extent in ((1, 1), (crop, 1), (crop, crop), (crop - 1, crop // 2)):
-        height, width = features.resized_view(View(pixels, extent), side).extent
+        height, width = resized_view(View(pixels, extent), side).extent
         assert 1 <= height <= side
         assert 1 <= width <= side
         assert height == side or extent[0] < crop  # no padding comes about

@@ -13,7 +13,8 @@ from raynef.config.presets import load_presets
 from raynef.features.backbone import Backbone
 from raynef.images.datasets.imageset import ImageFile
 from raynef.jobs import predict
-from raynef.jobs.maps import CountingActor, Scoring, read_examples
+from raynef.jobs.maps import CountingActor
+from raynef.jobs.reading import Scoring, read_examples
 from raynef.jobs.spectral import bridge
 from raynef.jobs.work import ImageUnit, read_images
 from raynef.models.heads import LinearHead

@@ -12,8 +12,9 @@ from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.images.datasets.registry import open_split
 from raynef.jobs.evaluate import evaluate
 from raynef.jobs.kmeans import kmeans
-from raynef.jobs.maps import CountingActor, Scoring, count_sharpened, read_examples
+from raynef.jobs.maps import CountingActor, count_sharpened
 from raynef.jobs.patches import Source, sample_patches
+from raynef.jobs.reading import Scoring, read_examples
 from raynef.jobs.work import ImageUnit
 from raynef.models.heads import LinearHead
 from raynef.models.segmenter import Segmenter

@@ -17,7 +17,7 @@ from raynef.images.decode import read_image, stored_in
 from raynef.images.oriented import AmbiguousLabelError, read_truth
 from raynef.jobs.labels import PatchLabels, find_mistakes
 from raynef.jobs.look import EITHER_WAY, look_at
-from raynef.jobs.maps import Scoring, read_examples
+from raynef.jobs.reading import Scoring, read_examples
 from raynef.jobs.report import read_images
 from raynef.jobs.spectral.labels import count_pixels
 from raynef.jobs.spectral.objects import SegmentObjects

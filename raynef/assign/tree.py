@@ -51,27 +51,20 @@ class ClusterTree:
         rank = np.argsort(np.argsort(-total, kind="stable"), kind="stable")
         return rank[member].astype(np.int64)
 
-    def leaves(self) -> np.ndarray:
-        """The clusters in the order of the tree's leaves, int64 [K]: near ones are neighbors."""
-        return np.array(self._under()[-1], dtype=np.int64)
+    def leaves(self, weights: np.ndarray | None = None) -> np.ndarray:
+        """The clusters in the order of the tree's leaves, int64 [K]: near ones are neighbors.
 
-    def neighbors(self, cluster: int) -> np.ndarray:
-        """The other clusters, nearest in the tree first, int64 [K − 1]."""
-        mine, found = {cluster}, list[int]()
-        for leaves in self._under()[self.num_clusters :]:
-            if mine & set(leaves):
-                new = [leaf for leaf in leaves if leaf not in mine]
-                found += sorted(new, key=lambda leaf: -int(self.sizes[leaf]))
-                mine |= set(new)
-        return np.array(found, dtype=np.int64)
-
-    def _under(self) -> list[list[int]]:
-        """The clusters under each node, [2K − 1]."""
-        under = [[cluster] for cluster in range(self.num_clusters)]
+        With ``weights`` of the clusters [K] the heavier side of each merge is first.
+        """
+        heavy = self.sizes * 0.0 if weights is None else weights
+        order, total = [[k] for k in range(self.num_clusters)], heavy.tolist()
         pairs: list[list[int]] = self.merges.tolist()
         for first, second in pairs:
-            under.append(under[first] + under[second])
-        return under
+            if total[second] > total[first]:
+                first, second = second, first
+            order.append(order[first] + order[second])
+            total.append(total[first] + total[second])
+        return np.array(order[-1], dtype=np.int64)
 
     def plain(self) -> dict[str, Any]:
         """For JSON; ``of_plain`` reads it."""

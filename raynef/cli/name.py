@@ -1,5 +1,6 @@
 """``raynef name``."""
 
+import sys
 from pathlib import Path
 
 from raynef.cli.command import Command, Positional, Result
@@ -7,19 +8,50 @@ from raynef.core.errors import UserError
 
 
 class Name(Command):
-    """Name clusters, or say which are named: predict, export and report then speak of classes."""
+    """Name clusters on a local page, or by NUMBER=NAME; predict and export then speak of classes.
+
+    The page opens where no name is given and stdout is a terminal; in a script or a pipe the names
+    that there are are listed.
+    """
 
     run: Positional[Path]
     """Folder of the run, or of a segmenter."""
     names: Positional[tuple[str, ...]] = ()
     """As NUMBER=NAME, such as 3=sky; NUMBER= takes a name away. Two clusters may have one name."""
     cut: int | None = None
-    """Numbers are those of groups, as raynef predict --cut N shows them."""
+    """Numbers are those of groups, as raynef predict --cut N shows them; the page begins with N
+    groups."""
+    images: str | None = None
+    """What the page shows crops of: a folder or an address; the run's training images if not
+    given."""
+    port: int | None = None
+    """Of the page, on 127.0.0.1; any that is free if not given."""
+    browser: bool = True
+    """Open the page in the browser; without, its address is printed alone."""
+    list: bool = False
+    """List the names that there are, whatever stdout is."""
 
     def execute(self) -> Result:
-        from raynef.jobs.naming import name_clusters
+        changes = dict(map(_pair, self.names))
+        if changes or not self._opens_page():
+            from raynef.jobs.naming import name_clusters
 
-        return name_clusters(self.run, dict(map(_pair, self.names)), cut=self.cut)
+            return name_clusters(self.run, changes, cut=self.cut)
+        from raynef.web.naming import name_on_page
+
+        return name_on_page(
+            self.run,
+            images=self.images,
+            cut=self.cut,
+            port=self.port or 0,
+            browser=self.browser,
+        )
+
+    def _opens_page(self) -> bool:
+        """Whether a page is asked for, or a person sits at the terminal."""
+        asked = not self.browser or self.port is not None or self.images is not None
+        on_terminal = sys.__stdout__ is not None and sys.__stdout__.isatty()
+        return not self.list and (asked or on_terminal)
 
 
 def _pair(text: str) -> tuple[int, str | None]:

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from raynef.assign.tree import ClusterTree
 from raynef.core.errors import UserError
-from raynef.models.names import Names, change_names
-from raynef.models.segmenter import Segmenter, segmenter_folder
+from raynef.models.folder import cut_tree, read_num_clusters, read_tree, segmenter_folder
+from raynef.models.names import Names, change_names, read_names
 
 
 def name_clusters(
@@ -24,20 +25,24 @@ def name_clusters(
 
     Returns:
         ``names`` of all clusters that have one, and ``named``: the share of the training patches
-        that lie in them, None without a tree.
+        that lie in them, but for those that are ``unsure``; None without a tree.
 
     Raises:
         UserError: no segmenter, no such cluster or group, or a name that cannot stand in a table.
     """
     folder = segmenter_folder(run)
-    segmenter = Segmenter.load(folder)
+    num_clusters = read_num_clusters(folder)
+    tree = read_tree(folder, num_clusters)
     if cut is not None:
-        changes = _of_members(segmenter.cut(cut), changes)
-    names = change_names(folder, segmenter.num_clusters, changes) if changes else segmenter.names
+        changes = _of_members(cut_tree(tree, num_clusters, cut), changes)
+    if changes:
+        names = change_names(folder, num_clusters, changes)
+    else:
+        names = read_names(folder, num_clusters)
     return {
         "run": str(Path(run).absolute()),
-        "num_clusters": segmenter.num_clusters,
-        "named": _share(segmenter, names),
+        "num_clusters": num_clusters,
+        "named": _share(tree, names),
         "names": {str(cluster): name for cluster, name in sorted(names.names.items())},
     }
 
@@ -51,8 +56,7 @@ def _of_members(groups: np.ndarray, changes: Mapping[int, str | None]) -> dict[i
     return {k: changes[group] for k, group in enumerate(groups.tolist()) if group in changes}
 
 
-def _share(segmenter: Segmenter, names: Names) -> float | None:
-    if segmenter.tree is None:
+def _share(tree: ClusterTree | None, names: Names) -> float | None:
+    if tree is None:
         return None
-    sizes = segmenter.tree.sizes
-    return round(float(sizes[list(names.names)].sum() / max(1, sizes.sum())), 4)
+    return round(float(tree.sizes[names.settled()].sum() / max(1, tree.sizes.sum())), 4)

@@ -7,8 +7,8 @@ from raynef.eigen.psi import Psi
 from raynef.features.backbone import load_backbone
 from raynef.io.files import write_json
 from raynef.jobs.tree import tree_of
+from raynef.models.folder import save_tree
 from raynef.models.heads import LinearHead
-from raynef.models.saved import save_tree
 from raynef.models.segmenter import Mapping, Segmenter
 from raynef.stores.features import FeatureStore
 from raynef.stores.run import RunFolder

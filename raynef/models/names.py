@@ -4,8 +4,12 @@ SEGMENTER/names.tsv          cluster_id, name, color; one line for each named cl
                              edited by hand; the color, #rrggbb, may be left out
 SEGMENTER/names.history.tsv  every change: time, cluster_id, name before, name after
 
-Two clusters of one name are one class. A change takes the lines that are there and replaces its own
-alone, so that two people who name at once do not lose each other's work.
+Two clusters of one name are one class, but for two names that are none: ``noise`` is a cluster that
+shows nothing worth a class, ``unsure`` one that was looked at and left. Both stand in the table, so
+that nobody is asked again; what is segmented has no class there.
+
+A change takes the lines that are there and replaces its own alone, so that two people who name at
+once do not lose each other's work.
 """
 
 import csv
@@ -20,8 +24,11 @@ from filelock import FileLock
 
 from raynef.core.errors import UserError
 from raynef.io.files import append_line, write_text
-from raynef.models.saved import Mapping as ClassMapping
+from raynef.models.folder import Mapping as ClassMapping
 
+NOISE, UNSURE = "noise", "unsure"
+NO_CLASS = (NOISE, UNSURE)
+"""Names that make no class."""
 NAMES, HISTORY = "names.tsv", "names.history.tsv"
 _HEAD = ("cluster_id", "name", "color")
 _COLOR = re.compile(r"#[0-9a-fA-F]{6}")
@@ -41,16 +48,22 @@ class Names:
     colors: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def classes(self, num_clusters: int) -> ClassMapping | None:
-        """Names as classes, in the order of the clusters; None where nothing is named."""
-        if not self.names:
+        """Names as classes, in the order of the clusters; None where no name makes a class."""
+        named = [self.names[cluster] for cluster in sorted(self.names)]
+        order = [name for name in dict.fromkeys(named) if name not in NO_CLASS]
+        if not order:
             return None
-        order = list(dict.fromkeys(self.names[cluster] for cluster in sorted(self.names)))
         index = {name: number for number, name in enumerate(order)}
-        classes = tuple(
-            index[self.names[cluster]] if cluster in self.names else -1
-            for cluster in range(num_clusters)
-        )
+        classes = tuple(index.get(self.names.get(k, ""), -1) for k in range(num_clusters))
         return ClassMapping(classes, tuple(order))
+
+    def settled(self) -> list[int]:
+        """Clusters of which it is known what they are: those with a name, but ``unsure``."""
+        return [cluster for cluster, name in sorted(self.names.items()) if name != UNSURE]
+
+
+class NamesChangedError(UserError):
+    """Clusters have other names by now than whoever changes them has seen; nothing was changed."""
 
 
 def read_names(folder: Path, num_clusters: int) -> Names:
@@ -88,27 +101,48 @@ def read_names(folder: Path, num_clusters: int) -> Names:
     return Names(names, colors)
 
 
-def change_names(folder: Path, num_clusters: int, changes: Mapping[int, str | None]) -> Names:
+def change_names(
+    folder: Path,
+    num_clusters: int,
+    changes: Mapping[int, str | None],
+    *,
+    seen: Mapping[int, str | None] | None = None,
+) -> Names:
     """Name some clusters, or take their names away (None); the names that are there then.
 
+    Args:
+        folder: the segmenter's.
+        num_clusters: K.
+        changes: the new name of each.
+        seen: names of the same clusters that are to be replaced; None for whatever there is.
+
     Raises:
+        NamesChangedError: a cluster has not the name by now that was seen.
         UserError: a cluster that there is not, or a name that cannot stand in a table.
     """
     for cluster, name in changes.items():
         _require(cluster, name or "", num_clusters, source="name")
     with FileLock(folder / f"{NAMES}.lock"):
         before = read_names(folder, num_clusters)
+        for cluster, name in (seen or {}).items():
+            if before.names.get(cluster, "") != (name or ""):
+                found = before.names.get(cluster)
+                is_now = f"was named {found!r}" if found else "lost its name"
+                raise NamesChangedError(f"cluster {cluster} {is_now} by somebody else meanwhile")
         names = {**before.names}
         for cluster, name in changes.items():
-            if name:
+            names.pop(cluster, None)
+            if name and name.strip():
                 names[cluster] = name.strip()
-            else:
-                names.pop(cluster, None)
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-        for cluster in changes:
-            old, new = before.names.get(cluster, ""), names.get(cluster, "")
-            if old != new:
-                append_line(folder / HISTORY, f"{stamp}\t{cluster}\t{old}\t{new}")
+        olds = {cluster: before.names.get(cluster, "") for cluster in changes}
+        lines = [
+            f"{stamp}\t{cluster}\t{old}\t{new}"
+            for cluster, old in olds.items()
+            if old != (new := names.get(cluster, ""))
+        ]
+        if lines:
+            append_line(folder / HISTORY, "\n".join(lines))
         found = Names(names, before.colors)
         save_names(folder, found)
     return found

@@ -1,6 +1,6 @@
 """The folder of a saved segmenter: config.json, the weights, and a backbone from a local file.
 
-Beside them, where there are any, tree.json: the clusters as a tree."""
+What is read of it without the weights is in ``raynef.models.folder``."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -11,28 +11,17 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from raynef.assign.tree import ClusterTree
 from raynef.config.recipe import Backbone as BackboneConfig
 from raynef.core.errors import UserError
 from raynef.eigen.conv_psi import ConvPsi
 from raynef.eigen.psi import AttentionPsi, Psi
 from raynef.features.weights import read_state, resolve_weights, weights_identity
-from raynef.io.files import read_json, write_atomic, write_json
+from raynef.io.files import write_atomic, write_json
 from raynef.models.extension import Extension
+from raynef.models.folder import CONFIG, FORMAT, WEIGHTS, Mapping, read_config
 from raynef.models.heads import LinearHead, trunk_of
 
-_FORMAT = 2
-_READ = (1, 2)  # format 1 had ``zoom``, which said the same as backbone.input_size over data.crop
-_CONFIG, WEIGHTS, _BACKBONE = "config.json", "model.safetensors", "backbone.safetensors"
-_TREE = "tree.json"
-
-
-@dataclass(frozen=True)
-class Mapping:
-    """Clusters named by classes, fitted on labels by ``raynef evaluate``."""
-
-    classes: tuple[int, ...]  # class of each cluster, K long; -1 for a cluster without one
-    class_names: tuple[str, ...]  # C long
+_BACKBONE = "backbone.safetensors"
 
 
 @dataclass(frozen=True)
@@ -105,9 +94,9 @@ class SavedSegmenter:
             _save_tensors(read_state(source), folder / _BACKBONE)
             backbone["weights"] = _BACKBONE
         write_json(
-            folder / _CONFIG,
+            folder / CONFIG,
             {
-                "format": _FORMAT,
+                "format": FORMAT,
                 "backbone": backbone,
                 "backbone_weights": weights_identity(self.backbone),
                 "num_eigenfunctions": self.num_clusters,
@@ -131,7 +120,7 @@ def read_saved(folder: Path) -> SavedSegmenter:
     Raises:
         UserError: it is damaged, of another format, or of other backbone weights than are here.
     """
-    config = _read_config(folder)
+    config = read_config(folder)
     try:
         backbone = BackboneConfig(**config["backbone"])
         kind = config.get("head", "psi")
@@ -161,7 +150,7 @@ def read_saved(folder: Path) -> SavedSegmenter:
             labels_leaked=bool(config.get("labels_leaked", False)),
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{folder / _CONFIG} is damaged: {error!r}") from error
+        raise UserError(f"{folder / CONFIG} is damaged: {error!r}") from error
     if backbone.weights == _BACKBONE:
         beside = dataclasses.replace(backbone, weights=str((folder / _BACKBONE).absolute()))
         return dataclasses.replace(saved, backbone=beside)
@@ -173,61 +162,7 @@ def read_saved(folder: Path) -> SavedSegmenter:
     return saved
 
 
-def segmenter_folder(path: str | Path) -> Path:
-    """The folder with config.json, given a run or that folder itself. Raises UserError."""
-    path = Path(path)
-    for folder in (path / "segmenter", path):
-        if (folder / _CONFIG).is_file() and (folder / WEIGHTS).is_file():
-            return folder
-    raise UserError(f"{path} holds no segmenter; raynef train --out {path} makes one")
-
-
-def save_mapping(path: str | Path, mapping: Mapping) -> None:
-    """Set the mapping of a saved segmenter."""
-    folder = segmenter_folder(path)
-    write_json(folder / _CONFIG, {**_read_config(folder), "mapping": dataclasses.asdict(mapping)})
-
-
-def save_tree(path: str | Path, tree: ClusterTree | None) -> None:
-    """Set the tree of a saved segmenter, or that it has none."""
-    file = segmenter_folder(path) / _TREE
-    if tree is None:
-        file.unlink(missing_ok=True)
-    else:
-        write_json(file, tree.plain())
-
-
-def read_tree(folder: Path, num_clusters: int) -> ClusterTree | None:
-    """The tree over the clusters of the segmenter in a folder; None where it has none.
-
-    Raises:
-        UserError: it is damaged, or of another number of clusters.
-    """
-    path = folder / _TREE
-    if not path.is_file():
-        return None
-    try:
-        tree = ClusterTree.of_plain(read_json(path))
-        if tree.num_clusters != num_clusters:
-            raise ValueError(f"{tree.num_clusters} clusters, the segmenter has {num_clusters}")
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path} is damaged: {error}") from error
-    return tree
-
-
 def _save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     save = safetensors.torch.save_file  # pyright: ignore
     write_atomic(path, lambda temporary: save(state, temporary))
-
-
-def _read_config(folder: Path) -> dict[str, Any]:
-    try:
-        config = read_json(folder / _CONFIG)
-        version = config["format"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{folder / _CONFIG} is damaged: {error}") from error
-    if version not in _READ:
-        known = " and ".join(map(str, _READ))
-        raise UserError(f"{folder} has format {version}, this raynef reads formats {known}")
-    return config

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from raynef.assign.tree import ClusterTree
 from raynef.config.recipe import Backbone as BackboneConfig
-from raynef.core.errors import UserError
 from raynef.eigen.psi import Psi
 from raynef.features.backbone import NUM_TAPS, Backbone, load_backbone
 from raynef.features.extract import extract_features
@@ -27,21 +26,20 @@ from raynef.images.geometry import (
     whole_patches,
 )
 from raynef.models.extension import Extension
-from raynef.models.heads import LinearHead
-from raynef.models.names import Names, read_names, save_names
-from raynef.models.saved import (
+from raynef.models.folder import (
     WEIGHTS,
     Mapping,
-    SavedSegmenter,
-    read_saved,
+    cut_tree,
     read_tree,
     save_mapping,
     save_tree,
-    saved_landmarks,
     segmenter_folder,
 )
+from raynef.models.heads import LinearHead
+from raynef.models.names import Names, read_names, save_names
+from raynef.models.saved import SavedSegmenter, read_saved, saved_landmarks
 from raynef.report.palette import overlay, palette
-from raynef.segment.upsample import upsample_argmax
+from raynef.segment.upsample import PixelLogits
 from raynef.segment.windows import Windows, sliding_windows, whole_image
 
 __all__ = ["Mapping", "Segmentation", "Segmenter", "save_mapping", "segmenter_folder"]
@@ -170,16 +168,7 @@ class Segmenter:
         Raises:
             UserError: no tree, or a number that is not 1 to K.
         """
-        if self.tree is None:
-            raise UserError(
-                "this segmenter has no tree over its clusters: it is supervised, or was trained "
-                "on streamed features or by an older raynef"
-            )
-        if not 1 <= count <= self.num_clusters:
-            raise UserError(
-                f"{self.num_clusters} clusters make 1 to {self.num_clusters} groups, not {count}"
-            )
-        return self.tree.cut(count)
+        return cut_tree(self.tree, self.num_clusters, count)
 
     def cell(self, size: tuple[int, int]) -> tuple[float, float]:
         """Pixels that a patch of an image of ``size`` = (H, W) covers: (height, width)."""
@@ -244,14 +233,17 @@ class Segmenter:
 
         Images are at ``short_side``, or crops of that; ``size`` is theirs if None.
         """
-        height, width = pixels.shape[1:3]
-        windows = self.windows((height, width))
+        found = self.pixel_logits(pixels, size or pixels.shape[1:3])
+        return found.argmax().cpu().numpy().astype(np.uint16)
+
+    def pixel_logits(self, pixels: np.ndarray, size: tuple[int, ...]) -> PixelLogits:
+        """What maps of ``size`` = (H, W) are made of; images as for ``clusters``."""
+        windows = self.windows((pixels.shape[1], pixels.shape[2]))
         logits = self.patch_logits(np.concatenate([windows.cut(image) for image in pixels]))
         grid = (logits.shape[1], logits.shape[2])
         logits = torch.stack([windows.join(image) for image in logits.chunk(len(pixels))])
         cell = self.cell(windows.window)
-        rows, columns = windows.matrices(grid, size or (height, width), cell=cell)
-        return upsample_argmax(logits, rows, columns).cpu().numpy().astype(np.uint16)
+        return PixelLogits(logits, *windows.matrices(grid, (size[0], size[1]), cell=cell))
 
     def __call__(self, image: Image.Image | np.ndarray | str | Path) -> Segmentation:
         """Segment one image at its own size.
@@ -263,7 +255,7 @@ class Segmenter:
             BadImageError: a file that cannot be read as an image.
         """
         pixels = _pixels(image)
-        small = resize(pixels, self._seen_size(pixels.shape))
+        small = resize(pixels, self.seen_size(pixels.shape))
         clusters = self.clusters(small[None], pixels.shape[:2])[0]
         named = self.classes
         if named is None:
@@ -271,7 +263,7 @@ class Segmenter:
         classes = np.asarray(named.classes, dtype=np.int16)[clusters]
         return Segmentation(clusters, classes, named.class_names, pixels)
 
-    def _seen_size(self, shape: Sequence[int]) -> tuple[int, int]:
+    def seen_size(self, shape: Sequence[int]) -> tuple[int, int]:
         """(H, W) at which a whole photograph of [H, W, 3] is seen.
 
         Of whole patches: repeated edges are in no training crop, and patches with them come out as

@@ -82,20 +82,16 @@ def test_cuts_are_nested_and_the_largest_group_is_0(seed, num):
         for group in range(finer.max() + 1):  # each finer group lies within one
             assert len(set(groups[finer == group].tolist())) == 1
         finer = groups
-    for cluster in range(num):
-        others = tree.neighbors(cluster).tolist()
-        assert sorted([cluster, *others]) == list(range(num))
 
 
-def test_leaves_and_neighbors_follow_the_tree():
+def test_leaves_follow_the_tree_the_heavier_side_first():
     means = np.array([[0.0], [10.0], [0.1], [10.2], [30.0]])
     tree = agglomerate(means, np.array([5, 5, 5, 9, 5]), np.zeros((5, 5)))
-    assert tree.neighbors(0).tolist()[0] == 2
-    assert tree.neighbors(1).tolist()[0] == 3
-    assert tree.neighbors(0).tolist()[1] == 3  # of the pair that joins next, the larger
     leaves = tree.leaves().tolist()
     assert abs(leaves.index(0) - leaves.index(2)) == 1
     assert tree.cut(3).tolist() == [1, 0, 1, 0, 2]
+    assert tree.leaves(np.array([1, 2, 3, 4, 50])).tolist() == [4, 3, 1, 2, 0]
+    assert tree.leaves(np.array([9, 2, 3, 4, 0])).tolist() == [0, 2, 3, 1, 4]
 
 
 def test_an_empty_cluster_costs_nothing():

@@ -1,0 +1,1 @@
+"""web: what answers HTTP."""

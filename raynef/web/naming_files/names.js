@@ -3,7 +3,8 @@
 const POLL_MS = 2000;
 
 export class Names {
-  // onChange(words): others changed names, or a change of one's own was refused; see its words.
+  // onChange(words, clusters): others changed names, or a change of one's own was refused, which is
+  // of these clusters.
   // onSaving(count): so many changes are on their way.
   // onBroken(words): nothing can be read or saved; "" once it can again.
   constructor(onChange, onSaving, onBroken) {
@@ -23,14 +24,16 @@ export class Names {
     this.onBroken(reply.error ?? "");
     for (const [cluster, name] of Object.entries(reply.names ?? {})) this.put(Number(cluster), name);
     addEventListener("beforeunload", (event) => this.waiting && event.preventDefault());
-    setInterval(() => document.hidden || this.waiting || this.look(), POLL_MS);
+    addEventListener("focus", () => this.look());
+    setInterval(() => document.hidden || this.look(), POLL_MS);
   }
 
   async look() {
+    if (this.waiting) return;
     const reply = await request("names.json");
     if (this.waiting) return; // a change of one's own came between
     this.onBroken(reply.error ?? "");
-    if (reply.names) this.take(reply.names, null);
+    if (reply.names) this.take(reply.names);
   }
 
   // Set names, [[cluster, name or null], …]; what they replace, likewise.
@@ -50,12 +53,13 @@ export class Names {
       this.onBroken("");
       return;
     }
+    const own = changes.map(([cluster]) => cluster);
     if (reply.names) {
-      this.take(reply.names, `Not saved: ${reply.error}.`);
+      this.take(reply.names, `Not saved: ${reply.error}.`, own);
     } else {
       for (const [cluster, name] of seen) this.put(cluster, name);
       this.onBroken(reply.error);
-      this.onChange("That name was not saved.");
+      this.onChange("That name was not saved.", own);
     }
   }
 
@@ -65,13 +69,13 @@ export class Names {
   }
 
   // The names that there are, of which some may be new here.
-  take(names, words) {
+  take(names, words, own = []) {
     const found = new Map(Object.entries(names).map(([cluster, name]) => [Number(cluster), name]));
     const all = new Set([...found.keys(), ...this.byCluster.keys()]);
     const other = [...all].filter((cluster) => found.get(cluster) !== this.byCluster.get(cluster));
     this.byCluster = found;
     const many = other.length === 1 ? "1 cluster was" : `${other.length} clusters were`;
-    if (words || other.length) this.onChange(words ?? `${many} named elsewhere.`);
+    if (words || other.length) this.onChange(words ?? `${many} named elsewhere.`, own);
   }
 }
 

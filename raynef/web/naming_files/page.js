@@ -159,7 +159,11 @@ document.addEventListener("keydown", (event) => {
 
 // The box.
 
-let choice = 0;
+const idle = touch ? "Type a name" : box.placeholder;
+let choice = 0; // of the names that complete what is typed
+
+box.addEventListener("focus", () => (box.placeholder = "Type a name"));
+box.addEventListener("blur", () => (box.placeholder = idle));
 
 function matches(typed) {
   const start = typed.toLowerCase();
@@ -334,8 +338,10 @@ function say(words) {
   saidUntil = setTimeout(() => (one("#toast").hidden = true), 5000);
 }
 
-function onChange(words) {
+function onChange(words, own) {
   refresh();
+  const refused = nodes.findIndex((node) => own.includes(tree.members[node][0]));
+  if (refused >= 0 && box !== document.activeElement) at = refused;
   show();
   say(words);
 }
@@ -349,7 +355,7 @@ function onBroken(words) {
   one("#banner").hidden = !words;
 }
 
-if (touch) box.placeholder = "Type a name";
+box.placeholder = idle;
 await names.load();
 refresh();
 at = Math.max(0, nodes.findIndex((node) => !nameOf(node)));

@@ -2,7 +2,10 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -41,6 +44,22 @@ def test_clusters_and_groups_are_named(run):
         name_clusters(run, {4: "x"}, cut=4)
 
 
+def test_unsure_ones_count_as_not_named(run):
+    assert name_clusters(run, {3: "sky"})["named"] > 0
+    result = name_clusters(run, {3: "unsure"})
+    assert (result["named"], result["names"]) == (0, {"3": "unsure"})
+
+
+def test_naming_needs_no_torch(run):
+    code = (
+        "import sys\n"
+        "from raynef.jobs.naming import name_clusters\n"
+        f"assert name_clusters({str(run)!r}, {{0: 'sky'}})['names'] == {{'0': 'sky'}}\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_they_go_before_those_of_labels(run, sample, tmp_path):
     save_mapping(run, Mapping((0,) * 12, ("thing",)))
     name_clusters(run, {k: ("sky" if k < 6 else "ground") for k in range(11)})
@@ -70,3 +89,29 @@ def test_the_command_line():
                 Name,
                 parse(["name", "RUN", "--", wrong] if wrong[0] == "-" else ["name", "RUN", wrong]),
             ).execute()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "terminal", "opens"),
+    [
+        ([], True, True),
+        ([], False, False),
+        (["--list"], True, False),
+        (["--cut", "4"], True, True),
+        (["3=sky"], True, False),
+        (["--no-browser"], False, True),
+        (["--port", "8123"], False, True),
+        (["--images", "photos"], False, True),
+    ],
+)
+def test_the_page_opens_for_a_person(run, monkeypatch, arguments, terminal, opens):
+    opened = []
+    monkeypatch.setattr("raynef.web.naming.name_on_page", lambda *a, **k: opened.append(k) or {})
+    monkeypatch.setattr(sys, "__stdout__", SimpleNamespace(isatty=lambda: terminal))
+    result = a(Name, parse(["name", str(run), *arguments])).execute()
+    assert bool(opened) == opens
+    assert opens or a(dict, result)["num_clusters"] == 12
+    if opens:
+        assert opened[0]["browser"] == ("--no-browser" not in arguments)
+        assert opened[0]["port"] == (8123 if "--port" in arguments else 0)
+        assert opened[0]["cut"] == (4 if "--cut" in arguments else None)

@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raynef.core.errors import UserError
-from raynef.models.names import HISTORY, NAMES, Names, change_names, read_names
+from raynef.models.names import (
+    HISTORY,
+    NAMES,
+    Names,
+    NamesChangedError,
+    change_names,
+    read_names,
+)
 
 
 def test_a_change_keeps_the_other_lines_and_their_colors(tmp_path):
@@ -27,6 +34,26 @@ def test_clusters_of_one_name_are_one_class(tmp_path):
     assert classes is not None
     assert (classes.classes, classes.class_names) == ((0, 1, -1, -1, 1, -1), ("grass", "sky"))
     assert Names().classes(6) is None
+
+
+def test_noise_and_unsure_make_no_class():
+    names = Names({0: "noise", 1: "sky", 2: "unsure"})
+    classes = names.classes(4)
+    assert classes is not None
+    assert (classes.classes, classes.class_names) == ((-1, 0, -1, -1), ("sky",))
+    assert names.settled() == [0, 1]  # of those that are unsure nothing is known
+    assert Names({0: "noise"}).classes(4) is None
+
+
+def test_a_change_of_what_somebody_else_changed_is_refused_whole(tmp_path):
+    change_names(tmp_path, 6, {0: "sky", 1: "sky"})
+    with pytest.raises(NamesChangedError, match="cluster 0 was named 'sky' by somebody else"):
+        change_names(tmp_path, 6, {2: "cow", 0: "cow"}, seen={2: None, 0: None})
+    with pytest.raises(NamesChangedError, match="cluster 3 lost its name"):
+        change_names(tmp_path, 6, {3: "cow"}, seen={3: "grass"})
+    assert read_names(tmp_path, 6).names == {0: "sky", 1: "sky"}
+    change_names(tmp_path, 6, {0: "cow", 2: "cow"}, seen={0: "sky", 2: ""})
+    assert read_names(tmp_path, 6).names == {0: "cow", 1: "sky", 2: "cow"}
 
 
 def test_nothing_named_is_no_table(tmp_path):

@@ -10,8 +10,8 @@ from raynef.core.errors import UserError
 class Name(Command):
     """Name clusters on a local page, or by NUMBER=NAME; predict and export then speak of classes.
 
-    The page opens where no name is given and stdout is a terminal; in a script or a pipe the names
-    that there are are listed.
+    The page opens where no name is given and stdout is a terminal; a script or a pipe gets the list
+    of names instead.
     """
 
     run: Positional[Path]
@@ -29,7 +29,7 @@ class Name(Command):
     browser: bool = True
     """Open the page in the browser; without, its address is printed alone."""
     list: bool = False
-    """List the names that there are, whatever stdout is."""
+    """List the names in place of the page."""
 
     def execute(self) -> Result:
         changes = dict(map(_pair, self.names))

@@ -44,8 +44,8 @@ export function crop({ cluster, kind, number }) {
   });
 }
 
-export function cropRow(words, crops) {
-  const row = make("figure", { className: `of${crops.length > 4 ? "many" : "four"}` });
+export function cropRow(words, crops, wide) {
+  const row = make("figure", { className: wide ? "wide" : "" });
   row.append(make("figcaption", {}, words), make("div", {}, ...crops.map(crop)));
   return row;
 }

@@ -264,7 +264,7 @@ function rows(node, most) {
   if (!typical.length) {
     return [make("p", { className: "none" }, "None of the images that were looked at shows it.")];
   }
-  const found = [cropRow("Typical", typical)];
+  const found = [cropRow("Typical", typical, true)];
   if (borderline.length) found.push(cropRow("Borderline: almost another cluster", borderline));
   if (random.length) found.push(cropRow("At random", random));
   return found;

@@ -132,13 +132,18 @@ def test_others_may_name_at_the_same_time(open_page, tmp_path):
     expected = {2: "grass", 3: "grass", 4: "grass", 6: "cow"}
     assert read_names(tmp_path, 8).names == expected
     table = tmp_path / NAMES
-    table.write_text(table.read_text().replace("cow", "sheep"))  # by hand
+    table.write_text(table.read_text().replace("cow", "<b>sheep</b>"))  # by hand
     one.click("#map rect >> nth=-1")
     press(one, "u")
     saved(one)
-    assert read_names(tmp_path, 8).names == {**expected, 6: "sheep", 0: "unsure", 1: "unsure"}
+    assert read_names(tmp_path, 8).names == {
+        **expected,
+        6: "<b>sheep</b>",
+        0: "unsure",
+        1: "unsure",
+    }
     look(one)
-    one.wait_for_selector("#known >> text=sheep")
+    one.wait_for_selector("#known >> text=<b>sheep</b>")
     table.write_text("x\ty\n")
     look(one)
     one.wait_for_selector("#banner >> text=line 1: expected cluster_id")

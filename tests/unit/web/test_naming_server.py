@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -72,6 +73,12 @@ def test_the_page_is_there_for_who_has_the_token(server, path, kind):
     assert ask(server, path, token="")[0] == 403
     assert ask(server, path, token=server.token[:-1])[0] == 403
     assert ask(server, path, token="\N{LATIN SMALL LETTER E WITH ACUTE}".encode().hex())[0] == 403
+
+
+def test_the_page_makes_no_markup_of_text_and_asks_no_other_site(server):
+    for path in ("", "page.css", "page.js", "draw.js", "names.js", "tree.js"):
+        text = ask(server, path)[2].decode().replace("http://www.w3.org/2000/svg", "")
+        assert not re.search(r"//[a-z]+\.|innerHTML|outerHTML|insertAdjacent|eval\(", text)
 
 
 def test_tokens_are_random(tmp_path):

@@ -56,7 +56,7 @@ class ClusterTree:
 
         With ``weights`` of the clusters [K] the heavier side of each merge is first.
         """
-        heavy = self.sizes * 0.0 if weights is None else weights
+        heavy = np.zeros(self.num_clusters) if weights is None else weights
         order, total = [[k] for k in range(self.num_clusters)], heavy.tolist()
         pairs: list[list[int]] = self.merges.tolist()
         for first, second in pairs:

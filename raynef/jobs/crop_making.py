@@ -80,12 +80,20 @@ def make_crops(
         UserError: not one image that can be read.
     """
     logger.info("looking for examples of each cluster in %d images; this is done once", len(files))
+    skipped = _look_at(folder, segmenter, files)
     num_clusters = read_num_clusters(segmenter)
     pixels = np.zeros(num_clusters, dtype=np.int64)
     parts: list[Segments] = []
-    for clusters, segments in _looked_at(folder, segmenter, files):
-        pixels += np.bincount(clusters.ravel(), minlength=num_clusters)
-        parts.append(segments)
+    for index in range(len(files)):
+        kept = folder.kept_map(index)
+        if kept is not None:
+            clusters, segments = kept
+            pixels += np.bincount(clusters.ravel(), minlength=num_clusters)
+            parts.append(segments)
+    if not parts:
+        raise UserError(f"not one image could be read: {describe_skipped(skipped)}")
+    if skipped:
+        logger.warning("%s", describe_skipped(skipped))
     segments = Segments.joined(parts)
     chosen = [_examples(segments, cluster) for cluster in range(num_clusters)]
     _draw(folder, files, segments, chosen)
@@ -99,10 +107,8 @@ def make_crops(
     return index
 
 
-def _looked_at(
-    folder: CropFolder, segmenter: Path, files: tuple[ImageFile, ...]
-) -> list[tuple[np.ndarray, Segments]]:
-    """Map and segments of each image that can be read; those that are kept are not made anew."""
+def _look_at(folder: CropFolder, segmenter: Path, files: tuple[ImageFile, ...]) -> dict[str, str]:
+    """Keep map and segments of each image where none are; {name: reason} of bad images."""
     left = [unit for unit in image_units(files, _BATCH) if not _is_kept(folder, unit)]
     skipped: dict[str, str] = {}
     with this_process():
@@ -118,13 +124,7 @@ def _looked_at(
             for index, (clusters, segments) in looked.found.items():
                 folder.keep_map(index, clusters, segments)
             skipped |= looked.skipped
-    kept = [folder.kept_map(index) for index in range(len(files))]
-    found = [one for one in kept if one is not None]
-    if not found:
-        raise UserError(f"not one image could be read: {describe_skipped(skipped)}")
-    if skipped:
-        logger.warning("%s", describe_skipped(skipped))
-    return found
+    return skipped
 
 
 def _is_kept(folder: CropFolder, unit: ImageUnit) -> bool:

@@ -39,8 +39,8 @@ class Source:
     @classmethod
     def of(cls, run: str | Path) -> "Source":
         """Of a run, or of a segmenter's folder, within a run or alone."""
-        segmenter = segmenter_folder(run)
-        folder = RunFolder(segmenter.absolute().parent)
+        segmenter = segmenter_folder(run).absolute()
+        folder = RunFolder(segmenter.parent)
         if segmenter.name == "segmenter" and folder.record_file.is_file():
             return cls(segmenter, folder.path, folder.recipe())
         return cls(segmenter, segmenter, None)
@@ -66,11 +66,10 @@ def crops_of(run: str | Path, images: str | None = None) -> tuple[CropFolder, Cr
     except UserError:
         # Crops that were made once outlive their images.
         kept = None if images is not None else finished_crops(source.place, identity)
-        index = kept and kept.index()
-        if not kept or not index:
+        if kept is None:
             raise
         logger.warning("no images are at hand; crops that were made before are shown")
-        return kept, index
+        return kept
     listed = list(zip((f.name for f in files), file_sizes([f.path for f in files]), strict=True))
     folder = crop_folder(source.place, identity, listed)
     index = folder.index()

@@ -99,11 +99,15 @@ def crop_folder(place: Path, *key: Any) -> CropFolder:
     return CropFolder(_home(place) / fingerprint([_FORMAT, *key]))
 
 
-def finished_crops(place: Path, segmenter: str) -> CropFolder | None:
+def finished_crops(place: Path, segmenter: str) -> tuple[CropFolder, CropIndex] | None:
     """The newest finished crops of a segmenter, of whatever images; None where there are none."""
     found = [CropFolder(path.parent) for path in _home(place).glob(f"*/{_INDEX}")]
-    found.sort(key=lambda folder: (folder.path / _INDEX).stat().st_mtime)
-    return next((f for f in reversed(found) if (i := f.index()) and i.segmenter == segmenter), None)
+    found.sort(key=lambda folder: (folder.path / _INDEX).stat().st_mtime, reverse=True)
+    for folder in found:
+        index = folder.index()
+        if index is not None and index.segmenter == segmenter:
+            return folder, index
+    return None
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ import hmac
 import json
 import logging
 import secrets
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -90,6 +91,11 @@ class LoopbackServer(ThreadingHTTPServer):
         except (OSError, OverflowError) as error:
             why = getattr(error, "strerror", None) or error
             raise UserError(f"port {port} of {LOOPBACK} cannot be used: {why}") from error
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A browser that goes on to the next page breaks connections off, which is no error."""
+        if not isinstance(sys.exception(), ConnectionError):
+            logger.exception("a request of the page failed")
 
     @property
     def address(self) -> str:

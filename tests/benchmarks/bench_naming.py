@@ -63,7 +63,7 @@ class Person:
         if self.page.inner_text('[data-key="g"] span').endswith(f": {name}"):
             self.press("g")
             return
-        chips = self.page.locator("#known button span").all_inner_texts()
+        chips = self.page.locator("#known button span").all_inner_texts()[:9]
         if name in chips:
             self.press(str(chips.index(name) + 1))
             return

@@ -6,7 +6,7 @@ export class Names {
   // onChange(words, clusters): others changed names, or a change of one's own was refused, which is
   // of these clusters.
   // onSaving(count): so many changes are on their way.
-  // onBroken(words): nothing can be read or saved; "" once it can again.
+  // onBroken(words): nothing can be read; "" once it can again.
   constructor(onChange, onSaving, onBroken) {
     this.byCluster = new Map();
     this.onChange = onChange;
@@ -30,8 +30,9 @@ export class Names {
 
   async look() {
     if (this.waiting) return;
+    const { saving } = this;
     const reply = await request("names.json");
-    if (this.waiting) return; // a change of one's own came between
+    if (saving !== this.saving) return; // a change of one's own came between
     this.onBroken(reply.error ?? "");
     if (reply.names) this.take(reply.names);
   }
@@ -49,17 +50,13 @@ export class Names {
     const body = { changes: Object.fromEntries(changes), seen: Object.fromEntries(seen) };
     const reply = await request("names.json", body);
     this.onSaving((this.waiting -= 1));
-    if (!reply.error) {
-      this.onBroken("");
-      return;
-    }
+    if (!reply.error) return;
     const own = changes.map(([cluster]) => cluster);
     if (reply.names) {
       this.take(reply.names, `Not saved: ${reply.error}.`, own);
     } else {
       for (const [cluster, name] of seen) this.put(cluster, name);
-      this.onBroken(reply.error);
-      this.onChange("That name was not saved.", own);
+      this.onChange(`Not saved: ${reply.error}.`, own);
     }
   }
 

@@ -6,7 +6,7 @@ import { Tree } from "./tree.js";
 
 const KINDS = ["typical", "borderline", "random"];
 const NEIGHBORS = 4;
-const CHIPS = 9;
+const CHIPS = 40;
 const touch = matchMedia("(pointer: coarse)").matches;
 
 const one = (selector) => document.querySelector(selector);
@@ -148,7 +148,8 @@ document.addEventListener("keydown", (event) => {
   const onControl = event.target.closest?.("button, summary");
   if (onControl && [" ", "Enter"].includes(event.key)) return;
   const digit = /^[1-9]$/.test(event.key) && known[Number(event.key) - 1];
-  const act = digit ? () => accept(digit) : event.key !== "z" && keys[event.key];
+  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  const act = digit ? () => accept(digit) : key !== "z" && keys[key];
   if (act) {
     event.preventDefault();
     act();
@@ -271,7 +272,8 @@ function rows(node, most) {
 }
 
 function chip(name, index) {
-  const made = make("button", { type: "button" }, make("kbd", {}, String(index + 1)), make("span", {}, name));
+  const key = index < 9 ? [make("kbd", {}, String(index + 1))] : [];
+  const made = make("button", { type: "button" }, ...key, make("span", {}, name));
   made.addEventListener("click", () => accept(name));
   return made;
 }
@@ -340,6 +342,8 @@ function say(words) {
 
 function onChange(words, own) {
   refresh();
+  const step = done.findLastIndex(({ node, split }) => !split && own.includes(tree.members[node][0]));
+  if (step >= 0) done.splice(step, 1); // it was not taken
   const refused = nodes.findIndex((node) => own.includes(tree.members[node][0]));
   if (refused >= 0 && box !== document.activeElement) at = refused;
   show();

@@ -198,12 +198,16 @@ def test_that_the_server_ended_is_said(browser, tmp_path):
         page.wait_for_selector("h1 small")
         page.route("**/*", lambda route: route.abort())
         press(page, "n")
-        page.wait_for_selector("text=That name was not saved")
-        assert page.inner_text("#banner").startswith("raynef name does not answer")
+        page.wait_for_selector("#toast >> text=Not saved: raynef name does not answer")
+        look(page)
+        page.wait_for_selector("#banner >> text=raynef name does not answer")
         assert page.get_attribute("main", "data-clusters") == "2 3 4"  # it is asked for again
         assert page.inner_text("#named") == "0 %"
+        press(page, "Control+z")  # the name that was refused is no step
+        assert "nothing to take back" in toast(page)
         page.unroute_all()
         press(page, "n")
-        page.wait_for_selector("#banner", state="hidden")
         assert page.inner_text("#named") != "0 %"
+        press(page, "Enter", *'a "b', "Enter")
+        page.wait_for_selector("#toast >> text=a name has at most 200 characters")
         page.close()

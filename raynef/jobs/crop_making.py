@@ -79,7 +79,6 @@ def make_crops(
     Raises:
         UserError: not one image that can be read.
     """
-    logger.info("looking for examples of each cluster in %d images; this is done once", len(files))
     skipped = _look_at(folder, segmenter, files)
     num_clusters = read_num_clusters(segmenter)
     pixels = np.zeros(num_clusters, dtype=np.int64)

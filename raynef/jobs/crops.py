@@ -77,6 +77,8 @@ def crops_of(run: str | Path, images: str | None = None) -> tuple[CropFolder, Cr
         with making(source.place, folder):
             index = folder.index()
             if index is None:
+                words = "looking for examples of each cluster in %d images; this is done once"
+                logger.info(words, len(files))
                 # Only here: a page whose crops are there opens without torch.
                 from raynef.jobs.crop_making import make_crops
 

@@ -57,14 +57,13 @@ def name_on_page(
         UserError: as ``page_of``, or a port that cannot be used.
     """
     page = page_of(run, images=images, cut=cut)
-    server = LoopbackServer(page.get, page.post, port=port)
-    with contextlib.closing(server.socket):
+    served = LoopbackServer(page.get, page.post, port=port)
+    with contextlib.suppress(KeyboardInterrupt), served as server:
         logger.info("names of %s: %s", page.title, server.address)
         logger.info("every name is saved at once; press Ctrl-C here to end")
         if browser and _has_screen():
             webbrowser.open(server.address)
-        with contextlib.suppress(KeyboardInterrupt):
-            server.serve_forever()
+        server.serve_forever()
     return name_clusters(run, {})
 
 

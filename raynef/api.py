@@ -26,10 +26,13 @@ from raynef.config.recipe import Recipe, check
 from raynef.jobs.evaluate import evaluate as evaluate_run
 from raynef.jobs.export import Format
 from raynef.jobs.export import export as export_segmenter
+from raynef.jobs.predict import Options
 from raynef.jobs.predict import predict as predict_images
 from raynef.jobs.report import write_report
+from raynef.jobs.segmenting import Overlay
 from raynef.jobs.train import train as train_run
 from raynef.models.segmenter import Segmenter
+from raynef.stores.formats.registry import FormatName
 from raynef.stores.run import RunFolder
 
 logger = logging.getLogger("raynef")
@@ -138,22 +141,33 @@ def predict(
     out: str | Path,
     *,
     cut: int | None = None,
+    format: FormatName | Sequence[FormatName] = "png",
+    overlay: Overlay = "png",
+    tile: int | None = None,
+    crf: bool = False,
     address: str | None = None,
 ) -> dict[str, Any]:
-    """Segment new images, as ``raynef predict``: PNGs of clusters and overlays in ``out``.
+    """Segment new images, as ``raynef predict``: label maps and overlays; the same call resumes.
 
     Args:
         run: a run, or the folder of one or of a segmenter.
         images: an image, or a folder or address of some.
-        out: a local folder, beside the images'.
+        out: a folder beside the images', or an address.
         cut: merge the clusters into so many groups.
+        format: what to write, one or several.
+        overlay: the images with their segments in color, as what.
+        tile: see photographs at full resolution, in overlapping windows of so many pixels.
+        crf: move the segments to the edges of the images; needs the extra ``crf``.
         address: of a Ray cluster.
 
     Raises:
         UserError: the user's mistake, named.
     """
+    formats = (format,) if isinstance(format, str) else tuple(format)
+    options = Options(cut=cut, format=formats, overlay=overlay, tile=tile, crf=crf)
     with _heard():
-        return predict_images(os.fspath(run), os.fspath(images), out, cut=cut, address=address)
+        source = os.fspath(images)
+        return predict_images(os.fspath(run), source, out, options=options, address=address)
 
 
 def evaluate(

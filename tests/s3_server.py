@@ -1,5 +1,6 @@
 """As much of S3 as Arrow's client asks for, over a folder; it keeps what it was asked."""
 
+import io
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ class S3:
         folder: what the bucket holds.
         port: of the loopback interface.
         asked: "METHOD key" of each request; "LIST prefix" of listings.
-        failures: so many of the next requests for an object's content are answered by 503.
+        failures: so many of the next requests to read or write an object are answered by 503.
         denies: answer everything by 403.
     """
 
@@ -39,6 +40,7 @@ class S3:
 def s3_server(folder: Path) -> Iterator[S3]:
     """Serve a folder until the end of the block."""
     state = S3(folder)
+    parts: dict[str, dict[int, bytes]] = {}  # of uploads that are not finished
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -47,6 +49,63 @@ def s3_server(folder: Path) -> Iterator[S3]:
             self._answer()
 
         do_HEAD = do_GET
+
+        def do_PUT(self) -> None:
+            """An object, or a part of one that is finished by POST."""
+            key, query = self._key()
+            body = self._body()
+            state.asked.append(f"PUT {key}")
+            if state.denies or state.failures:
+                state.failures = max(0, state.failures - 1)
+                self._send(403 if state.denies else 503, b"")
+            elif "partNumber" in query:
+                parts[query["uploadId"]][int(query["partNumber"])] = body
+                self._send(200, b"")
+            else:
+                if not key.endswith("/"):  # Arrow's mark of a folder
+                    _store(folder / key, body)
+                self._send(200, b"")
+
+        def do_POST(self) -> None:
+            key, query = self._key()
+            self._body()
+            if "uploads" in query:
+                upload = f"upload{len(parts)}"
+                parts[upload] = {}
+                answer = f"<UploadId>{upload}</UploadId>"
+                self._reply("InitiateMultipartUploadResult", answer)
+            else:
+                found = parts[query["uploadId"]]
+                _store(folder / key, b"".join(found[number] for number in sorted(found)))
+                state.asked.append(f"POST {key}")
+                self._reply("CompleteMultipartUploadResult", '<ETag>"0"</ETag>')
+
+        def do_DELETE(self) -> None:
+            key, _ = self._key()
+            state.asked.append(f"DELETE {key}")
+            (folder / key).unlink(missing_ok=True)
+            self._send(204, b"")
+
+        def _body(self) -> bytes:
+            """What was sent, perhaps in chunks, each after a line with its length; no trailer."""
+            if self.headers.get("Transfer-Encoding") != "chunked":
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            else:
+                body = _chunks(self.rfile)
+            if "aws-chunked" in self.headers.get("Content-Encoding", ""):
+                body = _chunks(io.BytesIO(body))
+            return body
+
+        def _key(self) -> tuple[str, dict[str, str]]:
+            url = urlsplit(self.path)
+            query = parse_qs(url.query, keep_blank_values=True)
+            key = unquote(url.path).lstrip("/").partition("/")[2]
+            return key, {name: values[0] for name, values in query.items()}
+
+        def _reply(self, kind: str, inside: str) -> None:
+            space = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
+            body = f'<?xml version="1.0" encoding="UTF-8"?><{kind} {space}>{inside}</{kind}>'
+            self._send(200, body.encode())
 
         def log_message(self, format: str, *args: object) -> None:
             pass
@@ -81,7 +140,7 @@ def s3_server(folder: Path) -> Iterator[S3]:
             self.send_header("Last-Modified", formatdate(0, usegmt=True))
             self.send_header("ETag", '"0"')
             self.end_headers()
-            if self.command == "GET":
+            if self.command in ("GET", "POST"):
                 self.wfile.write(body)
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -93,6 +152,21 @@ def s3_server(folder: Path) -> Iterator[S3]:
     finally:
         server.shutdown()
         server.server_close()
+
+
+def _store(path: Path, body: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(body)
+
+
+def _chunks(stream: io.BufferedIOBase) -> bytes:
+    found = []
+    while length := int(stream.readline().partition(b";")[0], 16):
+        found.append(stream.read(length))
+        stream.readline()
+    while stream.readline().strip():  # a checksum, perhaps
+        pass
+    return b"".join(found)
 
 
 def _listing(folder: Path, query: dict[str, str]) -> bytes:

@@ -26,7 +26,7 @@ logger = logging.getLogger("raynef")
 
 Unit = dict[str, Any]
 
-_AHEAD = 2  # units that threads prepare ahead, in this process
+_AHEAD = 2  # units that threads prepare ahead, in this process; finish behind, where asked
 _BYTES_PER_CPU = 64 << 20  # what a bounded stream may hold, or one unit, however large
 
 
@@ -41,6 +41,7 @@ def stream(
     in_order: bool = False,
     bounded: bool = False,
     finish_is_slow: bool = False,
+    finish_behind: bool = False,
 ) -> Iterator[Any]:
     """Yield the result of every unit as it is done.
 
@@ -57,11 +58,14 @@ def stream(
             computing fills Ray's object store.
         finish_is_slow: leave the CPUs to ``finish``. Ray Data shares them out between the stages
             whatever their work, so that half of them would wait for another file to read.
+        finish_behind: in this process, finish in threads while the actor goes on; elsewhere tasks
+            always do.
     """
     if not units:
         return
     if in_this_process():
-        yield from _stream_here(units, prepare, actor, actor_kwargs or {}, actors, finish)
+        behind = _AHEAD if finish_behind else 0
+        yield from _stream_here(units, prepare, actor, actor_kwargs or {}, actors, finish, behind)
         return
     import ray
     import ray.data
@@ -121,14 +125,18 @@ def _stream_here(
     actor_kwargs: dict[str, Any],
     actors: "FeatureActors | None",
     finish: Callable[[Any], Any] | None,
+    behind: int,
 ) -> Iterator[Any]:
-    """The same in this process, in order: threads prepare a few units ahead of the actor."""
+    """The same in this process, in order: threads prepare a few units ahead of the actor, and
+    finish ``behind`` of them behind it.
+    """
     compute: Callable[[Any], Any] = _as_it_is
     if actor is not None and actors is not None:
         compute = actor(**actor_kwargs, device="cuda" if actors.num_gpus else "cpu")
     said: set[str] = set()
-    with ThreadPoolExecutor(max_workers=_AHEAD) as pool:
+    with ThreadPoolExecutor(_AHEAD) as pool, ThreadPoolExecutor(max(1, behind)) as last:
         waiting: deque[Future] = deque()
+        finishing: deque[Future] = deque()
         coming = iter(units)
         for unit in islice(coming, _AHEAD):
             waiting.append(pool.submit(_noted, prepare, unit))
@@ -137,7 +145,16 @@ def _stream_here(
             _say(notes, said)
             waiting.extend(pool.submit(_noted, prepare, unit) for unit in islice(coming, 1))
             computed = compute(prepared)
-            yield computed if finish is None else finish(computed)
+            del prepared
+            if finish is None or not behind:
+                yield computed if finish is None else finish(computed)
+                continue
+            finishing.append(last.submit(finish, computed))
+            del computed
+            while len(finishing) >= behind:
+                yield finishing.popleft().result()
+        for future in finishing:
+            yield future.result()
 
 
 def _noted(function: Callable[[Any], Any], value: Any) -> tuple[Any, set[str]]:

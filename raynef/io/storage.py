@@ -21,8 +21,10 @@ from urllib.parse import quote, unquote, urlsplit
 from raynef.core.errors import UserError
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-_PAUSES_S = (0.2, 1.0)  # between attempts to read; each of Arrow's own on S3 is already several
-_FINAL = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
+PAUSES_S = (0.2, 1.0)
+"""Between attempts to read or write; each of Arrow's own on S3 is already several."""
+FINAL = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
+"""What another attempt does not mend."""
 _GCS_PATIENCE_S = 60  # Arrow's own is 15 minutes, in silence, also for a wrong name of a host
 _PART_BYTES = 16 << 20  # of a file that is read with a bound: most images are one part
 MOST_TEXT_BYTES = 1 << 30
@@ -95,8 +97,8 @@ def read_bytes(location: str | Path, *, most: int | None = None) -> bytes:
             if most is not None and os.fstat(file.fileno()).st_size > most:
                 raise _too_big(location, most)
             return file.read() if most is None else _bounded(file, most, location)
-    system, path = _open(location)
-    for pause in (*_PAUSES_S, None):
+    system, path = open_address(location)
+    for pause in (*PAUSES_S, None):
         try:
             with system.open_input_stream(path) as stream:
                 return stream.read() if most is None else _bounded(stream, most, location)
@@ -106,8 +108,8 @@ def read_bytes(location: str | Path, *, most: int | None = None) -> bytes:
         except Exception as error:  # fsspec's file systems raise what their libraries raise
             if isinstance(error, OSError) and error.errno == errno.EFBIG:
                 raise
-            if pause is None or isinstance(error, _FINAL):
-                raise OSError(_reason(error, location)) from error
+            if pause is None or isinstance(error, FINAL):
+                raise OSError(reason(error, location)) from error
         time.sleep(pause)
     raise AssertionError("the last attempt returns or raises")
 
@@ -215,7 +217,7 @@ def _sizes_in(folder: str, wanted: dict[str, str]) -> dict[str, int | None]:
     """{location: bytes or None} of {location: name} in the folder at an address."""
     from pyarrow import fs
 
-    system, path = _open(folder)
+    system, path = open_address(folder)
     with _asking(folder):
         if len(wanted) > _ASKED_ALONE:
             infos = system.get_file_info(fs.FileSelector(path, allow_not_found=True))
@@ -251,7 +253,7 @@ def _names_below(root: str, recursive: bool, follow_links: bool) -> Iterator[str
 def _names_at(address: str, recursive: bool) -> list[str]:
     from pyarrow import fs
 
-    system, path = _open(address)
+    system, path = open_address(address)
     with _asking(address):
         try:
             infos = system.get_file_info(
@@ -271,7 +273,7 @@ def _kind(location: str) -> str:
     if not is_address(location):
         path = Path(location)
         return "File" if path.is_file() else "Directory" if path.is_dir() else "NotFound"
-    system, path = _open(location)
+    system, path = open_address(location)
     with _asking(location):
         return system.get_file_info(path).type.name
 
@@ -292,7 +294,7 @@ def _address(head: str, path: str, options: str) -> str:
     return f"{head}{slash}{quote(path, safe='/=@:+,')}{'?' if options else ''}{options}"
 
 
-def _open(address: str) -> tuple[Any, str]:
+def open_address(address: str) -> tuple[Any, str]:
     """Arrow's file system of an address, and the path within. Raises UserError."""
     head, path, options = _split(address)
     if head.startswith(("gs://", "gcs://")) and "retry_limit_seconds" not in options:
@@ -323,11 +325,14 @@ def _asking(address: str) -> Iterator[None]:
         yield
     except Exception as error:  # fsspec's file systems raise what their libraries raise
         shown = without_secrets(address)
-        raise UserError(f"{shown} does not open: {_reason(error, address)}") from error
+        raise UserError(f"{shown} does not open: {reason(error, address)}") from error
 
 
-def _reason(error: Exception, address: str) -> str:
-    """The first line of what went wrong, for some libraries list all that they tried."""
+def reason(error: Exception, address: str) -> str:
+    """The first line of what went wrong, for some libraries list all that they tried.
+
+    Without the secrets of the address.
+    """
     text = (str(error).strip() or type(error).__name__).splitlines()[0]
     head, _, options = _split(address)
     text = text.replace(head, without_secrets(head))

@@ -16,13 +16,13 @@ from raynef.core.draws import generator
 from raynef.core.errors import BadImageError, UserError
 from raynef.images.datasets.imageset import ImageFile
 from raynef.images.decode import read_image
-from raynef.images.geometry import resize
 from raynef.io.files import write_atomic
 from raynef.jobs.work import Carried, ImageUnit, describe_skipped, image_units, read_images, watched
 from raynef.models.folder import read_num_clusters
 from raynef.models.segmenter import Segmenter
 from raynef.report.outline import outlined
 from raynef.segment.examples import Examples, Segments, choose, segments_of
+from raynef.segment.patch_map import cluster_maps
 from raynef.stores.crops import KINDS, CropFolder, CropIndex
 
 logger = logging.getLogger("raynef")
@@ -57,11 +57,13 @@ class LookActor:
         return Looked(found, read.skipped)
 
     def _look(self, image: np.ndarray, index: int) -> tuple[np.ndarray, Segments]:
-        small = resize(image, self.segmenter.seen_size(image.shape))
-        pixels = self.segmenter.pixel_logits(small[None], small.shape[:2])
-        clusters = pixels.argmax()[0].cpu().numpy().astype(np.uint16)
-        best = pixels.logits[0].topk(min(2, self.segmenter.num_clusters), dim=-1).values
-        margins = pixels.rows @ (best[..., 0] - best[..., -1]).cpu() @ pixels.columns.T
+        small = self.segmenter.seen(image)
+        size = (small.shape[0], small.shape[1])
+        (found,) = self.segmenter.patch_maps(small[None])
+        (clusters,) = cluster_maps([found], size)
+        best = found.logits.topk(min(2, self.segmenter.num_clusters), dim=-1).values
+        rows, columns = found.matrices(size)
+        margins = rows @ (best[..., 0] - best[..., -1]).cpu() @ columns.T
         return clusters, segments_of(clusters, margins.numpy(), image=index)
 
 

@@ -77,7 +77,7 @@ def evaluate(
                     recipe,
                     split,
                     num_clusters=segmenter.num_clusters,
-                    temperature=_temperature(segmenter, own),
+                    temperature=temperature_of(segmenter, own),
                     job=job,
                     kept=kept,
                 )
@@ -140,7 +140,7 @@ def _is_same(data: Data, other: Data) -> bool:
     return (data.name, _place(data)) == (other.name, _place(other))
 
 
-def _temperature(segmenter: Segmenter, recipe: Recipe) -> float:
+def temperature_of(segmenter: Segmenter, recipe: Recipe) -> float:
     """At which outputs are probabilities: of eigenfunctions, where their training ended."""
     learned = isinstance(segmenter.head, Psi) and recipe.eigen.objective == "eigenfunctions"
     return recipe.eigen.tau_end if learned else 1.0

@@ -16,8 +16,8 @@ from raynef.config.recipe import Evaluate
 from raynef.core.errors import UserError
 from raynef.jobs.reading import Example, Examples, Scoring
 from raynef.models.segmenter import Segmenter
-from raynef.segment.crf import dense_crf
-from raynef.segment.probabilities import top_probabilities
+from raynef.segment.patch_map import PatchMap
+from raynef.segment.sharpened import sharpened_clusters
 from raynef.segment.upsample import upsample_argmax
 from raynef.segment.windows import Windows, sliding_windows
 from raynef.stores.kept import TapCache
@@ -103,7 +103,7 @@ def _batches(
         windows = segmenter.windows(size)
         if config.protocol == "sliding":
             windows = sliding_windows(size, window=config.window, stride=config.stride)
-        step = max(1, config.batch_size // (len(windows.tops) * len(windows.lefts)))
+        step = max(1, config.batch_size // windows.count)
         for start in range(0, len(group), step):
             yield group[start : start + step], windows
 
@@ -113,18 +113,13 @@ def count_sharpened(counted: Counted, *, scoring: Scoring) -> Counted:
     tables, mistake = counted.tables.copy(), counted.mistake
     try:
         for item in counted.sharpenings:
-            size = item.example.label.shape
             assert item.example.full is not None
-            rows, columns = item.windows.matrices(item.grid, size, cell=item.cell)
-            clusters, log_probabilities = top_probabilities(
-                torch.from_numpy(item.logits),
-                rows,
-                columns,
+            best = sharpened_clusters(
+                item.example.full,
+                PatchMap(torch.from_numpy(item.logits), item.windows, item.grid, item.cell),
                 num_top=scoring.config.crf_clusters,
                 temperature=scoring.temperature,
             )
-            sharpened = dense_crf(item.example.full, log_probabilities.numpy())
-            best = clusters.numpy()[sharpened.argmax(axis=0)]
             tables[1] += _table(best, item.example, scoring.shape)
     except UserError as error:
         mistake = str(error)

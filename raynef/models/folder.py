@@ -7,6 +7,7 @@ SEGMENTER/tree.json           its clusters as a tree, where there is one
 
 import dataclasses
 import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,19 @@ def identity_of(folder: Path) -> str:
     with (folder / WEIGHTS).open("rb") as file:
         head = hashlib.file_digest(file, "sha256").hexdigest()[:16]
     return f"{head}-{config.get('backbone_weights', '')}"
+
+
+def segmenter_identity(folder: Path) -> str:
+    """What tells one segmenter's maps from another's: a hash of its weights, scale and tree.
+
+    Names of clusters are left out.
+    """
+    config = {name: value for name, value in read_config(folder).items() if name != "mapping"}
+    parts = [json.dumps(config, sort_keys=True).encode(), (folder / WEIGHTS).read_bytes()]
+    if (folder / _TREE).is_file():
+        parts.append((folder / _TREE).read_bytes())
+    hashes = [hashlib.sha256(part).hexdigest() for part in parts]
+    return hashlib.sha256("".join(hashes).encode()).hexdigest()[:16]
 
 
 def save_mapping(path: str | Path, mapping: Mapping) -> None:

@@ -1,9 +1,5 @@
 """The product of a run: an image goes in, its segments come out."""
 
-import io
-import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +9,7 @@ from torch import Tensor
 
 from raynef.assign.tree import ClusterTree
 from raynef.config.recipe import Backbone as BackboneConfig
+from raynef.core.errors import UserError
 from raynef.eigen.psi import Psi
 from raynef.features.backbone import NUM_TAPS, Backbone, load_backbone
 from raynef.features.extract import extract_features
@@ -38,74 +35,11 @@ from raynef.models.folder import (
 from raynef.models.heads import LinearHead
 from raynef.models.names import Names, read_names, save_names
 from raynef.models.saved import SavedSegmenter, read_saved, saved_landmarks
-from raynef.report.palette import overlay, palette
-from raynef.segment.upsample import PixelLogits
+from raynef.models.segmentation import Segmentation
+from raynef.segment.patch_map import PatchMap, cluster_maps
 from raynef.segment.windows import Windows, sliding_windows, whole_image
 
 __all__ = ["Mapping", "Segmentation", "Segmenter", "save_mapping", "segmenter_folder"]
-
-
-@dataclass(frozen=True)
-class Segmentation:
-    """The segments of one image.
-
-    Attributes:
-        clusters: cluster of each pixel at the image's own size, uint16 [H, W].
-        classes: class of each pixel, int16 [H, W], -1 where the cluster has none; None where no
-            mapping was fitted.
-        class_names: of ``classes``; None likewise.
-        image: what was segmented, uint8 [H, W, 3]; None where only the maps were kept.
-    """
-
-    clusters: np.ndarray
-    classes: np.ndarray | None = None
-    class_names: tuple[str, ...] | None = None
-    image: np.ndarray | None = None
-
-    def masks(self) -> dict[int | str, np.ndarray]:
-        """The pixels of each segment that occurs, bool [H, W]: by class name, else by cluster."""
-        return {name: self._map() == index for index, name in self._names().items()}
-
-    def shares(self) -> dict[int | str, float]:
-        """Share of the image that each of these covers, the largest first; pixels of a cluster
-        without a class count in none."""
-        found, size = self._map(), self.clusters.size
-        shares = {name: float((found == i).sum() / size) for i, name in self._names().items()}
-        return dict(sorted(shares.items(), key=lambda item: -item[1]))
-
-    def overlay(self) -> np.ndarray:
-        """The image with its clusters in color, uint8 [H, W, 3]; the colors alone without one."""
-        colors = palette(max(2, int(self.clusters.max(initial=0)) + 1))
-        if self.image is None:
-            return colors[self.clusters]
-        return overlay(self.image, self.clusters, colors)
-
-    def show(self) -> None:
-        """Show the overlay: where a notebook runs it in its cell, else in the system's viewer."""
-        if "IPython" in sys.modules:
-            from IPython.core.getipython import get_ipython  # pyright: ignore
-
-            if get_ipython() is not None:
-                from IPython.display import display  # pyright: ignore
-
-                display(self)
-                return
-        Image.fromarray(self.overlay()).show()
-
-    def _repr_png_(self) -> bytes:
-        """As a notebook shows it."""
-        buffer = io.BytesIO()
-        Image.fromarray(self.overlay()).save(buffer, format="PNG")
-        return buffer.getvalue()
-
-    def _map(self) -> np.ndarray:
-        return self.clusters if self.classes is None else self.classes
-
-    def _names(self) -> dict[int, int | str]:
-        """Of the segments that occur, by their number in the map."""
-        there = [index for index in np.unique(self._map()).tolist() if index >= 0]
-        named = self.class_names
-        return {index: index if named is None else named[index] for index in there}
 
 
 class Segmenter:
@@ -228,22 +162,36 @@ class Segmenter:
         """What identifies the backbone's weights."""
         return weights_identity(self.backbone_config)
 
+    def patch_maps(
+        self, pixels: np.ndarray, windows: Windows | None = None, *, at_once: int | None = None
+    ) -> list[PatchMap]:
+        """Patch logits of images of one size, uint8 [B, H, W, 3], and how they become pixels.
+
+        Args:
+            pixels: images at ``short_side``, or crops of that.
+            windows: how each is cut; as the method ``windows`` says if None.
+            at_once: windows of a forward pass; all if None.
+        """
+        height, width = pixels.shape[1:3]
+        windows = windows or self.windows((height, width))
+        crops = np.concatenate([windows.cut(image) for image in pixels])
+        step = at_once or len(crops)
+        parts = [crops[start : start + step] for start in range(0, len(crops), step)]
+        logits = torch.cat([self.patch_logits(part) for part in parts])
+        grid = (logits.shape[1], logits.shape[2])
+        cell = self.cell(windows.window)
+        return [
+            PatchMap(windows.join(image), windows, grid, cell)
+            for image in logits.chunk(len(pixels))
+        ]
+
     def clusters(self, pixels: np.ndarray, size: tuple[int, int] | None = None) -> np.ndarray:
         """Cluster maps of images of one size: uint8 [B, H, W, 3] -> uint16 [B, *size].
 
         Images are at ``short_side``, or crops of that; ``size`` is theirs if None.
         """
-        found = self.pixel_logits(pixels, size or pixels.shape[1:3])
-        return found.argmax().cpu().numpy().astype(np.uint16)
-
-    def pixel_logits(self, pixels: np.ndarray, size: tuple[int, ...]) -> PixelLogits:
-        """What maps of ``size`` = (H, W) are made of; images as for ``clusters``."""
-        windows = self.windows((pixels.shape[1], pixels.shape[2]))
-        logits = self.patch_logits(np.concatenate([windows.cut(image) for image in pixels]))
-        grid = (logits.shape[1], logits.shape[2])
-        logits = torch.stack([windows.join(image) for image in logits.chunk(len(pixels))])
-        cell = self.cell(windows.window)
-        return PixelLogits(logits, *windows.matrices(grid, (size[0], size[1]), cell=cell))
+        size = size or (pixels.shape[1], pixels.shape[2])
+        return cluster_maps(self.patch_maps(pixels), size)
 
     def __call__(self, image: Image.Image | np.ndarray | str | Path) -> Segmentation:
         """Segment one image at its own size.
@@ -255,24 +203,56 @@ class Segmenter:
             BadImageError: a file that cannot be read as an image.
         """
         pixels = _pixels(image)
-        small = resize(pixels, self.seen_size(pixels.shape))
-        clusters = self.clusters(small[None], pixels.shape[:2])[0]
+        clusters = self.clusters(self.seen(pixels)[None], pixels.shape[:2])[0]
+        return self.named(clusters, pixels)
+
+    def require_tile(self, tile: int) -> None:
+        """Raise UserError where a window is not of whole patches."""
+        patch = self.backbone.patch_size
+        if tile < patch or tile % patch:
+            raise UserError(
+                f"--tile must be a multiple of the patch size, {patch} pixels, got {tile}"
+            )
+
+    def tiled(self, pixels: np.ndarray, tile: int) -> PatchMap:
+        """Patch logits of a photograph at its full resolution, uint8 [H, W, 3], in windows.
+
+        Windows are squares of ``tile`` pixels, every half of that, and averaged where they overlap.
+        A side that is shorter than a window is brought to whole patches. Raises UserError as
+        ``require_tile``.
+        """
+        self.require_tile(tile)
+        height, width = pixels.shape[:2]
+        if self.backbone_config.input_size is not None:
+            tile = min(tile, height, width)  # squares are never distorted
+        else:
+            whole = whole_patches((height, width), self.backbone.patch_size)
+            height = whole[0] if height < tile else height
+            width = whole[1] if width < tile else width
+        size = (height, width)
+        windows = sliding_windows(size, window=tile, stride=max(1, tile // 2))
+        seen = resize(pixels, size)[None]
+        (found,) = self.patch_maps(seen, windows, at_once=self.backbone_config.batch_size)
+        return found
+
+    def named(self, clusters: np.ndarray, pixels: np.ndarray | None = None) -> Segmentation:
+        """A cluster map [H, W] with the classes of its clusters, and its image if given."""
         named = self.classes
         if named is None:
             return Segmentation(clusters, image=pixels)
         classes = np.asarray(named.classes, dtype=np.int16)[clusters]
         return Segmentation(clusters, classes, named.class_names, pixels)
 
-    def seen_size(self, shape: Sequence[int]) -> tuple[int, int]:
-        """(H, W) at which a whole photograph of [H, W, 3] is seen.
+    def seen(self, pixels: np.ndarray) -> np.ndarray:
+        """A whole photograph, uint8 [H, W, 3], at the size at which it is seen.
 
         Of whole patches: repeated edges are in no training crop, and patches with them come out as
         other things than what is beside them.
         """
-        size = short_side_size(shape, self.short_side)
-        if self.backbone_config.input_size is not None:
-            return size
-        return whole_patches(size, self.backbone.patch_size)
+        size = short_side_size(pixels.shape, self.short_side)
+        if self.backbone_config.input_size is None:
+            size = whole_patches(size, self.backbone.patch_size)
+        return resize(pixels, size)
 
     def save(self, folder: str | Path) -> Path:
         """Write config.json and model.safetensors; backbone weights from a local file go along."""

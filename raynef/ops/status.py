@@ -1,8 +1,8 @@
 """Where a folder of raynef stands, told by its files alone: no Ray, no torch, and nothing changed.
 
 ``status`` tells what a folder is: a run, several seeds of one, a sweep, a feature store, a STORE of
-Deep Spectral Methods, or a comparison. How its job fares is in ``state.json``, what is there in the
-folder's records and results. ``raynef.ops.status_words`` says it in words.
+Deep Spectral Methods, a comparison, or predictions. How its job fares is in ``state.json``, what is
+there in the folder's records and results. ``raynef.ops.status_words`` says it in words.
 """
 
 import math
@@ -20,6 +20,7 @@ from raynef.io.log import LEAVES, LOG
 from raynef.io.state import State, read_state
 from raynef.jobs.spectral import RECORD
 from raynef.stores.journal import JOURNAL, MANIFEST, read_journal
+from raynef.stores.predicted import SETTINGS, count_records
 from raynef.stores.run import SEEDS, RunFolder, runs_of
 from raynef.sweeps.comparison import PLAN
 from raynef.sweeps.sweep_folder import open_sweep
@@ -38,7 +39,7 @@ def status(path: str | Path) -> Facts:
     """Say where a folder stands; the result of ``raynef status``.
 
     Args:
-        path: of a run, a folder of seeds, a sweep, a store or a comparison.
+        path: of a run, a folder of seeds, a sweep, a store, a comparison or predictions.
 
     Returns:
         ``kind``, ``path``, ``state`` (working, finished, unfinished or failed), and what the kind
@@ -57,6 +58,7 @@ def status(path: str | Path) -> Facts:
         "sweep.json": sweep_facts,
         RECORD: spectral_facts,
         PLAN: comparison_facts,
+        SETTINGS: prediction_facts,
         MANIFEST: store_facts,
         JOURNAL: store_facts,
     }
@@ -73,8 +75,8 @@ def status(path: str | Path) -> Facts:
         state = "working" if is_held(path) else "unfinished"
         return {"kind": "beginning", "path": str(path), "state": state, "log": log_facts(path)}
     raise UserError(
-        f"{path} is not a run, folder of seeds, sweep, feature store, spectral store or comparison "
-        f"of raynef: it has none of {', '.join(looks)}"
+        f"{path} is not a run, folder of seeds, sweep, feature store, spectral store, comparison "
+        f"or predictions of raynef: it has none of {', '.join(looks)}"
     )
 
 
@@ -250,6 +252,22 @@ def comparison_facts(path: Path) -> Facts:
         "columns": {column: [done[column], wanted[column]] for column in wanted},
         "now": now_facts(path) if held else None,
     }
+
+
+def prediction_facts(path: Path) -> Facts:
+    """Results of ``raynef predict``: how many images, of how many; skipped and gone."""
+    finished = (path / MANIFEST).is_file()
+    manifest = read_json(path / MANIFEST) if finished else {"images": [], "skipped": {}, "gone": {}}
+    done = len(manifest["images"]) if finished else count_records(path)
+    total = done if finished else (read_state(path) or State()).total or None
+    return _facts(
+        "prediction",
+        path,
+        finished=finished,
+        images=[done, total],
+        skipped=len(manifest["skipped"]),
+        gone=len(manifest["gone"]),
+    )
 
 
 def now_facts(path: Path) -> Facts | None:

@@ -138,6 +138,13 @@ def _comparison(facts: Facts) -> Iterator[tuple[str, str]]:
         yield column, f"{done} of {total}"
 
 
+def _prediction(facts: Facts) -> Iterator[tuple[str, str]]:
+    done, total = facts["images"]
+    words = f"{done} images" if done == total else f"{done} of {total if total else '?'} images"
+    words += f", {facts['skipped']} skipped" if facts["skipped"] else ""
+    yield "images", words + (f", {facts['gone']} gone since" if facts["gone"] else "")
+
+
 _KINDS: dict[str, tuple[Callable[[Facts], str], Callable[[Facts], Iterator[tuple[str, str]]]]] = {
     "run": (lambda facts: f"a run of {_made_by(facts['method'])}", _run),
     "store": (lambda facts: "a feature store", _store),
@@ -145,6 +152,7 @@ _KINDS: dict[str, tuple[Callable[[Facts], str], Callable[[Facts], Iterator[tuple
     "sweep": (lambda facts: f"a sweep ({facts['title']})", _sweep),
     "spectral": (lambda facts: "eigenpairs of raynef spectral", _spectral),
     "comparison": (lambda facts: "a comparison", _comparison),
+    "prediction": (lambda facts: "results of raynef predict", _prediction),
     "beginning": (lambda facts: "a job that has only begun", lambda facts: iter(())),
 }
 """What each is, and the lines of its parts."""

@@ -30,7 +30,7 @@ def require_crf() -> None:
         raise UserError(
             "a CRF needs the package pydensecrf2, which is compiled when it is installed: "
             "pip install 'raynef[crf]', with a C++ compiler and a Python below 3.13; or do without "
-            "one, by --evaluate.crf False, or spectral object --no-crf"
+            "one, by --evaluate.crf False, spectral object --no-crf, or predict without --crf"
         )
 
 

@@ -34,19 +34,6 @@ def interpolation_matrix(num_out: int, num_in: int, *, cell: float) -> Tensor:
     return weights.float()
 
 
-@dataclass(frozen=True)
-class PixelLogits:
-    """Logits of every pixel of B images, as factors: R·L·Cᵀ."""
-
-    logits: Tensor  # L, float32 [B, h, w, K]
-    rows: Tensor  # R, [H, h]
-    columns: Tensor  # C, [W, w]
-
-    def argmax(self) -> Tensor:
-        """The cluster of each pixel, int64 [B, H, W]."""
-        return upsample_argmax(self.logits, self.rows, self.columns)
-
-
 def upsample_argmax(logits: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """The largest of the upsampled logits L [B, h, w, K], int64 [B, H, W].
 

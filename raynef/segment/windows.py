@@ -18,6 +18,11 @@ class Windows:
     tops: tuple[int, ...]  # where windows start; every pair is one
     lefts: tuple[int, ...]
 
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self.tops) * len(self.lefts)
+
     def cut(self, pixels: np.ndarray) -> np.ndarray:
         """[H, W, 3] -> the windows, row by row, [n, height, width, 3]."""
         height, width = self.window
@@ -37,7 +42,7 @@ class Windows:
         ``grid``: (h, w) of one window's logits, which may reach beyond the window (padding), of
         cells of ``cell`` = (height, width) pixels of the image.
         """
-        single = len(self.tops) == len(self.lefts) == 1
+        single = self.count == 1
         starts = (self.tops, self.lefts)
         rows, columns = (
             interpolation_matrix(out, cells, cell=length / (out * pixels))
@@ -88,5 +93,7 @@ def average_matrix(
     for index, start in enumerate(starts):
         side[start : start + window, index] = own
     side /= side.sum(dim=(1, 2))[:, None, None]  # each covering window's weights sum to 1
+    if num_out == length:
+        return side.flatten(1)
     resized = interpolation_matrix(num_out, length, cell=length / num_out)
     return resized @ side.flatten(1)

@@ -3,6 +3,7 @@
 A palette PNG shows colors in any viewer, and ``np.asarray(Image.open(path))`` are the labels.
 """
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,12 @@ UNLABELED = 255
 """Value of a pixel without a class, in label files."""
 
 
-def write_labels(
-    path: Path, labels: np.ndarray, *, wide: bool | None = None, unlabeled: int | None = None
-) -> None:
-    """Write labels as a PNG, atomically: by a palette in 8 bits, or as gray values in 16.
+def encode_labels(
+    labels: np.ndarray, *, wide: bool | None = None, unlabeled: int | None = None
+) -> bytes:
+    """Labels as a PNG: by a palette in 8 bits, or as gray values in 16.
 
     Args:
-        path: of the file.
         labels: int [H, W], 0 to 65535.
         wide: 16 bits, so that all files of many labels are alike; None where a label needs them.
         unlabeled: a label that is no segment, shown in dark gray.
@@ -36,16 +36,34 @@ def write_labels(
             colors[unlabeled] = IGNORED
         # All 256: of fewer colors Pillow packs values into fewer bits, and cuts larger ones.
         image.putpalette(colors.tobytes())
-    _save(path, image)
+    return _encoded(image)
+
+
+def write_labels(
+    path: Path, labels: np.ndarray, *, wide: bool | None = None, unlabeled: int | None = None
+) -> None:
+    """Write labels as a PNG, atomically; see ``encode_labels``."""
+    _save(path, encode_labels(labels, wide=wide, unlabeled=unlabeled))
+
+
+def encode_png(pixels: np.ndarray, *, level: int = 6) -> bytes:
+    """An image, uint8 [H, W], [H, W, 3] or [H, W, 4], as a PNG, by a level of zlib's."""
+    return _encoded(Image.fromarray(pixels), compress_level=level)
 
 
 def write_png(path: Path, pixels: np.ndarray) -> None:
     """Write an image, uint8 [H, W], [H, W, 3] or [H, W, 4], as a PNG, atomically."""
-    _save(path, Image.fromarray(pixels))
+    _save(path, encode_png(pixels))
 
 
-def _save(path: Path, image: Image.Image) -> None:
-    write_atomic(path, lambda temporary: image.save(temporary, format="PNG"))
+def _encoded(image: Image.Image, **options: int) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG", **options)
+    return buffer.getvalue()
+
+
+def _save(path: Path, encoded: bytes) -> None:
+    write_atomic(path, lambda temporary: temporary.write_bytes(encoded))
 
 
 def legend(

@@ -273,9 +273,9 @@ MUTANTS = (
     ),
     Mutant(
         "maps-crf-unsharpened",
-        "raynef/jobs/maps.py",
-        "best = clusters.numpy()[sharpened.argmax(axis=0)]",
-        "best = clusters.numpy()[log_probabilities.numpy().argmax(axis=0)]",
+        "raynef/segment/sharpened.py",
+        "return clusters.numpy()[sharpened.argmax(axis=0)]",
+        "return clusters.numpy()[log_probabilities.numpy().argmax(axis=0)]",
         _MAPS,
         "what is scored after the CRF is the CRF's",
     ),

@@ -19,8 +19,8 @@ from raynef.graph.kernel import build_kernel
 from raynef.images.geometry import center_crop, resize, short_side_size
 from raynef.io.files import write_json
 from raynef.io.storage import absolute
-from raynef.jobs.predict import image_files
 from raynef.jobs.report import spread
+from raynef.jobs.sources import image_files
 from raynef.jobs.work import readable
 from raynef.models.segmenter import Segmenter
 from raynef.stores.run import RunFolder

@@ -21,7 +21,7 @@ from raynef.images.geometry import require_size
 from raynef.images.oriented import read_truth
 from raynef.io.holds import holds
 from raynef.io.storage import is_address
-from raynef.jobs.predict import require_apart
+from raynef.jobs.sources import require_apart
 from raynef.jobs.spectral.eigen import EigenStore, Solved, open_solved
 from raynef.jobs.spectral.walk import publish, shown_of, units_of, walk
 from raynef.jobs.work import ImageUnit

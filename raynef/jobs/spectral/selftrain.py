@@ -24,8 +24,8 @@ from raynef.core.errors import BadImageError, UserError
 from raynef.images.fitted import Fitted, to_whole_image
 from raynef.io.files import read_json, write_json
 from raynef.io.holds import holds
-from raynef.jobs.predict import output_names
 from raynef.jobs.progress_reporter import ProgressReporter
+from raynef.jobs.sources import output_names
 from raynef.jobs.spectral.eigen import Solved, open_solved
 from raynef.jobs.spectral.features import read_fitted
 from raynef.jobs.spectral.labels import LabelFolder, label_folder

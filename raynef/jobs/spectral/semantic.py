@@ -22,7 +22,7 @@ from raynef.images.decode import read_image
 from raynef.images.fitted import to_whole_image
 from raynef.images.oriented import read_truth
 from raynef.io.holds import holds
-from raynef.jobs.predict import output_names
+from raynef.jobs.sources import output_names
 from raynef.jobs.spectral.eigen import LATER, EigenStore, Solved, open_solved
 from raynef.jobs.spectral.features import WholeFeatures
 from raynef.jobs.spectral.labels import LabelFolder, label_folder

@@ -7,8 +7,8 @@ from typing import Any
 from raynef.cluster.progress import Progress
 from raynef.cluster.stream import stream
 from raynef.io.files import write_json, write_text
-from raynef.jobs.predict import output_names
 from raynef.jobs.report import spread
+from raynef.jobs.sources import output_names
 from raynef.jobs.spectral.eigen import Solved
 from raynef.jobs.work import ImageUnit, chunks
 from raynef.report.spectral_page import SpectralRow, render_spectral

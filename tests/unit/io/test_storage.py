@@ -50,7 +50,7 @@ def make(request, tmp_path) -> Make:
             scheme = {"memory": "fsspec+memory:///", "mock": "mock:///"}[request.param]
             root = f"{scheme}{request.node.name.replace('[', '-').replace(']', '')}"
             for name, content in files.items():
-                system, path = storage._open(join(root, name))
+                system, path = storage.open_address(join(root, name))
                 system.create_dir(path.rpartition("/")[0], recursive=True)
                 with system.open_output_stream(path) as stream:
                     stream.write(content)
@@ -116,7 +116,7 @@ def test_a_missing_file_is_an_oserror_as_of_a_disk(make):
 
 
 def test_a_folder_is_no_file_to_read(make, monkeypatch):
-    monkeypatch.setattr(storage, "_PAUSES_S", (0.0,))
+    monkeypatch.setattr(storage, "PAUSES_S", (0.0,))
     with pytest.raises(OSError):  # noqa: PT011  each kind says it in its words
         read_bytes(join(make({"sub/a": b""}), "sub"))
 
@@ -322,7 +322,7 @@ class Flaky:
 def test_what_fails_is_read_again_a_few_times(failures, asked, raised, monkeypatch):
     flaky = Flaky(*failures)
     monkeypatch.setattr(storage, "_system", lambda head, options: (flaky, ""))
-    monkeypatch.setattr(storage, "_PAUSES_S", (0.0, 0.0))
+    monkeypatch.setattr(storage, "PAUSES_S", (0.0, 0.0))
     if raised is None:
         assert read_bytes("s3://bucket/a%20b") == b"a b"
     else:
@@ -334,7 +334,7 @@ def test_what_fails_is_read_again_a_few_times(failures, asked, raised, monkeypat
 def test_a_file_that_cannot_be_read_is_a_bad_image_with_its_reason(monkeypatch):
     flaky = Flaky(*[OSError("AWS Error SLOW_DOWN")] * 3)
     monkeypatch.setattr(storage, "_system", lambda head, options: (flaky, ""))
-    monkeypatch.setattr(storage, "_PAUSES_S", (0.0, 0.0))
+    monkeypatch.setattr(storage, "PAUSES_S", (0.0, 0.0))
     with pytest.raises(BadImageError, match=r"cannot be read .AWS Error SLOW_DOWN"):
         read_image("s3://bucket/a.png")
 

@@ -14,7 +14,7 @@ from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.images.datasets.registry import open_split
 from raynef.images.decode import read_image
 from raynef.io.storage import absolute, join
-from raynef.jobs import predict as predict_module
+from raynef.jobs import sources
 from raynef.jobs.extract import ensure_store, scan
 from raynef.jobs.predict import predict
 from raynef.models.segmenter import Segmenter
@@ -87,7 +87,7 @@ def test_prediction(segmenter, sample, address, tmp_path):
     clusters = np.asarray(Image.open(tmp_path / "maps/clusters/val_00001.png"))
     direct = Segmenter.load(segmenter)(sample / "images/val_00001.jpg")
     assert np.array_equal(clusters, direct.clusters)
-    (one,) = predict_module.image_files(join(address, "images", "val_00001.jpg"))
+    (one,) = sources.image_files(join(address, "images", "val_00001.jpg"))
     assert one.name == "val_00001.jpg"
     assert np.array_equal(read_image(one.path), read_image(sample / "images/val_00001.jpg"))
 

@@ -19,10 +19,11 @@ from raynef.images.datasets.imageset import ImageFile
 from raynef.io.holds import GLANCE_S, hold_folder, holds
 from raynef.jobs.evaluate import evaluate
 from raynef.jobs.kmeans import kmeans
-from raynef.jobs.predict import output_names, predict
+from raynef.jobs.predict import predict
 from raynef.jobs.report import write_report
 from raynef.jobs.seeds import over_seeds
 from raynef.jobs.shards import ensure_shards
+from raynef.jobs.sources import output_names
 from raynef.jobs.spectral.eigen import eigen
 from raynef.jobs.spectral.localize import localize
 from raynef.jobs.spectral.matte import matte

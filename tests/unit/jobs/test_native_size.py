@@ -12,13 +12,15 @@ from torch.nn import functional
 from raynef.config.presets import load_presets
 from raynef.features.backbone import Backbone
 from raynef.images.datasets.imageset import ImageFile
-from raynef.jobs import predict
+from raynef.images.decode import read_image
 from raynef.jobs.maps import CountingActor
 from raynef.jobs.reading import Scoring, read_examples
+from raynef.jobs.segmenting import Photo, patch_maps
 from raynef.jobs.spectral import bridge
-from raynef.jobs.work import ImageUnit, read_images
+from raynef.jobs.work import ImageUnit
 from raynef.models.heads import LinearHead
 from raynef.models.segmenter import Segmenter
+from raynef.segment.patch_map import cluster_maps
 from tests.known import a
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -108,14 +110,13 @@ def test_squares_of_a_photograph_are_seen_at_the_native_size(backbone, size, tmp
     height, width = size
     box = (height // 4, height * 5 // 8, width // 3, width * 5 // 9)
     file = photo_and_label(size, box, tmp_path)
-    actor = object.__new__(predict.PredictActor)
-    actor.segmenter, actor.groups = segmenter, None
-    unit = ImageUnit([0], (file,), outputs=("a.png",))
-    ((_, found),) = actor(read_images(unit)).values.values()
+    photos = {0: Photo(read_image(file.path), "")}
+    ((_, found),) = patch_maps(segmenter, photos, at_once=16)
+    (clusters,) = cluster_maps([found], size)
     num_squares = -(-max(size) // min(size))
     assert segmenter.backbone.shapes == [(num_squares, 3, side, side)]
-    assert found.clusters.shape == size
-    rows, columns = (np.flatnonzero(found.clusters.any(axis=axis)) for axis in (1, 0))
+    assert clusters.shape == size
+    rows, columns = (np.flatnonzero(clusters.any(axis=axis)) for axis in (1, 0))
     edges = (rows[0], rows[-1] + 1, columns[0], columns[-1] + 1)
     far = np.abs(np.subtract(edges, box))
     assert (far <= min(size) * patch / side / 2).all()

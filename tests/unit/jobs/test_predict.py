@@ -2,19 +2,27 @@
 
 import json
 import logging
+import pickle
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from raynef.core.errors import UserError
 from raynef.eigen.psi import AttentionPsi
 from raynef.features.backbone import NUM_TAPS, load_backbone
+from raynef.images.datasets.imageset import ImageFile
 from raynef.images.decode import SCALED, read_image, read_label
-from raynef.jobs.predict import predict
+from raynef.jobs.predict import Options, predict
+from raynef.jobs.segmenting import Making, PredictActor, PredictUnit, read_photos
 from raynef.models.segmenter import Mapping, Segmenter
 from raynef.report.palette import IGNORED, palette
+from raynef.segment.crf import dense_crf
+from raynef.segment.patch_map import PatchMap
+from raynef.stores.formats.base import Categories
 from raynef.stores.label_files import write_labels
+from raynef.stores.run import RunFolder
 from tests.known import present
 
 pytestmark = pytest.mark.usefixtures("without_ray")
@@ -106,8 +114,9 @@ def test_legend_and_manifest_say_what_is_what(made, photos, tmp_path):
     listed = {
         image[kind] for image in manifest["images"] for kind in ("clusters", "overlays", "classes")
     }
-    others = {"legend.json", "manifest.json", "classes.json", ".lock"}
-    assert set(files_in(out)) == listed | others
+    others = {"legend.json", "manifest.json", "classes.json", "state.json", ".lock"}
+    found = {name for name in files_in(out) if not name.startswith("journal/")}
+    assert found == listed | others
 
 
 def test_without_names_there_are_no_classes_and_an_old_manifest_goes(made, photos, tmp_path):
@@ -178,7 +187,7 @@ def test_images_of_ten_bits_are_said_once(made, tmp_path, caplog):
 @pytest.mark.parametrize("cut", [1, 3])
 def test_clusters_merged_by_their_tree(run_here, photos, tmp_path, cut):
     out, run = tmp_path / "out", run_here[0]
-    assert predict(run, photos, out, cut=cut)["num_clusters"] == cut
+    assert predict(run, photos, out, options=Options(cut=cut))["num_clusters"] == cut
     segmenter = Segmenter.load(run)
     groups = segmenter.cut(cut)
     found = np.asarray(Image.open(out / "clusters" / "deep" / "b.png"))
@@ -189,17 +198,51 @@ def test_clusters_merged_by_their_tree(run_here, photos, tmp_path, cut):
 
 def test_a_cut_without_a_tree_is_refused(made, photos, tmp_path):
     with pytest.raises(UserError, match="no tree over its clusters"):
-        predict(made(), photos, tmp_path / "out", cut=3)
+        predict(made(), photos, tmp_path / "out", options=Options(cut=3))
 
 
 def test_a_cut_keeps_the_classes(run_here, photos, tmp_path):
     segmenter = Segmenter.load(run_here[0])
     segmenter.mapping = MAPPING
     segmenter.save(tmp_path / "named")
-    predict(tmp_path / "named", photos, tmp_path / "out", cut=3)
+    predict(tmp_path / "named", photos, tmp_path / "out", options=Options(cut=3))
     classes = np.asarray(Image.open(tmp_path / "out" / "classes" / "a.png"))
     expected = present(segmenter(photos / "a.png").classes)
     np.testing.assert_array_equal(classes, np.where(expected < 0, 255, expected))
     described = json.loads((tmp_path / "out" / "legend.json").read_text())
     assert [entry["name"] for entry in described["classes"]] == ["sky", "road"]
     assert all("class" not in entry for entry in described["clusters"])
+
+
+def test_a_crf_follows_the_segmenter(run_here, photos, tmp_path):
+    """The same as by hand: the clusters' log probabilities, sharpened at the image's own size."""
+    run, out = run_here[0], tmp_path / "out"
+    predict(run, photos, out, options=Options(crf=True))
+    segmenter, pixels = Segmenter.load(run), read_image(photos / "a.png")
+    (found,) = segmenter.patch_maps(segmenter.seen(pixels)[None])
+    rows, columns = found.matrices((50, 70))
+    tau = RunFolder(run).recipe().eigen.tau_end  # at which the run's training ended
+    logits = torch.einsum("yh,hwk,xw->kyx", rows, found.logits / tau, columns)
+    kept = logits.softmax(0).mean((1, 2)).topk(min(32, len(logits))).indices.sort().values
+    sharpened = dense_crf(pixels, logits.log_softmax(0)[kept].numpy())
+    expected = kept.numpy()[sharpened.argmax(axis=0)]
+    clusters = np.asarray(Image.open(out / "clusters" / "a.png"))
+    assert (clusters == expected).mean() > 0.999
+    plain = segmenter(pixels).clusters
+    assert 0 < (clusters != plain).mean() < 0.5
+
+
+def test_what_goes_to_a_crf_can_travel(run_here, photos):
+    making = Making("", "", Categories(3), ("png",), "png", crf=1.0)
+    actor = PredictActor(str(run_here[0] / "segmenter"), making, "cpu")
+    unit = PredictUnit([0], (ImageFile("a.png", str(photos / "a.png")),), outputs=("a.png",))
+    (segmented,) = actor(read_photos(unit)).values.values()
+    assert isinstance(segmented.found, PatchMap)
+    again = pickle.loads(pickle.dumps(segmented))
+    assert torch.equal(again.found.logits, segmented.found.logits)
+
+
+def test_a_crf_without_its_package_is_refused_at_once(monkeypatch, photos, tmp_path):
+    monkeypatch.setattr("raynef.segment.crf.has_crf", lambda: False)
+    with pytest.raises(UserError, match=r"pip install 'raynef\[crf\]'"):
+        predict(tmp_path / "no run", photos, tmp_path / "out", options=Options(crf=True))

@@ -1,0 +1,1 @@
+"""Files that prediction writes: one module a format, each with its record ``FORMAT``."""

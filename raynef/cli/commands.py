@@ -19,6 +19,7 @@ COMMANDS = {
     "report": "report.Report",
     "name": "name.Name",
     "export": "export.Export",
+    "serve": "serve.Serve",
     "extract": "extract.Extract",
     **{f"baseline {name}": "baseline.command_of" for name in BASELINES},
     "compare": "compare.Compare",

@@ -9,6 +9,10 @@ class BadImageError(ValueError):
     """A file that cannot be used as an image; its message is the reason, without the name."""
 
 
+class TooManyPixelsError(BadImageError):
+    """An image that is larger than what is decoded."""
+
+
 class DiskFullError(OSError):
     """No room, or no quota, for a file; its message is one line that names the path."""
 

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from raynef.core.errors import BadImageError, UserError
+from raynef.core.errors import BadImageError, TooManyPixelsError, UserError
 from raynef.core.notes import note
 from raynef.images import heif
 from raynef.io.storage import read_bytes
@@ -72,13 +72,20 @@ def read_encoded(path: str | Path) -> bytes:
         raise BadImageError(f"cannot be read ({error.strerror or error})") from error
 
 
-def decode_image(encoded: bytes) -> np.ndarray:
-    """Decode the bytes of one file to RGB, uint8 [H, W, 3]; see ``read_image``."""
-    with _decoded(encoded) as image:
+def decode_image(encoded: bytes, *, most_pixels: int = MOST_PIXELS) -> np.ndarray:
+    """Decode the bytes of one file to RGB, uint8 [H, W, 3]; see ``read_image``.
+
+    Raises:
+        TooManyPixelsError: more than ``most_pixels``; they are not decoded.
+        BadImageError: as ``read_image``.
+    """
+    with _decoded(encoded, most_pixels=most_pixels) as image:
         pixels = to_rgb(upright(image))
     if not _is_rgb_of_16_bits(encoded) or pixels.max() >= 1 << (_DEPTHS[-2] - 8):
         return pixels
-    with _decoded(encoded, rawmode="RGB;16L") as image:  # the other bytes, that Pillow leaves out
+    with _decoded(
+        encoded, most_pixels=most_pixels, rawmode="RGB;16L"
+    ) as image:  # the other bytes, that Pillow leaves out
         low = to_rgb(upright(image))
     return _to_8_bit(pixels.astype(np.uint16) << 8 | low)
 
@@ -89,7 +96,9 @@ def _is_rgb_of_16_bits(encoded: bytes) -> bool:
 
 
 @contextlib.contextmanager
-def _decoded(encoded: bytes, *, rawmode: str | None = None) -> Iterator[Image.Image]:
+def _decoded(
+    encoded: bytes, *, most_pixels: int = MOST_PIXELS, rawmode: str | None = None
+) -> Iterator[Image.Image]:
     """The image in the bytes of one file, loaded.
 
     Raises BadImageError, also for what fails within the block. ``rawmode`` is of a PNG, in place of
@@ -103,9 +112,9 @@ def _decoded(encoded: bytes, *, rawmode: str | None = None) -> Iterator[Image.Im
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(encoded), formats=_formats(encoded)) as image:
                 # Here too, for filters of warnings are not safe among threads.
-                if image.width * image.height > MOST_PIXELS:
+                if image.width * image.height > most_pixels:
                     raise Image.DecompressionBombError(
-                        f"{image.width} x {image.height} pixels, at most {MOST_PIXELS} are decoded"
+                        f"{image.width} x {image.height} pixels, at most {most_pixels} are decoded"
                     )
                 if rawmode is not None:
                     tiles = [(*tile[:3], rawmode) for tile in image.tile]
@@ -117,9 +126,9 @@ def _decoded(encoded: bytes, *, rawmode: str | None = None) -> Iterator[Image.Im
     except UnidentifiedImageError as error:
         raise BadImageError("not an image") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise BadImageError(f"too large ({error})") from error
+        raise TooManyPixelsError(f"too large ({error})") from error
     except MemoryError as error:
-        raise BadImageError("too large for the memory") from error
+        raise TooManyPixelsError("too large for the memory") from error
     except Exception as error:  # decoders of hostile files raise anything: struct.error, KeyError…
         raise BadImageError(f"damaged ({type(error).__name__}: {error})") from error
 

@@ -15,8 +15,10 @@ RAY_TOO = {
     "sweeps/board.py",
     "ops/submit.py",
     "ops/doctor/cluster.py",
+    "web/deployment.py",
 }
-"""Run Ray Tune, submit jobs, and look at a cluster; torch.distributed is not theirs either."""
+"""Run Ray Tune and Ray Serve, submit jobs, and look at a cluster; torch.distributed is not theirs
+either."""
 OUTSIDE = sorted(
     path for path in PACKAGE.rglob("*.py") if path.relative_to(PACKAGE).parts[0] != "cluster"
 )

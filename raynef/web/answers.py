@@ -1,0 +1,163 @@
+"""What a segmented image is answered with: a PNG of ids, or its segments as JSON."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from raynef.assign.tree import ClusterTree
+from raynef.core.errors import UserError
+from raynef.io.files import json_text
+from raynef.models.folder import Mapping
+from raynef.models.segmenter import Segmenter
+from raynef.stores.label_files import UNLABELED, encode_labels, legend
+
+Format = Literal["png", "json"]
+Labels = Literal["clusters", "classes"]
+MEDIA_TYPES: dict[Format, str] = {"png": "image/png", "json": "application/json"}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked about an image.
+
+    Attributes:
+        format: of the answer.
+        labels: what the ids are.
+        cut: groups that the clusters are merged into; None for the clusters themselves.
+        masks: JSON with the mask of each segment.
+    """
+
+    format: Format = "png"
+    labels: Labels = "clusters"
+    cut: int | None = None
+    masks: bool = True
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The bytes of an answer, and how many images were segmented at once for it."""
+
+    body: bytes
+    batch_size: int
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """No answer: a status of HTTP, and why."""
+
+    status: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What the clusters of a segmenter stand for.
+
+    Attributes:
+        num_clusters: K.
+        classes: of the clusters; None where they have no names.
+        tree: over the clusters; None where there is none.
+    """
+
+    num_clusters: int
+    classes: Mapping | None
+    tree: ClusterTree | None
+
+    @classmethod
+    def of(cls, segmenter: Segmenter) -> "Meaning":
+        """That of a segmenter."""
+        return cls(segmenter.num_clusters, segmenter.classes, segmenter.tree)
+
+    def labels(self, asked: Labels | None, cut: int | None) -> Labels:
+        """What ids are: as asked, else classes where clusters have names and none are merged.
+
+        Raises:
+            UserError: classes where there are no names, or a cut that the tree does not have.
+        """
+        if cut is not None:
+            self.require_cut(cut)
+        if asked == "classes" and self.classes is None:
+            raise UserError("labels=classes: the clusters have no names (raynef name gives them)")
+        named = self.classes is not None and cut is None
+        return asked or ("classes" if named else "clusters")
+
+    def require_cut(self, cut: int) -> None:
+        """Raise UserError where the clusters cannot be merged into so many groups."""
+        if self.tree is None:
+            raise UserError("cut: this segmenter has no tree over its clusters")
+        if not 1 <= cut <= self.num_clusters:
+            raise UserError(f"cut must be 1 to {self.num_clusters}, got {cut}")
+
+    def legend(self, cut: int | None = None) -> dict[str, list[dict[str, Any]]]:
+        """What ids and colors mean, as ``legend.json`` of ``raynef predict``."""
+        if self.classes is None:
+            return legend(cut or self.num_clusters)
+        named = legend(self.num_clusters, self.classes.classes, self.classes.class_names)
+        return named if cut is None else {**legend(cut), "classes": named["classes"]}
+
+    def ids(self, wanted: Wanted) -> np.ndarray:
+        """The id of each cluster, int32 [K]: its group, itself, or its class, -1 for none."""
+        if wanted.labels == "classes" and self.classes is not None:
+            return np.asarray(self.classes.classes, np.int32)
+        if wanted.cut is not None and self.tree is not None:
+            return self.tree.cut(wanted.cut).astype(np.int32)
+        return np.arange(self.num_clusters, dtype=np.int32)
+
+
+def encode(clusters: np.ndarray, wanted: Wanted, meaning: Meaning) -> bytes:
+    """The body of an answer: PNGs as ``raynef predict`` writes them, or JSON.
+
+    Args:
+        clusters: uint16 [H, W].
+        wanted: of what there is: see ``Meaning.labels``.
+        meaning: of the clusters.
+    """
+    ids = meaning.ids(wanted)
+    if wanted.format == "json":
+        return json_text(_described(ids[clusters], wanted, meaning)).encode()
+    if wanted.labels == "classes":
+        values = np.where(ids < 0, UNLABELED, ids)[clusters]
+        return encode_labels(values, wide=False, unlabeled=UNLABELED)
+    return encode_labels(ids[clusters], wide=(wanted.cut or meaning.num_clusters) >= 256)
+
+
+def _described(labels: np.ndarray, wanted: Wanted, meaning: Meaning) -> dict[str, Any]:
+    """The segments of an image, the largest first; labels are int [H, W], -1 for none."""
+    entries = meaning.legend(wanted.cut)[wanted.labels]
+    height, width = labels.shape
+    segments: list[dict[str, Any]] = []
+    for index, counts in run_lengths(labels).items():
+        if index < 0:
+            continue
+        entry, area = entries[index], int(counts[1::2].sum())
+        segment: dict[str, Any] = {
+            "id": index,
+            "name": entry.get("name", entry.get("class")),
+            "color": entry["color"],
+            "area": area,
+            "share": area / labels.size,
+        }
+        if wanted.masks:
+            segment["segmentation"] = {"size": [height, width], "counts": counts.tolist()}
+        segments.append(segment)
+    segments.sort(key=lambda segment: -segment["area"])
+    return {"width": width, "height": height, "labels": wanted.labels, "segments": segments}
+
+
+def run_lengths(labels: np.ndarray) -> dict[int, np.ndarray]:
+    """The mask of each label that occurs in [H, W], as COCO's uncompressed run lengths.
+
+    Down the columns, one after another: pixels without the label, with it, without it, and so on.
+    The first number is 0 where the mask begins with the label.
+    """
+    flat = labels.ravel(order="F")
+    starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
+    ends, values = np.append(starts[1:], flat.size), flat[starts]
+    found: dict[int, np.ndarray] = {}
+    for value in np.unique(values).tolist():
+        own = values == value
+        edges = np.stack([starts[own], ends[own]], axis=1).ravel()
+        counts = np.diff(edges, prepend=0, append=flat.size)
+        found[value] = counts if counts[-1] else counts[:-1]
+    return found

@@ -16,6 +16,7 @@ def refuse(config, worker):
     raise UserError("the store is gone")
 
 
+@pytest.mark.slow
 def test_a_mistake_in_a_worker_is_said_after_one_try(local_ray, tmp_path):
     config = {"threads": 1, "tries": str(tmp_path / "tries")}
     spread = Spread(1, gpu_share=1.0, max_failures=3, field="train.num_workers")

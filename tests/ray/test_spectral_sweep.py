@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from raynef.io.files import read_json
 from raynef.sweeps.space import Axis
 from raynef.sweeps.sweep import DataSet
@@ -26,6 +28,7 @@ def test_a_sweep_on_ray(boxes, local_ray, tmp_path):
     assert "λ = ∞" in Path(write_tables(out)["table"]).read_text()
 
 
+@pytest.mark.slow
 def test_a_block_that_is_not_there_fails_its_trial_alone(boxes, local_ray, tmp_path):
     block = Axis("spectral.block", "grid", (-1, 40))
     asked = space(block, methods=("localize",), metrics=("corloc",), columns=block.key)

@@ -140,6 +140,7 @@ def test_a_failed_trial_is_reported_and_ends_nothing(recipe, local_ray, tmp_path
     assert "failed" in Path(write_tables(out)["table"]).read_text()
 
 
+@pytest.mark.slow
 def test_features_that_cannot_be_made_fail_their_trials_alone(
     recipe, tiny_weights, local_ray, tmp_path
 ):
@@ -164,7 +165,8 @@ def test_features_that_cannot_be_made_fail_their_trials_alone(
     assert all("torn" in name and "torn.safetensors" in e for name, e in result["failed"].items())
 
 
-@pytest.mark.parametrize("metric", ["objective", pytest.param("miou", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("metric", ["objective", "miou"])
 def test_a_search_learns_stops_and_goes_on(recipe, local_ray, tmp_path, metric, caplog):
     axes = (
         Axis("graph.alpha", "uniform", (0.0, 1.0)),

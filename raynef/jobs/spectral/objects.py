@@ -35,7 +35,6 @@ from raynef.stores.label_files import write_png
 _BATCH = 8  # images of a unit: a CRF takes half a second
 
 
-@holds("store", made=("out",))
 def segment_objects(
     store: str | Path,
     *,
@@ -63,12 +62,24 @@ def segment_objects(
     Raises:
         UserError: no such store, ``out`` lies among the images, or a mask that cannot be read.
     """
-    started = time.monotonic()
-    solved = open_solved(store, root=root)
     if crf:
         require_crf()
-    if out is not None:
-        require_apart(folder_of(solved.images), out)
+    if out is not None:  # before the folder is held, which would leave a lock among the images
+        require_apart(folder_of(open_solved(store, root=root).images), out)
+    return _segment_objects(store, out=out, crf=crf, root=root, address=address)
+
+
+@holds("store", made=("out",))
+def _segment_objects(
+    store: str | Path,
+    *,
+    out: str | Path | None,
+    crf: bool,
+    root: str | None,
+    address: str | None,
+) -> dict[str, Any]:
+    started = time.monotonic()
+    solved = open_solved(store, root=root)
     scored = has_masks(solved.images)
     masks = solved.folder / "object" if out is None else Path(out).absolute()
     codes = solved.images.label_codes

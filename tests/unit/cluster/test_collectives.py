@@ -118,7 +118,7 @@ def alone():
     return results(0, IMAGES, SingleProcess())
 
 
-@pytest.mark.parametrize("world_size", [2, 3])
+@pytest.mark.parametrize("world_size", [pytest.param(2, marks=pytest.mark.slow), 3])
 def test_loss_and_gradient_are_those_of_one_process(world_size, alone, tmp_path):
     mp.spawn(run_rank, args=(world_size, str(tmp_path)), nprocs=world_size)
     for case in range(len(SLICES[world_size])):

@@ -42,9 +42,9 @@ def in_a_process(code: str, *arguments: str):
 
 
 def test_no_file_crashes_and_memory_is_bounded():
-    crashes, peak_mb, slowest, reads = in_a_process(_READ, "0", "168")
+    crashes, peak_mb, slowest, reads = in_a_process(_READ, "0", "84")
     assert crashes == []
-    assert reads == 3 * 168
+    assert reads == 3 * 84
     assert peak_mb < 1500
     assert slowest < 20
 

@@ -1,6 +1,7 @@
 """Masks of objects: what the CRF does to them."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -61,3 +62,4 @@ def test_masks_may_not_become_images(store):
     for out in (folder_of(images), f"{folder_of(images)}/masks"):
         with this_process(), pytest.raises(UserError, match="the folder of images"):
             segment_objects(store, out=out)
+    assert not list(Path(folder_of(images)).glob("**/.lock"))

@@ -30,6 +30,10 @@ from raynef.demo.scenes import write_scenes
 from raynef.jobs.spectral.eigen import eigen
 from raynef.jobs.train import train
 
+FRESH = multiprocessing.get_context("forkserver")
+"""Processes that have done nothing, but have loaded what takes seconds to load."""
+FRESH.set_forkserver_preload(["raynef.jobs.train"])
+
 
 @pytest.fixture
 def without_ray(one_thread) -> Iterator[None]:
@@ -97,7 +101,7 @@ def in_fresh_process(job: Callable[..., Any], *arguments: Any) -> Any:
     To the bit two runs are alike in such processes alone: a matrix product may add in another order
     where its memory is aligned otherwise.
     """
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(1, mp_context=FRESH) as pool:
         return pool.submit(_without_ray, job, arguments).result()
 
 

@@ -15,6 +15,7 @@ from tests.unit.sweeps.test_spectral_sweep import COLOR, INF, space
 boxes = unit.boxes
 
 
+@pytest.mark.slow
 def test_a_sweep_on_ray(boxes, local_ray, tmp_path):
     weights = Axis(COLOR.key, "grid", (0, INF))
     asked = space(weights, methods=("localize", "lost"), metrics=("corloc",), columns=COLOR.key)

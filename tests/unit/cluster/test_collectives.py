@@ -120,7 +120,9 @@ def alone():
 
 @pytest.mark.parametrize("world_size", [pytest.param(2, marks=pytest.mark.slow), 3])
 def test_loss_and_gradient_are_those_of_one_process(world_size, alone, tmp_path):
-    mp.spawn(run_rank, args=(world_size, str(tmp_path)), nprocs=world_size)
+    mp.start_processes(
+        run_rank, args=(world_size, str(tmp_path)), nprocs=world_size, start_method="forkserver"
+    )
     for case in range(len(SLICES[world_size])):
         ranks = [torch.load(tmp_path / f"case{case}-rank{r}.pt") for r in range(world_size)]
         gathered = torch.cat([found["psi_gradient"] for found in ranks])

@@ -123,6 +123,7 @@ def test_the_example_needs_no_torch(model, saved, tmp_path):
     assert (np.asarray(Image.open(out)) == expected).mean() > 0.95  # it repeats pixels of half size
 
 
+@pytest.mark.slow
 def test_torchs_file_is_read_by_torch(saved, tmp_path):
     result = export(saved, tmp_path / "segmenter.pt2", format="torch")
     assert len(result["compared"]) == 3

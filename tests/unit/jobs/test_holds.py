@@ -74,7 +74,6 @@ COMMANDS = {
     "spectral eigen": lambda folder, recipe: eigen(recipe, folder),
     "spectral localize": lambda folder, recipe: localize(folder),
     "spectral object": lambda folder, recipe: segment_objects(folder),
-    "spectral object --out": lambda folder, recipe: segment_objects("store", out=folder),
     "spectral semantic": lambda folder, recipe: semantic(folder, recipe),
     "spectral semantic --on": lambda folder, recipe: semantic("store", recipe, on=folder),
     "spectral selftrain": lambda folder, recipe: selftrain(folder, recipe),

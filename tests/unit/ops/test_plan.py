@@ -148,7 +148,7 @@ def test_a_step_exchanges_what_is_planned(one_thread, tmp_path):
     recipes = (SMALL, LEARNED)
     for recipe in recipes:
         assert step_on(SingleProcess(), 0, 4, recipe) == planned(recipe)
-    mp.spawn(step_of_rank, args=(str(tmp_path),), nprocs=2)
+    mp.start_processes(step_of_rank, args=(str(tmp_path),), nprocs=2, start_method="forkserver")
     for rank in range(2):
         seen = json.loads((tmp_path / f"rank{rank}.json").read_text())
         for recipe, of_recipe in zip(recipes, seen, strict=True):

@@ -16,6 +16,7 @@ from raynef.jobs.spectral.objects import _overlap, folder_of, segment_objects
 from raynef.segment.crf import dense_crf
 from raynef.segment.refine import POTENTIALS, refined
 from tests.unit.jobs.spectral.test_spectral import blue
+from tests.unit.jobs.test_holds import held_by_another
 
 
 def rectangle_on_blue(shift):
@@ -63,3 +64,9 @@ def test_masks_may_not_become_images(store):
         with this_process(), pytest.raises(UserError, match="the folder of images"):
             segment_objects(store, out=out)
     assert not list(Path(folder_of(images)).glob("**/.lock"))
+
+
+def test_the_second_command_refuses_its_folder(store, tmp_path):
+    refused = pytest.raises(UserError, match="another live command")
+    with held_by_another(tmp_path / "out"), this_process(), refused:
+        segment_objects(store, out=tmp_path / "out")

@@ -23,7 +23,7 @@ def why_not() -> str | None:
 @contextlib.contextmanager
 def browser() -> Iterator[Any]:
     """A browser of playwright."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import sync_playwright  # pyright: ignore[reportMissingImports]  # of no extra
 
     with sync_playwright() as playwright:
         found = playwright.chromium.launch(

@@ -9,6 +9,7 @@ from tests.tiny import change
 from tests.unit.jobs.test_extract import spoil
 
 
+@pytest.mark.slow
 def test_bad_files_are_skipped_counted_and_named(recipe, copy_of_sample, local_ray, tmp_path):
     bad = spoil(copy_of_sample)
     spoiled = change(recipe, data={"root": str(copy_of_sample), "max_bad_fraction": 0.3})

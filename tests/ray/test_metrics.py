@@ -4,6 +4,8 @@ import re
 import time
 import urllib.request
 
+import pytest
+
 from raynef.cluster.metrics import record_step
 
 
@@ -18,6 +20,7 @@ def scraped() -> str:
     return "\n".join(pages)
 
 
+@pytest.mark.slow
 def test_prometheus_finds_them(local_ray):
     record_step(7, {"graph": 0.25, "psi": 1.5}, rank=0)
     wanted = {

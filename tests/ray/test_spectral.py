@@ -1,6 +1,7 @@
 """Deep Spectral Methods from images to boxes, masks and labels, on a tiny sample."""
 
 import numpy as np
+import pytest
 
 from raynef.jobs.spectral.eigen import EigenStore, eigen
 from raynef.jobs.spectral.localize import localize
@@ -8,6 +9,7 @@ from raynef.jobs.spectral.objects import segment_objects
 from raynef.jobs.spectral.semantic import semantic
 
 
+@pytest.mark.slow
 def test_ray_makes_the_same(store, whole, local_ray, tmp_path):
     eigen(whole, tmp_path / "store")
     for index in range(10):

@@ -62,7 +62,9 @@ def photo(*size, seed=0):
     return np.asarray(Image.fromarray(coarse).resize(size[::-1], Image.Resampling.BICUBIC))
 
 
-@pytest.mark.parametrize("kind", ["attention", "convolution", slow("context"), slow("extension")])
+@pytest.mark.parametrize(
+    "kind", [slow("attention"), "convolution", slow("context"), slow("extension")]
+)
 def test_any_head_gives_the_same_clusters_at_any_size(kind):
     found = segmenter(kind)
     run = exported_program(found).module()

@@ -111,7 +111,7 @@ def test_an_interrupted_command_resumes(segmenter, originals, expected, tmp_path
     assert tree(out) == expected
 
 
-@pytest.mark.parametrize("kind", ["s3", "fsspec"])
+@pytest.mark.parametrize("kind", [pytest.param("s3", marks=pytest.mark.slow), "fsspec"])
 def test_results_at_an_address(kind, segmenter, originals, expected, tmp_path, monkeypatch):
     (tmp_path / "bucket").mkdir()
     options = Options(format=("png", "parquet"))

@@ -90,7 +90,7 @@ _SIZE = "--data.short-side 96 --data.crop 96"
 _SMALL = (
     f"--recipe folder paper --data.root sample {_SIZE} --data.num-views 1 --evaluate.short-side 96 "
     "--evaluate.crop 96 --graph.num-neighbors 32 --eigen.num-eigenfunctions 16 "
-    "--train.batch-size 8 --train.epochs 2"
+    "--train.batch-size 8 --train.epochs 2 --train.precision float32"
 )
 _LEARNED = f"{_SMALL.replace(' paper', '')} --data.num-views 2"
 _DSM = (
@@ -112,7 +112,8 @@ STEPS = (
         "demo",
         "demo --out demo --num-train 24 --num-val 6 --data.short-side 96 --data.crop 96 "
         "--evaluate.short-side 96 --evaluate.crop 96 --graph.num-neighbors 32 "
-        "--eigen.num-eigenfunctions 16 --train.batch-size 8 --train.epochs 2",
+        "--eigen.num-eigenfunctions 16 --train.batch-size 8 --train.epochs 2 "
+        "--train.precision float32",
     ),
     Step("sample", (), ("demo",), 'import os; os.symlink("demo/sample", "sample"); print("{}")'),
     Step("teacher", (), (), _TEACHER + 'print("{}")\n'),
@@ -140,6 +141,14 @@ STEPS = (
     _step("predict", "predict run demo/sample/images --out segments", "evaluate again"),
     _step("name", "name run --cut 4 0=sky 2=ground", "predict"),
     _step("predict cut", "predict run demo/sample/images --out merged --cut 4", "name"),
+    _step("names", "name run --list", "predict cut"),
+    _step(
+        "predict formats",
+        "predict run demo/sample/images --out formats --overlay jpeg --format png ids coco-rle "
+        "coco-panoptic cvat fiftyone label-studio parquet",
+        "names",
+    ),
+    _step("predict tiles", "predict run demo/sample/images --out tiles --tile 64", "names"),
     _step("export", "export run --format torch --out segmenter.pt2", "name"),
     Step("python", (), ("evaluate again",), _PYTHON),
     _step("report", "report run --no-images", "evaluate again"),
@@ -260,6 +269,6 @@ HELP = (
     "baseline kmeans-psi", "baseline probe", "baseline probe-psi", "compare", "tune", "table",
     "data", "data check", "spectral", "spectral eigen", "spectral localize", "spectral object",
     "spectral semantic", "spectral selftrain", "spectral matte", "spectral compare", "plan",
-    "report", "export", "name", "submit", "distill", "doctor", "status",
+    "report", "export", "name", "serve", "submit", "distill", "doctor", "status",
 )  # fmt: skip
 """Commands whose ``--help`` names the flags that the record keeps."""

@@ -18,7 +18,6 @@ from raynef.images.datasets.imageset import ImageFile
 from raynef.io.holds import hold_folder
 from raynef.io.state import note_end, state_in
 from raynef.io.storage import absolute, local_path, without_secrets
-from raynef.jobs.documents import Documents
 from raynef.jobs.evaluate import temperature_of
 from raynef.jobs.segmenting import (
     MOST_IMAGES,
@@ -34,6 +33,7 @@ from raynef.jobs.work import describe_skipped
 from raynef.models.folder import Mapping, segmenter_identity
 from raynef.models.segmenter import Segmenter, segmenter_folder
 from raynef.segment.crf import require_crf
+from raynef.stores.documents import Documents
 from raynef.stores.formats.base import Categories
 from raynef.stores.formats.registry import FormatName
 from raynef.stores.label_files import legend

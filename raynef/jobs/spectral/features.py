@@ -26,7 +26,6 @@ from raynef.features.weights import weights_identity
 from raynef.images.datasets.imageset import ImageSet
 from raynef.images.decode import read_image
 from raynef.images.fitted import Fitted, fit
-from raynef.jobs.precision import precision_for, with_precision
 from raynef.jobs.shards import (
     ShardMade,
     ShardUnit,
@@ -38,6 +37,7 @@ from raynef.jobs.shards import (
 from raynef.jobs.spectral.rows import from_raw, integers, raw, write_values
 from raynef.jobs.work import Carried, ImageUnit, chunks
 from raynef.stores.features import listing
+from raynef.stores.precision import precision_for, with_precision
 from raynef.stores.shards import ShardStore
 
 _FORMAT = 1

@@ -20,7 +20,6 @@ from raynef.config.fields import in_key
 from raynef.config.recipe import Recipe, Spectral, fingerprint
 from raynef.features.precision import computing_in
 from raynef.images.fitted import Frame
-from raynef.jobs.precision import precision_of
 from raynef.jobs.shards import ShardMade, ShardUnit, ShardWork, ensure_shards
 from raynef.jobs.spectral.eigen import EigenStore, Solved
 from raynef.jobs.spectral.features import (
@@ -41,6 +40,7 @@ from raynef.jobs.spectral.rows import (
 )
 from raynef.jobs.spectral.solve import fitted
 from raynef.segment.boxes import box_around, expanded
+from raynef.stores.precision import precision_of
 from raynef.stores.shards import ShardStore
 
 Method = Literal["spectral", "cluster-seg"]

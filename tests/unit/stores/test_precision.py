@@ -16,13 +16,13 @@ from raynef.features.extract import extract_features
 from raynef.images.augment import augment
 from raynef.images.datasets.registry import open_split
 from raynef.images.decode import read_image
-from raynef.jobs import precision as precision_module
 from raynef.jobs.extract import ensure_store
 from raynef.jobs.spectral.eigen import EigenStore, eigen
 from raynef.jobs.spectral.features import WholeFeatures
 from raynef.jobs.spectral.semantic import semantic
 from raynef.jobs.views import FeatureActor
 from raynef.models.segmenter import Segmenter
+from raynef.stores import precision as precision_module
 from raynef.stores.features import FeatureStore, store_key
 from raynef.stores.kept import TapCache
 from tests.tiny import change

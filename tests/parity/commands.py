@@ -261,6 +261,7 @@ STEPS = (
     _step("no space", "tune nowhere --recipe folder --data.root sample --out x"),
     _step("no store", "spectral localize nowhere"),
     _step("no folder", "status nowhere"),
+    _step("nothing to serve", "serve nowhere"),
     _step("nothing to submit", "submit"),
     _step("submit a path", "submit -- train --recipe folder --data.root here --out there"),
 )

@@ -5,7 +5,7 @@ import os
 if "PYTEST_XDIST_WORKER" in os.environ:  # processes side by side: threads would wait for cores
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Read by each process that is started, so before torch; Ray's workers inherit it. Threads that spin
-# while they wait take the cores from what the test runs beside: a step is then five times slower.
+# while they wait take the cores from what runs beside: a step is then several times slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from collections.abc import Generator

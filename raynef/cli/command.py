@@ -75,9 +75,11 @@ class Command:
 
     Attributes:
         takes_rest: whether ``--`` ends its flags, and what follows is for it to read.
+        loads_torch: whether it begins with seconds of loading, which are said.
     """
 
     takes_rest: ClassVar[bool] = False
+    loads_torch: ClassVar[bool] = False
     __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
 
     def __init_subclass__(cls) -> None:
@@ -100,6 +102,7 @@ class Command:
 class JobCommand(Command):
     """A command whose work is spread over Ray, or done in this process where it is little."""
 
+    loads_torch: ClassVar[bool] = True
     address: Address = None
     local: bool = False
     """Run in this process, without Ray; up to 256 images are anyway, where no cluster is named."""

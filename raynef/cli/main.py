@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from raynef import __version__
-from raynef.cli.command import Exit, JobCommand
+from raynef.cli.command import Exit
 from raynef.cli.commands import parse
 from raynef.cluster.causes import cause_within, causes
 from raynef.cluster.interrupt import Terminated, terminable
@@ -44,8 +44,8 @@ def main(argv: list[str] | None = None) -> None:
 def _run(argv: list[str]) -> int:
     try:
         command = parse(argv)
-        if isinstance(command, JobCommand):
-            logger.info("raynef %s: loading PyTorch", __version__)  # which takes seconds
+        if command.loads_torch:
+            logger.info("raynef %s: loading PyTorch", __version__)
         # Ray prints warnings; stdout is for results.
         with placed(command.place), contextlib.redirect_stdout(sys.stderr):
             result = command.execute()

@@ -1,15 +1,15 @@
 """``raynef serve``."""
 
-import logging
 from pathlib import Path
+from typing import ClassVar
 
-from raynef import __version__
 from raynef.cli.command import Address, Command, Positional, Result
 
 
 class Serve(Command):
     """Segment images over HTTP, on Ray Serve, until Ctrl-C."""
 
+    loads_torch: ClassVar[bool] = True
     run: Positional[Path]
     """Folder of the run, or of a segmenter."""
     host: str = "127.0.0.1"
@@ -33,7 +33,6 @@ class Serve(Command):
     address: Address = None
 
     def execute(self) -> Result:
-        logging.getLogger("raynef").info("raynef %s: loading PyTorch", __version__)
         from raynef.web.serve import serve
 
         return serve(

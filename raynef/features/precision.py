@@ -22,7 +22,7 @@ def computing_in(precision: Precision, device: torch.device) -> torch.autocast:
 def has_bfloat16(device: torch.device) -> bool:
     """Whether a device multiplies in bfloat16 natively.
 
-    Processors without such instructions emulate it, up to eighty times slower than float32.
+    Processors without such instructions emulate it, many times slower than float32.
     """
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from raynef.config.recipe import Recipe, check
 from raynef.images.datasets.registry import open_split
+from raynef.models.folder import read_num_clusters, segmenter_folder
 from raynef.stores.run import RunFolder
 
 logger = logging.getLogger("raynef")
@@ -20,10 +21,14 @@ def suited_clusters(num_images: int) -> int:
 
 
 def with_clusters(
-    recipe: Recipe, out: str | Path | None = None, *, num_images: int | None = None
+    recipe: Recipe,
+    out: str | Path | None = None,
+    *,
+    like: str | Path | None = None,
+    num_images: int | None = None,
 ) -> Recipe:
     """The recipe with its K, where ``eigen.num_eigenfunctions`` is 0: that of a run that is begun
-    in ``out``, else ``suited_clusters``.
+    in ``out``, else that of a run or segmenter that it is to be ``like``, else ``suited_clusters``.
 
     Args:
         num_images: that train; None: they are counted.
@@ -35,6 +40,8 @@ def with_clusters(
         return recipe
     if out is not None and RunFolder(Path(out)).record_file.is_file():
         chosen = RunFolder(Path(out)).recipe().eigen.num_eigenfunctions
+    elif like is not None:
+        chosen = read_num_clusters(segmenter_folder(like))
     else:
         if num_images is None:
             num_images = len(open_split(recipe.data, recipe.data.train_split).files)

@@ -12,7 +12,7 @@ from raynef.images.datasets.folder import open_folder
 from raynef.images.datasets.imageset import ImageFile, ImageSet
 from raynef.images.datasets.registry import open_split
 from raynef.io.storage import absolute, file_sizes, without_secrets
-from raynef.models.folder import identity_of, segmenter_folder
+from raynef.models.folder import segmenter_folder, segmenter_identity
 from raynef.stores.crops import CropFolder, CropIndex, crop_folder, finished_crops, making
 from raynef.stores.run import RunFolder
 
@@ -60,7 +60,7 @@ def crops_of(run: str | Path, images: str | None = None) -> tuple[CropFolder, Cr
         UserError: no segmenter, or no image to be found or read.
     """
     source = Source.of(run)
-    identity = identity_of(source.segmenter)
+    identity = segmenter_identity(source.segmenter)
     try:
         files = _files(source, images)
     except UserError:

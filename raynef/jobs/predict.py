@@ -8,8 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from raynef.cluster.progress import Progress
 from raynef.cluster.session import feature_actors, ray_session
 from raynef.cluster.stream import stream
@@ -19,24 +17,24 @@ from raynef.io.holds import hold_folder
 from raynef.io.state import note_end, state_in
 from raynef.io.storage import absolute, local_path, without_secrets
 from raynef.jobs.evaluate import temperature_of
+from raynef.jobs.reading import read_photos
 from raynef.jobs.segmenting import (
     MOST_IMAGES,
     Making,
     Overlay,
     PredictActor,
     predict_units,
-    read_photos,
     write_photos,
 )
 from raynef.jobs.sources import image_files, output_names, require_apart
 from raynef.jobs.work import describe_skipped
-from raynef.models.folder import Mapping, segmenter_identity
+from raynef.models.folder import segmenter_identity
 from raynef.models.segmenter import Segmenter, segmenter_folder
 from raynef.segment.crf import require_crf
 from raynef.stores.documents import Documents
 from raynef.stores.formats.base import Categories
 from raynef.stores.formats.registry import FormatName
-from raynef.stores.label_files import legend
+from raynef.stores.label_files import segmenter_legend
 from raynef.stores.predictions import Predictions
 from raynef.stores.run import RunFolder, git_commit
 
@@ -148,7 +146,7 @@ def _predict(
         logger.warning("%s", _describe_gone(gone))
     there = [file for file in files if file.name not in skipped]
     Documents(predictions, there, making.categories, making.formats).write(
-        _legend(num_clusters, mapping, groups),
+        segmenter_legend(segmenter.num_clusters, mapping, options.cut),
         about={
             "run": str(Path(run).absolute()),
             "commit": git_commit(),
@@ -239,16 +237,6 @@ def _temperature(run: str | Path, segmenter: Segmenter) -> float:
     except UserError:  # a segmenter's folder alone
         return 1.0
     return temperature_of(segmenter, recipe)
-
-
-def _legend(
-    num_clusters: int, mapping: Mapping | None, groups: np.ndarray | None
-) -> dict[str, list[dict[str, Any]]]:
-    described = legend(num_clusters)
-    if mapping is None:
-        return described
-    named = legend(len(mapping.classes), mapping.classes, mapping.class_names)
-    return named if groups is None else {**described, "classes": named["classes"]}
 
 
 def _describe_gone(gone: dict[str, list[str]]) -> str:

@@ -1,4 +1,4 @@
-"""Tasks that read images: training views, images with labels to score, files to examine.
+"""Tasks that read images: training views, images to score, to segment, files to examine.
 
 Nothing here imports torch: Ray starts a process for each task that runs at once, and each would
 load it, which takes seconds and half a gigabyte.
@@ -16,6 +16,7 @@ from raynef.images.decode import decode_image, read_encoded, stored_in
 from raynef.images.geometry import for_scoring, resize_bicubic
 from raynef.images.oriented import read_truth
 from raynef.jobs.work import Carried, Examined, ImageUnit, U, readable
+from raynef.stores.predicted import hash_of
 
 
 def make_views(unit: U, *, data: Data, side: int) -> Carried[U, View]:
@@ -116,3 +117,34 @@ def find_bad(unit: ImageUnit) -> Examined:
     for _ in readable(unit.files, skipped):
         pass
     return Examined(len(unit.images), skipped)
+
+
+@dataclass(frozen=True)
+class PredictUnit(ImageUnit):
+    """A few images.
+
+    Attributes:
+        part: where their records go.
+    """
+
+    part: str = ""
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A decoded image, uint8 [H, W, 3], and the hash of its file."""
+
+    pixels: np.ndarray
+    content: str
+
+
+def read_photos(unit: PredictUnit) -> Carried[PredictUnit, Photo]:
+    """Task: read and decode the images of a unit; a bad one becomes a named reason."""
+    photos, skipped = {}, {}
+    for index, file in zip(unit.images, unit.files, strict=True):
+        try:
+            encoded = read_encoded(file.path)
+            photos[index] = Photo(decode_image(encoded), hash_of(encoded))
+        except BadImageError as error:
+            skipped[file.name] = str(error)
+    return Carried(unit, photos, skipped)

@@ -10,12 +10,12 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from raynef.core.errors import BadImageError
+from raynef.config.recipe import Evaluate
 from raynef.images.datasets.imageset import ImageFile
-from raynef.images.decode import decode_image, read_encoded
 from raynef.io.sink import write_all, write_bytes
 from raynef.io.storage import file_sizes
-from raynef.jobs.work import Carried, ImageUnit, chunks
+from raynef.jobs.reading import Photo, PredictUnit
+from raynef.jobs.work import Carried, chunks
 from raynef.models.segmenter import Segmenter
 from raynef.report.palette import overlay, palette
 from raynef.segment.patch_map import PatchMap, cluster_maps
@@ -29,21 +29,10 @@ Overlay = Literal["png", "jpeg", "none"]
 
 MOST_IMAGES, _MOST_BYTES = 16, 8 << 20
 """Of a unit, whose pixels are held at once: so many images, or files of so many bytes."""
-CRF_CLUSTERS = 32
-"""That a CRF chooses from, in each image; as of ``evaluate.crf_clusters``."""
+CRF_CLUSTERS = Evaluate().crf_clusters
+"""That a CRF chooses from, in each image."""
 _OVERLAY_LEVEL = 1  # of zlib: photographs are not smaller by a higher one, and four times slower
 _QUALITY = 90  # of an overlay as JPEG
-
-
-@dataclass(frozen=True)
-class PredictUnit(ImageUnit):
-    """A few images.
-
-    Attributes:
-        part: where their records go.
-    """
-
-    part: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,14 +70,6 @@ class Making:
         if self.groups is not None:
             clusters = self.groups[clusters]
         return Labeled(output, clusters.astype(np.uint16), classes)
-
-
-@dataclass(frozen=True)
-class Photo:
-    """A decoded image, uint8 [H, W, 3], and the hash of its file."""
-
-    pixels: np.ndarray
-    content: str
 
 
 @dataclass(frozen=True)
@@ -132,18 +113,6 @@ def _unit(files: Sequence[ImageFile], outputs: Sequence[str], start: int, end: i
     return PredictUnit(
         range(start, end), tuple(files[start:end]), outputs=tuple(outputs[start:end])
     )
-
-
-def read_photos(unit: PredictUnit) -> Carried[PredictUnit, Photo]:
-    """Task: read and decode the images of a unit; a bad one becomes a named reason."""
-    photos, skipped = {}, {}
-    for index, file in zip(unit.images, unit.files, strict=True):
-        try:
-            encoded = read_encoded(file.path)
-            photos[index] = Photo(decode_image(encoded), hash_of(encoded))
-        except BadImageError as error:
-            skipped[file.name] = str(error)
-    return Carried(unit, photos, skipped)
 
 
 class PredictActor:

@@ -70,7 +70,7 @@ def train(
         UserError: the user's mistake, named.
         NonFiniteLossError: with step and rank.
     """
-    recipe = with_clusters(check(recipe), out)
+    recipe = with_clusters(check(recipe), out, like=init_from)
     with hold(out, recipe) as run:
         finished = run.finished()
         if finished is not None and finished["epochs"] >= recipe.train.epochs:

@@ -20,10 +20,7 @@ from raynef.io.files import read_json, write_json
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 FORMAT = 2
-_READ = (
-    1,
-    FORMAT,
-)  # format 1 had ``zoom``, which said the same as backbone.input_size over data.crop
+_READ = (1, FORMAT)  # 1 had ``zoom``: the same as backbone.input_size over data.crop
 _TREE = "tree.json"
 
 
@@ -63,14 +60,6 @@ def read_num_clusters(folder: Path) -> int:
         return int(read_config(folder)["num_eigenfunctions"])
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{folder / CONFIG} is damaged: {error!r}") from error
-
-
-def identity_of(folder: Path) -> str:
-    """What tells a segmenter from another: a hash of its weights, and of the backbone's."""
-    config = read_config(folder)
-    with (folder / WEIGHTS).open("rb") as file:
-        head = hashlib.file_digest(file, "sha256").hexdigest()[:16]
-    return f"{head}-{config.get('backbone_weights', '')}"
 
 
 def segmenter_identity(folder: Path) -> str:

@@ -4,7 +4,8 @@ PLACE/naming/KEY/index.json             what the others hold; written last
 PLACE/naming/KEY/CLUSTER-KIND-N.jpg     a crop; of each kind the first is the best
 PLACE/naming/KEY/maps/N.npz             segments of an image, while crops are made of it
 
-KEY is of the segmenter's weights and of the images, by name and size: crops of others are others.
+KEY is of the segmenter (see ``segmenter_identity``) and of the images, by name and size: crops of
+others are others.
 """
 
 import contextlib
@@ -32,7 +33,7 @@ class CropIndex:
     """What a folder of crops holds.
 
     Attributes:
-        segmenter: whose clusters they show, as ``identity_of`` says it.
+        segmenter: whose clusters they show, as ``segmenter_identity`` says it.
         num_images: that were segmented.
         pixels: of each cluster in them, K long, of each image as many as of any other.
         counts: crops of each cluster, K times one of each of ``KINDS``.

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from raynef.io.files import write_atomic
+from raynef.models.folder import Mapping
 from raynef.report.palette import IGNORED, palette
 
 UNLABELED = 255
@@ -95,6 +96,19 @@ def legend(
         "clusters": clusters,
         "classes": [{"id": index, "color": color, "name": name} for index, color, name in named],
     }
+
+
+def segmenter_legend(
+    num_clusters: int, mapping: Mapping | None, cut: int | None = None
+) -> dict[str, list[dict[str, Any]]]:
+    """``legend`` of a segmenter's K clusters, or of the ``cut`` groups that they are merged into.
+
+    ``mapping`` names the clusters; None where they have no names.
+    """
+    if mapping is None:
+        return legend(cut or num_clusters)
+    named = legend(num_clusters, mapping.classes, mapping.class_names)
+    return named if cut is None else {**legend(cut), "classes": named["classes"]}
 
 
 def _hexadecimal(count: int) -> list[str]:

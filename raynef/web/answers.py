@@ -10,7 +10,8 @@ from raynef.core.errors import UserError
 from raynef.io.files import json_text
 from raynef.models.folder import Mapping
 from raynef.models.segmenter import Segmenter
-from raynef.stores.label_files import UNLABELED, encode_labels, legend
+from raynef.stores.formats.regions import run_lengths
+from raynef.stores.label_files import UNLABELED, encode_labels, segmenter_legend
 
 Format = Literal["png", "json"]
 Labels = Literal["clusters", "classes"]
@@ -91,10 +92,7 @@ class Meaning:
 
     def legend(self, cut: int | None = None) -> dict[str, list[dict[str, Any]]]:
         """What ids and colors mean, as ``legend.json`` of ``raynef predict``."""
-        if self.classes is None:
-            return legend(cut or self.num_clusters)
-        named = legend(self.num_clusters, self.classes.classes, self.classes.class_names)
-        return named if cut is None else {**legend(cut), "classes": named["classes"]}
+        return segmenter_legend(self.num_clusters, self.classes, cut)
 
     def ids(self, wanted: Wanted) -> np.ndarray:
         """The id of each cluster, int32 [K]: its group, itself, or its class, -1 for none."""
@@ -127,10 +125,9 @@ def _described(labels: np.ndarray, wanted: Wanted, meaning: Meaning) -> dict[str
     entries = meaning.legend(wanted.cut)[wanted.labels]
     height, width = labels.shape
     segments: list[dict[str, Any]] = []
-    for index, counts in run_lengths(labels).items():
-        if index < 0:
-            continue
-        entry, area = entries[index], int(counts[1::2].sum())
+    for index in np.unique(labels[labels >= 0]).tolist():
+        mask = labels == index
+        entry, area = entries[index], int(np.count_nonzero(mask))
         segment: dict[str, Any] = {
             "id": index,
             "name": entry.get("name", entry.get("class")),
@@ -139,25 +136,9 @@ def _described(labels: np.ndarray, wanted: Wanted, meaning: Meaning) -> dict[str
             "share": area / labels.size,
         }
         if wanted.masks:
-            segment["segmentation"] = {"size": [height, width], "counts": counts.tolist()}
+            # COCO's uncompressed run lengths: down the columns, one after another.
+            counts = run_lengths(mask.ravel(order="F")).tolist()
+            segment["segmentation"] = {"size": [height, width], "counts": counts}
         segments.append(segment)
     segments.sort(key=lambda segment: -segment["area"])
     return {"width": width, "height": height, "labels": wanted.labels, "segments": segments}
-
-
-def run_lengths(labels: np.ndarray) -> dict[int, np.ndarray]:
-    """The mask of each label that occurs in [H, W], as COCO's uncompressed run lengths.
-
-    Down the columns, one after another: pixels without the label, with it, without it, and so on.
-    The first number is 0 where the mask begins with the label.
-    """
-    flat = labels.ravel(order="F")
-    starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
-    ends, values = np.append(starts[1:], flat.size), flat[starts]
-    found: dict[int, np.ndarray] = {}
-    for value in np.unique(values).tolist():
-        own = values == value
-        edges = np.stack([starts[own], ends[own]], axis=1).ravel()
-        counts = np.diff(edges, prepend=0, append=flat.size)
-        found[value] = counts if counts[-1] else counts[:-1]
-    return found

@@ -39,6 +39,8 @@ def test_a_run_keeps_it_when_there_are_more_images(recipe, copy_of_sample, tmp_p
     (copy_of_sample / "train.txt").unlink()
     (copy_of_sample / "val.txt").unlink()
     assert with_clusters(open_k).eigen.num_eigenfunctions == 64
+    like = with_clusters(open_k, tmp_path / "new", like=tmp_path / "run")  # --init-from
+    assert like.eigen.num_eigenfunctions == 32
     again = kmeans(open_k, tmp_path / "run")
     assert again["num_images"] == result["num_images"]
     assert "input_changed" in again

@@ -14,8 +14,8 @@ from raynef.features.backbone import Backbone
 from raynef.images.datasets.imageset import ImageFile
 from raynef.images.decode import read_image
 from raynef.jobs.maps import CountingActor
-from raynef.jobs.reading import Scoring, read_examples
-from raynef.jobs.segmenting import Photo, patch_maps
+from raynef.jobs.reading import Photo, Scoring, read_examples
+from raynef.jobs.segmenting import patch_maps
 from raynef.jobs.spectral import bridge
 from raynef.jobs.work import ImageUnit
 from raynef.models.heads import LinearHead

@@ -15,7 +15,8 @@ from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.images.datasets.imageset import ImageFile
 from raynef.images.decode import SCALED, read_image, read_label
 from raynef.jobs.predict import Options, predict
-from raynef.jobs.segmenting import Making, PredictActor, PredictUnit, read_photos
+from raynef.jobs.reading import PredictUnit, read_photos
+from raynef.jobs.segmenting import Making, PredictActor
 from raynef.models.segmenter import Mapping, Segmenter
 from raynef.report.palette import IGNORED, palette
 from raynef.segment.crf import dense_crf

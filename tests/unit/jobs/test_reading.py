@@ -8,7 +8,8 @@ import pytest
 
 
 @pytest.mark.parametrize(
-    "task", ["reading.make_views", "reading.read_examples", "reading.find_bad", "work.read_images"]
+    "task",
+    ["reading.make_views", "reading.read_examples", "reading.read_photos", "reading.find_bad"],
 )
 def test_tasks_that_read_images_load_no_torch(task):
     """Each of Ray's processes would, for seconds and half a gigabyte."""

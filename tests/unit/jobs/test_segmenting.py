@@ -12,7 +12,8 @@ from raynef.images.decode import read_image
 from raynef.images.geometry import resize
 from raynef.jobs.maps import CountingActor, Example, Scoring
 from raynef.jobs.predict import Options, predict
-from raynef.jobs.segmenting import Photo, patch_maps, predict_units
+from raynef.jobs.reading import Photo
+from raynef.jobs.segmenting import patch_maps, predict_units
 from raynef.models.segmenter import Segmenter
 from raynef.segment.patch_map import cluster_maps
 from raynef.segment.upsample import upsample_argmax

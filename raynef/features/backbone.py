@@ -7,14 +7,12 @@ that is a multiple of the patch size works: timm resamples the position embeddin
 import difflib
 from typing import Any, Literal
 
-import timm
 import torch
 from torch import Tensor, nn
 
 from raynef.config.recipe import BUNDLED_BACKBONE
 from raynef.config.recipe import Backbone as BackboneConfig
 from raynef.core.errors import UserError
-from raynef.features.student import create_student
 from raynef.features.taps import (
     NoGridError,
     as_tokens,
@@ -124,6 +122,11 @@ def load_model(config: BackboneConfig) -> Any:
 
 def create_model(name: str, *, from_hub: bool = False) -> Any:
     """A timm model without a classifier, for images of any size where its family has such."""
+    # Here, as it takes two seconds: a training on stored features makes no model of timm's.
+    import timm
+
+    from raynef.features.student import create_student
+
     if name == BUNDLED_BACKBONE:
         return create_student()
     if not timm.is_model(name):

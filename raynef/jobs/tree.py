@@ -14,7 +14,7 @@ from raynef.cluster.stream import stream
 from raynef.features.precision import uses_bfloat16
 from raynef.jobs.patches import Patches, read_features
 from raynef.jobs.work import ImageUnit, chunks, watched
-from raynef.models.segmenter import Segmenter
+from raynef.models.segmenter import load_head
 from raynef.stores.features import FeatureStore
 
 MAX_IMAGES = 4096
@@ -72,7 +72,8 @@ def neighborhoods_of(
     """
     images = store.images()
     images = images[:: -(-len(images) // MAX_IMAGES)]
-    parts = _walk(Path(segmenter).absolute(), store, images, precision)
+    dim = store.read(images[:1], view=0).taps.shape[-1]
+    parts = _walk(Path(segmenter).absolute(), store, images, precision, dim)
     total = next(parts)
     for part in parts:
         total = total + part
@@ -80,13 +81,13 @@ def neighborhoods_of(
 
 
 def _walk(
-    segmenter: Path, store: FeatureStore, images: list[int], precision: str
+    segmenter: Path, store: FeatureStore, images: list[int], precision: str, dim: int
 ) -> Iterator[Neighborhoods]:
     results = stream(
         [ImageUnit(part) for part in chunks(images, _IMAGES)],
         prepare=partial(read_features, store=str(store.folder), labels=None),
         actor=TreeActor,
-        actor_kwargs={"segmenter": str(segmenter), "precision": precision},
+        actor_kwargs={"segmenter": str(segmenter), "dim": dim, "precision": precision},
         actors=feature_actors(),
         in_order=True,
         bounded=True,
@@ -97,8 +98,8 @@ def _walk(
 class TreeActor:
     """Actor: the head of a segmenter, and which clusters lie where."""
 
-    def __init__(self, segmenter: str, precision: str, device: str) -> None:
-        self.head = Segmenter.load(segmenter, device=device).head
+    def __init__(self, segmenter: str, dim: int, precision: str, device: str) -> None:
+        self.head = load_head(segmenter, dim=dim, device=device)
         self.half = uses_bfloat16(precision, torch.device(device))
 
     @torch.inference_mode()

@@ -288,12 +288,9 @@ class Segmenter:
         folder = segmenter_folder(path)
         saved = read_saved(folder)
         backbone = load_backbone(saved.backbone)
-        head = saved.empty_head(backbone.dim, NUM_TAPS)
-        weights = folder / WEIGHTS
-        load_exactly(head, read_state(weights), f"{weights} does not fit its config.json")
         return cls(
             backbone,
-            head,
+            _head_of(folder, saved, backbone.dim),
             backbone_config=saved.backbone,
             short_side=saved.short_side,
             mapping=saved.mapping,
@@ -302,6 +299,28 @@ class Segmenter:
             tree=read_tree(folder, saved.num_clusters),
             names=read_names(folder, saved.num_clusters),
         ).to(device)
+
+
+def load_head(
+    path: str | Path, *, dim: int, device: torch.device | str = "cpu"
+) -> Psi | LinearHead:
+    """What makes clusters of features, of a segmenter whose backbone is not needed.
+
+    Args:
+        path: as of ``Segmenter.load``.
+        dim: D, features of a patch in a tap.
+
+    Raises:
+        UserError: as of ``Segmenter.load``, or the head is of features of another width.
+    """
+    folder = segmenter_folder(path)
+    return _head_of(folder, read_saved(folder), dim).eval().to(device)
+
+
+def _head_of(folder: Path, saved: SavedSegmenter, dim: int) -> Psi | LinearHead:
+    head, weights = saved.empty_head(dim, NUM_TAPS), folder / WEIGHTS
+    load_exactly(head, read_state(weights), f"{weights} does not fit its config.json")
+    return head
 
 
 def _pixels(image: Image.Image | np.ndarray | str | Path) -> np.ndarray:

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -128,16 +129,16 @@ def _links(text):
     return re.findall(r"\]\(([^)]+)\)", text)
 
 
-def test_a_failed_trial_is_reported_and_ends_nothing(recipe, local_ray, tmp_path):
-    rate = Axis("train.lr", "grid", (1e-3, 1e30))
-    out = tmp_path / "sweep"
-    wild = change(recipe, train={"lr_end": 1e-3})
-    result = sweep(space(rate, columns="train.lr"), [DataSet("sample", wild)], out)
+def test_a_failed_trial_is_reported_and_ends_nothing(swept, tmp_path):
+    (_, data, out), _ = swept
+    again = Path(shutil.copytree(out, tmp_path / "again"))
+    infinite = space(Axis(ALPHA.key, "grid", (0.3, 1e38)), columns=ALPHA.key)
+    result = sweep(infinite, data, again)
     assert (result["done"], result["ok"]) == (1, False)
     (error,) = result["failed"].values()
     assert "the loss is" in error
     assert "A lower train.lr usually helps" in error
-    assert "failed" in Path(write_tables(out)["table"]).read_text()
+    assert "failed" in Path(write_tables(again)["table"]).read_text()
 
 
 @pytest.mark.slow

@@ -18,8 +18,8 @@ def contingency(
     """Count the pixels of one image: int64 [K, C].
 
     Args:
-        clusters: of each pixel, int [H, W].
-        label: class of each pixel, int [H, W]; ``ignore``, >= 0, is not counted.
+        clusters: of each pixel, int, [H, W] or any other shape.
+        label: class of each pixel, likewise; ``ignore``, >= 0, is not counted.
         name: of the image, for the error.
 
     Raises:

@@ -28,10 +28,12 @@ MAX_CLASSES = IGNORE  # label files hold 0 … 254
 class Counts:
     """Pixels of cluster against class, [1, K, C] (after the CRF too: [2, K, C]), of so many images.
 
-    The rate leaves out the start-up.
+    ``near``: of those near an edge of the truth alone, where ``evaluate.boundary`` asks for it. The
+    rate leaves out the start-up.
     """
 
     tables: np.ndarray
+    near: np.ndarray
     num_images: int
     skipped: dict[str, str]
     images_per_second: float
@@ -66,7 +68,7 @@ def count(
     shape = (2 if config.crf else 1, num_clusters, len(images.class_names) or MAX_CLASSES)
     scoring = Scoring(config, images.label_codes, shape, temperature)
     size = 1 if config.crf else config.batch_size  # CRFs of a unit run one after the other
-    tables = np.zeros(shape, dtype=np.int64)
+    tables, near = np.zeros((2, *shape), dtype=np.int64)
     skipped: dict[str, str] = {}
     started = time.monotonic()
     progress = Progress(job, len(images.files), "images")
@@ -88,9 +90,10 @@ def count(
         if part.mistake is not None:
             raise UserError(part.mistake)
         tables += part.tables
+        near += part.near
         skipped.update(part.skipped)
         check_skipped(recipe.data, skipped, len(images.files))
         progress.advance(part.num_images)
     rate = progress.rate() or progress.done / (time.monotonic() - started)
     progress.close()
-    return Counts(tables, len(images.files) - len(skipped), skipped, rate)
+    return Counts(tables, near, len(images.files) - len(skipped), skipped, rate)

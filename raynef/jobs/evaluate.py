@@ -18,6 +18,7 @@ from raynef.jobs.counting import count
 from raynef.jobs.results import (
     class_names,
     crf_in_words,
+    edges_apart,
     matching_in_words,
     name_and_score,
     protocol_in_words,
@@ -89,10 +90,15 @@ def evaluate(
         naming = counts.get("match", scored)
         names = class_names(images, naming.tables, scored.tables)
         method = None if segmenter.supervised else config.match
-        plain, *after_crf = [
+        named = [
             name_and_score(by[:, : len(names)], table[:, : len(names)], names, method)
             for by, table in zip(naming.tables, scored.tables, strict=True)
         ]
+        if config.boundary:
+            for found, table, near in zip(named, scored.tables, scored.near, strict=True):
+                apart = edges_apart(table[:, : len(names)], near[:, : len(names)], found.classes)
+                found.scores["boundary"] = {"pixels": config.boundary, **apart}
+        plain, *after_crf = named
         result: dict[str, Any] = {"run": str(run.path), **plain.scores}
         for found in after_crf:
             result["crf"] = {**found.scores, "protocol": crf_in_words(config)}

@@ -16,6 +16,7 @@ from raynef.config.recipe import Evaluate
 from raynef.core.errors import UserError
 from raynef.jobs.reading import Example, Examples, Scoring
 from raynef.models.segmenter import Segmenter
+from raynef.segment.edges import near_edges
 from raynef.segment.patch_map import PatchMap
 from raynef.segment.sharpened import sharpened_clusters
 from raynef.segment.upsample import upsample_argmax
@@ -36,9 +37,14 @@ class CrfInput:
 
 @dataclass(frozen=True)
 class Counted:
-    """The tables of a unit; where a CRF is to follow, what it works on."""
+    """The tables of a unit; where a CRF is to follow, what it works on.
+
+    Attributes:
+        tables: as of ``Counts``, and likewise ``near``.
+    """
 
     tables: np.ndarray
+    near: np.ndarray
     skipped: dict[str, str]
     mistake: str | None
     num_images: int
@@ -56,7 +62,7 @@ class CountingActor:
 
     def __call__(self, read: Examples) -> Counted:
         config, shape = self.scoring.config, self.scoring.shape
-        tables = np.zeros(shape, dtype=np.int64)
+        tables, near = np.zeros((2, *shape), dtype=np.int64)
         sharpenings: list[CrfInput] = []
         mistake = read.mistake
         try:
@@ -67,7 +73,9 @@ class CountingActor:
                 rows, columns = windows.matrices(grid, size, cell=cell)
                 maps = upsample_argmax(logits, rows, columns).cpu().numpy()
                 for example, clusters in zip(examples, maps, strict=True):
-                    tables[0] += _table(clusters, example, shape)
+                    whole, edges = _tables(clusters, example, self.scoring)
+                    tables[0] += whole
+                    near[0] += edges
                 if config.crf:
                     sharpenings += [
                         CrfInput(example, image, windows, grid, cell)
@@ -75,7 +83,7 @@ class CountingActor:
                     ]
         except UserError as error:
             mistake = str(error)
-        return Counted(tables, read.skipped, mistake, read.num_images, sharpenings)
+        return Counted(tables, near, read.skipped, mistake, read.num_images, sharpenings)
 
     def logits(
         self, examples: list[Example], windows: Windows, batch_size: int
@@ -110,7 +118,7 @@ def _batches(
 
 def count_sharpened(counted: Counted, *, scoring: Scoring) -> Counted:
     """Task: the CRF of each image of a unit, and cluster against class after it."""
-    tables, mistake = counted.tables.copy(), counted.mistake
+    tables, near, mistake = counted.tables.copy(), counted.near.copy(), counted.mistake
     try:
         for item in counted.sharpenings:
             assert item.example.full is not None
@@ -120,13 +128,25 @@ def count_sharpened(counted: Counted, *, scoring: Scoring) -> Counted:
                 num_top=scoring.config.crf_clusters,
                 temperature=scoring.temperature,
             )
-            tables[1] += _table(best, item.example, scoring.shape)
+            whole, edges = _tables(best, item.example, scoring)
+            tables[1] += whole
+            near[1] += edges
     except UserError as error:
         mistake = str(error)
-    return replace(counted, tables=tables, mistake=mistake, sharpenings=[])
+    return replace(counted, tables=tables, near=near, mistake=mistake, sharpenings=[])
 
 
-def _table(clusters: np.ndarray, example: Example, shape: tuple[int, int, int]) -> np.ndarray:
-    return contingency(
-        clusters, example.label, num_clusters=shape[1], num_classes=shape[2], name=example.name
-    )
+def _tables(clusters: np.ndarray, example: Example, scoring: Scoring) -> np.ndarray:
+    """Of all pixels of an image, and of those near an edge of its truth, int64 [2, K, C]."""
+    _, num_clusters, num_classes = scoring.shape
+    label, distance = example.label, scoring.config.boundary
+    found = np.zeros((2, num_clusters, num_classes), dtype=np.int64)
+    parts = [(clusters, label)]
+    if distance:
+        near = near_edges(label, distance)
+        parts.append((clusters[near], label[near]))
+    for part, (of, against) in enumerate(parts):
+        found[part] = contingency(
+            of, against, num_clusters=num_clusters, num_classes=num_classes, name=example.name
+        )
+    return found

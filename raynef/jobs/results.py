@@ -65,6 +65,20 @@ def name_and_score(
     )
 
 
+def edges_apart(table: np.ndarray, near: np.ndarray, classes: np.ndarray) -> dict[str, Any]:
+    """Scores of the pixels near an edge of the truth, and of all others, by the same classes.
+
+    Args:
+        table: pixels of cluster against class, [K, C], and ``near`` those of them near an edge.
+        classes: of the clusters, [K].
+    """
+    found: dict[str, Any] = {"share": float(near.sum() / max(1, table.sum()))}
+    for name, part in (("near", near), ("away", table - near)):
+        result = score(part, classes)
+        found[name] = {"miou": result.miou, "accuracy": result.accuracy}
+    return found
+
+
 def class_names(images: ImageSet, *tables: np.ndarray) -> tuple[str, ...]:
     """The data set's, or numbers up to the last class that any table [T, K, C] has pixels of."""
     present = sum(table.sum(axis=(0, 1)) for table in tables)

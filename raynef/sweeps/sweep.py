@@ -171,6 +171,8 @@ def score_key(recipe: Recipe) -> str:
     values = to_dict(recipe)
     for name in ("views", "shift"):  # of training views; they came later
         del values["data"][name]
+    if not recipe.evaluate.boundary:  # likewise
+        del values["evaluate"]["boundary"]
     values["data"]["max_bad_fraction"] = 0.01  # shapes no score; so it stood in the first keys
     return fingerprint({"data": values["data"], "evaluate": values["evaluate"]})
 

@@ -20,6 +20,7 @@ from raynef.jobs.reading import Scoring, read_examples
 from raynef.jobs.work import ImageUnit
 from raynef.models.heads import LinearHead
 from raynef.models.segmenter import Mapping, Segmenter
+from raynef.segment.edges import near_edges
 from raynef.stores.run import RunFolder, bind
 from tests.known import present
 from tests.tiny import change
@@ -169,3 +170,36 @@ def test_classes_without_names_are_numbered(a_run, recipe, copy_of_sample):
     result = evaluate(a_run(), recipe=change(recipe, data={"root": str(copy_of_sample)}))
     assert list(result["per_class_iou"])[:2] == ["class_0", "class_1"]
     assert len(result["per_class_iou"]) <= 10
+
+
+@pytest.mark.parametrize("crf", [False, True])
+def test_what_lies_near_edges_is_scored_apart(a_run, recipe, crf):
+    out = a_run()
+    recipe = change(recipe, evaluate={"boundary": 2, "crf": crf})
+    result = evaluate(out, recipe=recipe)
+    images = open_split(recipe.data, "val")
+    shape = (1, 12, len(images.class_names))
+    near = np.zeros(shape[1:], dtype=np.int64)
+    segmenter = Segmenter.load(out)
+    scoring = Scoring(recipe.evaluate, None, shape)
+    for example in read_examples(ImageUnit(range(4), images.files), scoring=scoring).examples:
+        clusters = segmenter.clusters(example.small[None])[0]
+        band = near_edges(example.label, 2)
+        np.add.at(near, (clusters[band], example.label[band]), 1)
+    whole = table(out, change(recipe, evaluate={"crf": False}), "val")
+    classes = match(whole, "iou")
+    apart = result["boundary"]
+    assert apart["pixels"] == 2
+    assert apart["share"] == pytest.approx(near.sum() / whole.sum())
+    assert 0.1 < apart["share"] < 0.9
+    for name, part in (("near", near), ("away", whole - near)):
+        expected = score(part, classes)
+        assert apart[name]["miou"] == pytest.approx(expected.miou, abs=2e-3)
+        assert apart[name]["accuracy"] == pytest.approx(expected.accuracy, abs=2e-3)
+    assert crf == ("crf" in result)
+    if crf:
+        assert result["crf"]["boundary"]["share"] == apart["share"]
+
+
+def test_edges_are_not_scored_unasked(a_run, recipe):
+    assert "boundary" not in evaluate(a_run(), recipe=recipe)

@@ -69,6 +69,9 @@ class Data:
     """Pixels by which shifted views are moved, down or up and left or right at once."""
     num_views: Annotated[Count, VIEWS] = 4
     """Views per image in the feature store; epoch e trains on view e mod num_views."""
+    stored_bits: Annotated[Literal[16, 8], Key("views")] = 16
+    """Bits of a number in the feature store. 16: half precision. 8: one of 256 steps from the least
+    to the largest of its channel in its view, for half the bytes."""
     view_seed: Annotated[int, Key("views", always=True, alias="seed")] = 0
     """Seed of the views, apart from train.seed: runs of several seeds share one feature store."""
     max_bad_fraction: Annotated[Share, FREE] = 0.1

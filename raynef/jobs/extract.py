@@ -65,7 +65,7 @@ def ensure_store(recipe: Recipe, images: ImageSet, folder: str | Path) -> Featur
             actor=FeatureActor,
             actor_kwargs={"config": recipe.backbone, "precision": precision},
             actors=feature_actors(),
-            finish=finish_shard,
+            finish=partial(finish_shard, bits=recipe.data.stored_bits),
         )
 
     num_views = recipe.data.num_views
@@ -75,12 +75,17 @@ def ensure_store(recipe: Recipe, images: ImageSet, folder: str | Path) -> Featur
     return opened(FeatureStore(folder), images, made=made)
 
 
-def finish_shard(found: ViewFeatures[ShardUnit]) -> ShardMade:
-    """Task: write the shard of a unit."""
+def finish_shard(found: ViewFeatures[ShardUnit], *, bits: int) -> ShardMade:
+    """Task: write the shard of a unit, with numbers of so many bits."""
     unit, shard = found.unit, None
     if found.features is not None:
         shard = write_shard(
-            unit.folder, file=unit.file, view=unit.view, images=found.kept, features=found.features
+            unit.folder,
+            file=unit.file,
+            view=unit.view,
+            images=found.kept,
+            features=found.features,
+            bits=bits,
         )
     return ShardMade(shard, found.skipped, len(unit.images))
 

@@ -40,6 +40,7 @@ class Shapes:
     num_blocks: int  # of ψ
     network: str  # of ψ, as eigen.network
     num_teachers: int  # of clusterings; 0 of eigenfunctions, which alone have a graph
+    stored_bits: int  # of a number in the store
     images_per_shard: int  # of the store, and of a unit of extraction
 
     @property
@@ -105,6 +106,7 @@ def shapes_of(
         num_blocks=recipe.eigen.num_blocks,
         network=recipe.eigen.network,
         num_teachers=0 if recipe.eigen.objective == "eigenfunctions" else len(teachers),
+        stored_bits=recipe.data.stored_bits,
         **sizes,
     )
 
@@ -137,10 +139,13 @@ def valid_share(
 def row_bytes(shapes: Shapes) -> int:
     """One image in one view in the store: P·(2·T·D + 2·3 + 1) bytes, and its overhead.
 
-    Taps and thumbnail in half precision, a byte for whether the patch is valid.
+    Taps and thumbnail in half precision, a byte for whether the patch is valid. In 8 bits taps are
+    P·T·D bytes, and two single-precision numbers for each channel of a tap.
     """
-    values = HALF * shapes.num_taps * shapes.dim + HALF * 3 + 1
-    return shapes.patches_per_view * values + ROW_OVERHEAD
+    channels = shapes.num_taps * shapes.dim
+    taps = shapes.patches_per_view * channels * shapes.stored_bits // 8
+    scale = 2 * FLOAT * channels if shapes.stored_bits == 8 else 0
+    return taps + scale + shapes.patches_per_view * (HALF * 3 + 1) + ROW_OVERHEAD
 
 
 def store_bytes(shapes: Shapes) -> int:

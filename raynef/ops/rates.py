@@ -244,12 +244,17 @@ def store_rates(shapes: Shapes, folder: str | Path | None) -> tuple[float, float
         def write() -> int:
             nonlocal shard
             shard = write_shard(
-                place, file="shard-000000.parquet", view=0, images=order, features=features
+                place,
+                file="shard-000000.parquet",
+                view=0,
+                images=order,
+                features=features,
+                bits=shapes.stored_bits,
             )
             return shard.num_bytes
 
         written = _seconds_each(write)
-        journal = StoreProgress(place, {"num_views": 1})
+        journal = StoreProgress(place, {"num_views": 1, "stored_bits": shapes.stored_bits})
         journal.add(shard, {})
         journal.complete()
         store = FeatureStore(place)

@@ -169,7 +169,7 @@ def recipe_at(space: Space, dataset: DataSet, point: Mapping[str, Any], seed: in
 def score_key(recipe: Recipe) -> str:
     """Of the data and the protocol that score a run."""
     values = to_dict(recipe)
-    for name in ("views", "shift"):  # of training views; they came later
+    for name in ("views", "shift", "stored_bits"):  # of training views; they came later
         del values["data"][name]
     if not recipe.evaluate.boundary:  # likewise
         del values["evaluate"]["boundary"]

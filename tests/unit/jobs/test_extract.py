@@ -16,7 +16,7 @@ from raynef.images.datasets.registry import open_split
 from raynef.images.decode import read_image
 from raynef.jobs import extract as features_module
 from raynef.jobs.extract import ensure_store, scan
-from raynef.stores.features import FeatureStore, store_key, write_shard
+from raynef.stores.features import FeatureStore, as_bytes, from_bytes, store_key, write_shard
 from raynef.stores.keys import differences
 from raynef.stores.progress import StoreProgress
 from tests.tiny import change
@@ -108,7 +108,7 @@ def test_an_interrupted_extraction_resumes(recipe, tmp_path, monkeypatch):
     assert not (folder / "progress.jsonl").exists()
 
 
-def shard_of(folder: Path, images: list[int], view: int = 0):
+def shard_of(folder: Path, images: list[int], view: int = 0, bits: int = 16):
     size = len(images)
     generator = torch.Generator().manual_seed(view)
     features = Features(
@@ -117,7 +117,42 @@ def shard_of(folder: Path, images: list[int], view: int = 0):
         valid=torch.ones((size, 2, 2), dtype=torch.bool),
     )
     file = f"shard-{view:06d}.parquet"
-    return features, write_shard(folder, file=file, view=view, images=images, features=features)
+    return features, write_shard(
+        folder, file=file, view=view, images=images, features=features, bits=bits
+    )
+
+
+def test_eight_bits_are_within_half_a_step_of_each_channel(tmp_path):
+    journal = StoreProgress(tmp_path, {"num_views": 1, "stored_bits": 8})
+    features, shard = shard_of(tmp_path, [5, 2, 9], bits=8)
+    journal.add(shard, {})
+    journal.complete()
+    found = FeatureStore(tmp_path).read([9, 5], view=0)
+    taps = features.taps[[2, 0]]
+    steps = (taps.amax(dim=2) - taps.amin(dim=2)) / 255
+    wrong = (found.taps.float() - taps).abs().amax(dim=2)
+    assert (wrong <= 0.5 * steps + 2e-3).all()  # half a step, and half precision
+    assert (wrong > 0.2 * steps).any()
+    assert torch.equal(found.thumbnails, features.thumbnails[[2, 0]].half())
+
+
+def test_a_channel_of_one_value_comes_back():
+    taps = torch.full((1, 3, 4, 8), -2.5)
+    assert torch.equal(from_bytes(*as_bytes(taps)), taps.half())
+
+
+def test_stores_of_other_bits_are_others(recipe, tmp_path):
+    images = open_split(recipe.data, "train")
+    eight = change(recipe, data={"stored_bits": 8})
+    assert store_key(eight, images) == {**store_key(recipe, images), "stored_bits": 8}
+    sizes = []
+    for bits, asked in ((16, recipe), (8, eight)):
+        store = ensure_store(asked, images, tmp_path / str(bits))
+        assert store.bits == bits
+        sizes.append(sum(path.stat().st_size for path in store.folder.glob("*.parquet")))
+        with pytest.raises(UserError, match="stored_bits"):
+            ensure_store(change(recipe, data={"stored_bits": 24 - bits}), images, store.folder)
+    assert sizes[1] < 0.8 * sizes[0]  # of sixteen patches a view: the scale of a channel weighs
 
 
 def test_shards_round_trip_in_half_precision_row_by_row(tmp_path):

@@ -27,6 +27,7 @@ from raynef.ops.plan import plan
 from raynef.ops.rates import drawn_teachers
 from raynef.stores.features import write_shard
 from raynef.stores.progress import StoreProgress
+from tests.tiny import change
 
 SMALL = Recipe(
     data=Data(short_side=64, crop=64, num_views=2, scale=(1.0, 1.0)),
@@ -71,8 +72,9 @@ def random_features(images, grid, dim):
 
 
 @pytest.mark.parametrize(("grid", "dim"), [(20, 192), (30, 384), (14, 128)])
-def test_the_store_has_the_size_that_is_planned(tmp_path, grid, dim):
-    planned = sizes(SMALL, dim=dim, grid=grid)
+@pytest.mark.parametrize("bits", [16, 8])
+def test_the_store_has_the_size_that_is_planned(tmp_path, grid, dim, bits):
+    planned = sizes(change(SMALL, data={"stored_bits": bits}), dim=dim, grid=grid)
     journal = StoreProgress(tmp_path, {"num_views": 2})
     for number, (view, first) in enumerate((v, f) for v in range(2) for f in (0, 4)):
         shard = write_shard(
@@ -81,6 +83,7 @@ def test_the_store_has_the_size_that_is_planned(tmp_path, grid, dim):
             view=view,
             images=list(range(first, first + 4)),
             features=random_features(4, grid, dim),
+            bits=bits,
         )
         journal.add(shard, {})
     journal.complete()

@@ -25,6 +25,7 @@ from raynef.config.sections import (
     Teachers,
     Train,
 )
+from raynef.config.sections import Tap as Tap
 from raynef.config.spectral import SelfTrain, Spectral
 
 

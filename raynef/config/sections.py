@@ -21,6 +21,7 @@ from raynef.config.fields import (
 )
 
 BUNDLED_BACKBONE = "raynef_vit_micro_patch16"
+Tap = Literal["norm", "keys", "neighborhood"]
 
 VIEWS, IMAGES = Key("views", always=True), Key("images", always=True)
 _NAME = (Key("views", always=True, alias="backbone"), Key("images", always=True, alias="backbone"))
@@ -86,13 +87,15 @@ class Backbone:
     """The frozen ViT."""
 
     name: Annotated[str, *_NAME] = BUNDLED_BACKBONE
-    """Any timm ViT, or the bundled raynef_vit_micro_patch16."""
+    """Any timm ViT, the bundled raynef_vit_micro_patch16, or open_clip/NAME.TAG: the visual tower
+    of a model of open_clip, which captions trained (extra: text)."""
     weights: Annotated[str | None, VIEWS, IMAGES] = None
     """A .safetensors/.pt path, 'hub' (through timm) or 'bundled'; by default bundled for the
     bundled name and hub for any other."""
-    tap: Annotated[Literal["norm", "keys"], VIEWS] = "norm"
+    tap: Annotated[Tap, VIEWS] = "norm"
     """Last features: the final norm's output (supervised, CLIP) or the last block's attention keys
-    (DINO)."""
+    (DINO). Of open_clip/ norm is the last block's values, in the space of texts (MaskCLIP), and
+    neighborhood those averaged over patches that are alike and near (NACLIP)."""
     input_size: Annotated[int | None, at_least(1), Key("views")] = None
     """Side of the square to which training crops are resized (bicubic) before the backbone, and at
     test center crops, windows, or squares that a whole image is cut into: the native resolution of

@@ -5,14 +5,15 @@ that is a multiple of the patch size works: timm resamples the position embeddin
 """
 
 import difflib
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from raynef.config.recipe import BUNDLED_BACKBONE
+from raynef.config.recipe import BUNDLED_BACKBONE, Tap
 from raynef.config.recipe import Backbone as BackboneConfig
 from raynef.core.errors import UserError
+from raynef.features.clip import PREFIX, empty_dense_clip, load_dense_clip
 from raynef.features.taps import (
     NoGridError,
     as_tokens,
@@ -54,7 +55,7 @@ class Backbone(FrozenModel):
         UserError: a model without a patch grid for images of any size, or without keys.
     """
 
-    def __init__(self, model: Any, *, name: str, tap: Literal["norm", "keys"]) -> None:
+    def __init__(self, model: Any, *, name: str, tap: Tap) -> None:
         super().__init__(model, name)
         self.tap = tap
         try:
@@ -112,8 +113,19 @@ def load_backbone(config: BackboneConfig) -> Backbone:
 
 
 def load_model(config: BackboneConfig) -> Any:
-    """The recipe's timm model with its weights, on the CPU. Errors as of ``load_backbone``."""
+    """The recipe's timm model with its weights, on the CPU; of open_clip's, its visual tower.
+
+    Errors as of ``load_backbone``.
+    """
     path = resolve_weights(config)
+    if config.name.startswith(PREFIX):
+        attention = "neighborhood" if config.tap == "neighborhood" else "values"
+        return load_dense_clip(config.name, path, attention)
+    if config.tap == "neighborhood":
+        raise UserError(
+            f"backbone.tap neighborhood is of a backbone {PREFIX}NAME.TAG, whose patches are "
+            f"compared with texts; {config.name} is timm's"
+        )
     model = create_model(config.name, from_hub=path is None)
     if path is not None:
         load_weights(model, path, name=config.name)
@@ -121,7 +133,12 @@ def load_model(config: BackboneConfig) -> Any:
 
 
 def create_model(name: str, *, from_hub: bool = False) -> Any:
-    """A timm model without a classifier, for images of any size where its family has such."""
+    """A timm model without a classifier, for images of any size where its family has such.
+
+    Of ``open_clip/…`` a visual tower with random weights, ``from_hub`` or not.
+    """
+    if name.startswith(PREFIX):
+        return empty_dense_clip(name)
     # Here, as it takes two seconds: a training on stored features makes no model of timm's.
     import timm
 

@@ -62,7 +62,7 @@ def crops_of(run: str | Path, images: str | None = None) -> tuple[CropFolder, Cr
     source = Source.of(run)
     identity = segmenter_identity(source.segmenter)
     try:
-        files = _files(source, images)
+        files = files_of(source, images)
     except UserError:
         # Crops that were made once outlive their images.
         kept = None if images is not None else finished_crops(source.place, identity)
@@ -86,8 +86,8 @@ def crops_of(run: str | Path, images: str | None = None) -> tuple[CropFolder, Cr
     return folder, index
 
 
-def _files(source: Source, images: str | None) -> tuple[ImageFile, ...]:
-    """The images that are looked at. Raises UserError: none."""
+def files_of(source: Source, images: str | None) -> tuple[ImageFile, ...]:
+    """The images that clusters are shown on, at most ``MAX_IMAGES``. Raises UserError: none."""
     hint = "give a folder of such images with --images DIR"
     if images is not None:
         found: ImageSet = open_folder(absolute(images), None)

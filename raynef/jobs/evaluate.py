@@ -10,6 +10,7 @@ from raynef.cluster.session import ray_session
 from raynef.config.recipe import Data, Recipe, fingerprint
 from raynef.core.errors import UserError
 from raynef.eigen.psi import Psi
+from raynef.features.clip import CAPTIONS
 from raynef.images.datasets.imageset import ImageSet, require_labels
 from raynef.images.datasets.registry import open_split
 from raynef.io.files import write_json
@@ -40,9 +41,9 @@ def evaluate(
     """Score a run's segmenter on a validation split; the result of ``raynef evaluate``.
 
     Clusters are named by the labels of the same images (as in the papers) or of the training split
-    (``evaluate.match_on``), for plain maps and for those after a CRF apart; a supervised head knows
-    its classes. RUN/evaluate.json holds the scores on the run's own data, whose names the segmenter
-    keeps; RUN/evaluate-….json those on other data.
+    (``evaluate.match_on``), for plain maps and for those after a CRF apart; a supervised head, or
+    one of texts, knows its classes. RUN/evaluate.json holds the scores on the run's own data, whose
+    names the segmenter keeps; RUN/evaluate-….json those on other data.
 
     Args:
         out: the run.
@@ -64,7 +65,7 @@ def evaluate(
         require_labels(images)
         segmenter = Segmenter.load(run.path)
         splits = {"evaluate": images}
-        if segmenter.supervised:
+        if segmenter.knows_classes:
             _require_its_classes(segmenter, images)
         elif config.match_on == "train":
             train = open_split(recipe.data, recipe.data.train_split)
@@ -89,7 +90,7 @@ def evaluate(
         scored = counts["evaluate"]
         naming = counts.get("match", scored)
         names = class_names(images, naming.tables, scored.tables)
-        method = None if segmenter.supervised else config.match
+        method = None if segmenter.knows_classes else config.match
         named = [
             name_and_score(by[:, : len(names)], table[:, : len(names)], names, method)
             for by, table in zip(naming.tables, scored.tables, strict=True)
@@ -105,7 +106,12 @@ def evaluate(
         result |= {
             "num_images": scored.num_images,
             "protocol": protocol_in_words(config),
-            "matching": matching_in_words(config, images.split, supervised=segmenter.supervised),
+            "matching": matching_in_words(
+                config,
+                images.split,
+                supervised=segmenter.supervised,
+                captions=segmenter.captions,
+            ),
             "data": {"name": recipe.data.name, "root": images.root, "split": images.split},
             "trained_on": {"name": own.data.name, "root": own.data.root},
             "zero_shot": _place(recipe.data) != _place(own.data),
@@ -117,7 +123,9 @@ def evaluate(
         }
         if naming is not scored:
             result["named_by"] = {"num_images": naming.num_images, "skipped": naming.skipped}
-        if not segmenter.supervised:
+        if segmenter.captions:
+            result["captions"] = CAPTIONS
+        if not segmenter.knows_classes:
             mapping = Mapping(tuple(int(c) for c in plain.classes), names)
             if segmenter.mapping is None or _is_same(recipe.data, own.data):
                 save_mapping(run.path, mapping)
@@ -175,7 +183,7 @@ def _require_its_classes(segmenter: Segmenter, images: ImageSet) -> None:
     known = segmenter.mapping.class_names if segmenter.mapping else ()
     if known != images.class_names:
         raise UserError(
-            f"this head was trained on the classes {', '.join(known)}, but {images.root} has "
+            f"this segmenter is of the classes {', '.join(known)}, but {images.root} has "
             f"{', '.join(images.class_names) or 'no names of classes'}"
         )
 
@@ -188,3 +196,5 @@ def _tell(result: dict[str, Any]) -> None:
             logger.info(words, *shares, after, result["num_images"])
     if result["labels_leaked"]:
         logger.warning("labels leaked: this run saw the labels while it trained")
+    if "captions" in result:
+        logger.info("%s", result["captions"])

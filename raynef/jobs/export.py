@@ -14,6 +14,7 @@ from PIL import Image
 from raynef.core.draws import generator
 from raynef.core.errors import UserError
 from raynef.io.files import write_atomic
+from raynef.jobs.results import told_by_captions
 from raynef.models.exported import exported_program
 from raynef.models.segmenter import Segmenter
 from raynef.stores.run import git_commit
@@ -95,6 +96,7 @@ def description(segmenter: Segmenter) -> dict[str, Any]:
         "backbone": segmenter.backbone.name,
         "supervised": segmenter.supervised,
         "labels_leaked": segmenter.labels_leaked,
+        **told_by_captions(segmenter),
         "commit": git_commit(),
     }
 

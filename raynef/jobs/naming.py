@@ -1,4 +1,4 @@
-"""Names for clusters, by a person: ``raynef name``."""
+"""Names for clusters, by a person: ``raynef name``. See ``raynef.jobs.text_names`` for texts."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,6 +8,7 @@ import numpy as np
 
 from raynef.assign.tree import ClusterTree
 from raynef.core.errors import UserError
+from raynef.features.clip import CAPTIONS
 from raynef.models.folder import cut_tree, read_num_clusters, read_tree, segmenter_folder
 from raynef.models.names import Names, change_names, read_names
 
@@ -25,7 +26,8 @@ def name_clusters(
 
     Returns:
         ``names`` of all clusters that have one, and ``named``: the share of the training patches
-        that lie in them, but for those that are ``unsure``; None without a tree.
+        that lie in them, but for those that are ``unsure``; None without a tree. ``by_text``, where
+        there are such: the clusters whose names no person gave, by the model that proposed them.
 
     Raises:
         UserError: no segmenter, no such cluster or group, or a name that cannot stand in a table.
@@ -44,7 +46,17 @@ def name_clusters(
         "num_clusters": num_clusters,
         "named": _share(tree, names),
         "names": {str(cluster): name for cluster, name in sorted(names.names.items())},
+        **_by_text(names),
     }
+
+
+def _by_text(names: Names) -> dict[str, Any]:
+    if not names.sources:
+        return {}
+    models: dict[str, list[int]] = {}
+    for cluster, source in sorted(names.sources.items()):
+        models.setdefault(source, []).append(cluster)
+    return {"by_text": {"models": models, "note": CAPTIONS}}
 
 
 def _of_members(groups: np.ndarray, changes: Mapping[int, str | None]) -> dict[int, str | None]:

@@ -18,6 +18,7 @@ from raynef.io.state import note_end, state_in
 from raynef.io.storage import absolute, local_path, without_secrets
 from raynef.jobs.evaluate import temperature_of
 from raynef.jobs.reading import read_photos
+from raynef.jobs.results import told_by_captions
 from raynef.jobs.segmenting import (
     MOST_IMAGES,
     Making,
@@ -146,7 +147,10 @@ def _predict(
         logger.warning("%s", _describe_gone(gone))
     there = [file for file in files if file.name not in skipped]
     Documents(predictions, there, making.categories, making.formats).write(
-        segmenter_legend(segmenter.num_clusters, mapping, options.cut),
+        {
+            **segmenter_legend(segmenter.num_clusters, mapping, options.cut),
+            **told_by_captions(segmenter),
+        },
         about={
             "run": str(Path(run).absolute()),
             "commit": git_commit(),

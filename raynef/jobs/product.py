@@ -22,6 +22,7 @@ def save_segmenter(
     mapping: Mapping | None = None,
     supervised: bool = False,
     labels_leaked: bool,
+    captions: bool = False,
 ) -> None:
     """Save the segmenter of a run with a head."""
     Segmenter(
@@ -32,6 +33,7 @@ def save_segmenter(
         mapping=mapping,
         supervised=supervised,
         labels_leaked=labels_leaked,
+        captions=captions,
     ).save(run.segmenter)
 
 
@@ -48,7 +50,8 @@ def finish(
 
     Needs a running Ray. Clusters get a tree, of the features in ``store``; without stored features
     there is none. The result has ``labels_leaked`` and, where it was trained on labels,
-    ``supervised``; then ``mapping`` names the head's outputs.
+    ``supervised``, or where its classes are of texts ``captions``; then ``mapping`` names the
+    head's outputs.
     """
     save_segmenter(
         run,
@@ -57,6 +60,7 @@ def finish(
         mapping=mapping,
         supervised=result.get("supervised", False),
         labels_leaked=result["labels_leaked"],
+        captions="captions" in result,
     )
     if store is not None and not result.get("supervised"):
         tree = tree_of(run.segmenter, store, precision=recipe.train.precision)

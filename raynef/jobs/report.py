@@ -18,6 +18,7 @@ from raynef.images.oriented import AmbiguousLabelError, read_truth
 from raynef.io.files import read_json, write_text
 from raynef.io.holds import holds
 from raynef.io.storage import is_file
+from raynef.jobs.results import told_by_captions
 from raynef.jobs.work import readable
 from raynef.models.segmenter import Segmenter
 from raynef.report.page import render
@@ -77,6 +78,7 @@ def write_report(path: str | Path, *, images: bool = True) -> dict[str, Any]:
                 for file in sorted(run.path.glob("evaluate-*.json"))
             ],
             labels_leaked=bool(finished.get("labels_leaked")),
+            captions=told_by_captions(segmenter).get("captions"),
         )
     )
     write_text(run.report_file, page)
@@ -173,14 +175,18 @@ def _cards(
             ClusterCard(
                 cluster=int(cluster),
                 share=float(sizes[cluster] / len(clusters)),
-                class_name=segmenter.names.names.get(
-                    int(cluster), entry["class"] if entry else None
-                ),
+                class_name=_called(segmenter, int(cluster), entry["class"] if entry else None),
                 purity=entry["purity"] if entry else None,
                 patches=_cut_outs(members, where, images, segmenter),
             )
         )
     return cards
+
+
+def _called(segmenter: Segmenter, cluster: int, by_labels: str | None) -> str | None:
+    """The name of a cluster, by a person, else by texts, which is said, else by labels."""
+    name = segmenter.names.names.get(cluster, by_labels)
+    return f"{name} (by text)" if cluster in segmenter.names.sources else name
 
 
 def _cut_outs(

@@ -1,13 +1,17 @@
 """What an evaluation says: scores of a table, its clusters, and the protocol in words."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from raynef.assign.matching import UNMATCHED, Criterion, match, score
 from raynef.config.recipe import Evaluate
+from raynef.features.clip import CAPTIONS
 from raynef.images.datasets.imageset import ImageSet
+
+if TYPE_CHECKING:
+    from raynef.models.segmenter import Segmenter
 
 _MATCHES = {"iou": "majority by IoU", "count": "majority by pixels", "hungarian": "Hungarian"}
 
@@ -96,13 +100,23 @@ def protocol_in_words(config: Evaluate) -> str:
     return f"{side}, scored at the label's own size"
 
 
-def matching_in_words(config: Evaluate, split: str | None, *, supervised: bool) -> str:
+def matching_in_words(
+    config: Evaluate, split: str | None, *, supervised: bool, captions: bool
+) -> str:
     """How clusters got their classes, and on what; ``split`` is the one that is scored."""
     if supervised:
         return "none: the head was trained on these classes"
+    if captions:
+        return f"none: the head is texts of these classes; {CAPTIONS}"
     scores = f"the {split or 'whole'} images that are scored"
     images = scores if config.match_on == "val" else "images of the training split"
     return f"{_MATCHES[config.match]}, fitted on {images}"
+
+
+def told_by_captions(segmenter: "Segmenter") -> dict[str, str]:
+    """What is to be said where classes are shown: a note, if a text model told any of them."""
+    told = segmenter.captions or segmenter.names.sources
+    return {"captions": CAPTIONS} if told else {}
 
 
 def crf_in_words(config: Evaluate) -> str:

@@ -1,7 +1,8 @@
-"""Names that a person gave to a segmenter's clusters: a table beside its weights.
+"""Names of a segmenter's clusters, by a person or proposed by texts: a table beside its weights.
 
 SEGMENTER/names.tsv          cluster_id, name, color; one line for each named cluster, which may be
-                             edited by hand; the color, #rrggbb, may be left out
+                             edited by hand; the color, #rrggbb, may be left out. A fourth column,
+                             source, says which text model proposed a name that no person gave
 SEGMENTER/names.history.tsv  every change: time, cluster_id, name before, name after
 
 Two clusters of one name are one class, but for two names that are none: ``noise`` is a cluster that
@@ -30,7 +31,7 @@ NOISE, UNSURE = "noise", "unsure"
 NO_CLASS = (NOISE, UNSURE)
 """Names that make no class."""
 NAMES, HISTORY = "names.tsv", "names.history.tsv"
-_HEAD = ("cluster_id", "name", "color")
+_HEAD = ("cluster_id", "name", "color", "source")
 _COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 _LONGEST = 200  # characters of a name
 
@@ -42,10 +43,12 @@ class Names:
     Attributes:
         names: by cluster.
         colors: by name, as #rrggbb; of the first line that gives one.
+        sources: by cluster, the text model that proposed its name; a person's have none.
     """
 
     names: Mapping[int, str] = field(default_factory=dict[int, str])
     colors: Mapping[str, str] = field(default_factory=dict[str, str])
+    sources: Mapping[int, str] = field(default_factory=dict[int, str])
 
     def classes(self, num_clusters: int) -> ClassMapping | None:
         """Names as classes, in the order of the clusters; None where no name makes a class."""
@@ -81,24 +84,27 @@ def read_names(folder: Path, num_clusters: int) -> Names:
         raise UserError(f"{path} is not UTF-8: {error}") from error
     names: dict[int, str] = {}
     colors: dict[str, str] = {}
+    sources: dict[int, str] = {}
     for number, line in enumerate(csv.reader(io.StringIO(text), delimiter="\t"), 1):
         cells = [cell.strip() for cell in line]
         if not any(cells) or (number == 1 and cells[0] == _HEAD[0]):
             continue
         try:
-            cluster, name, color = int(cells[0]), cells[1], "".join(cells[2:])
+            cluster, name, color, source = int(cells[0]), cells[1], *[*cells[2:4], "", ""][:2]
         except (IndexError, ValueError):
             raise UserError(
                 f"{path}, line {number}: expected cluster_id, name and color, apart by tabs"
             ) from None
-        _require(cluster, name, num_clusters, source=f"{path}, line {number}")
+        require_name(cluster, name, num_clusters, source=f"{path}, line {number}")
         if color and not _COLOR.fullmatch(color):
             raise UserError(f"{path}, line {number}: color must be #rrggbb, got {color!r}")
         if name:
             names[cluster] = name
             if color:
                 colors.setdefault(name, color)
-    return Names(names, colors)
+            if source:
+                sources[cluster] = source
+    return Names(names, colors, sources)
 
 
 def change_names(
@@ -107,6 +113,7 @@ def change_names(
     changes: Mapping[int, str | None],
     *,
     seen: Mapping[int, str | None] | None = None,
+    source: str = "",
 ) -> Names:
     """Name some clusters, or take their names away (None); the names that are there then.
 
@@ -115,13 +122,14 @@ def change_names(
         num_clusters: K.
         changes: the new name of each.
         seen: names of the same clusters that are to be replaced; None for whatever there is.
+        source: the text model that proposes them; "" for a person.
 
     Raises:
         NamesChangedError: a cluster has not the name by now that was seen.
         UserError: a cluster that there is not, or a name that cannot stand in a table.
     """
     for cluster, name in changes.items():
-        _require(cluster, name or "", num_clusters, source="name")
+        require_name(cluster, name or "", num_clusters, source="name")
     with FileLock(folder / f"{NAMES}.lock"):
         before = read_names(folder, num_clusters)
         for cluster, name in (seen or {}).items():
@@ -129,11 +137,14 @@ def change_names(
                 found = before.names.get(cluster)
                 is_now = f"was named {found!r}" if found else "lost its name"
                 raise NamesChangedError(f"cluster {cluster} {is_now} by somebody else meanwhile")
-        names = {**before.names}
+        names, sources = {**before.names}, {**before.sources}
         for cluster, name in changes.items():
             names.pop(cluster, None)
+            sources.pop(cluster, None)
             if name and name.strip():
                 names[cluster] = name.strip()
+                if source:
+                    sources[cluster] = source
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S%z")
         olds = {cluster: before.names.get(cluster, "") for cluster in changes}
         lines = [
@@ -143,7 +154,7 @@ def change_names(
         ]
         if lines:
             append_line(folder / HISTORY, "\n".join(lines))
-        found = Names(names, before.colors)
+        found = Names(names, before.colors, sources)
         save_names(folder, found)
     return found
 
@@ -153,11 +164,17 @@ def save_names(folder: Path, names: Names) -> None:
     if not names.names:
         (folder / NAMES).unlink(missing_ok=True)
         return
-    rows = [(str(k), name, names.colors.get(name, "")) for k, name in sorted(names.names.items())]
-    write_text(folder / NAMES, "".join("\t".join(row) + "\n" for row in (_HEAD, *rows)))
+    rows = [
+        (str(k), name, names.colors.get(name, ""), names.sources.get(k, ""))
+        for k, name in sorted(names.names.items())
+    ]
+    width = 4 if names.sources else 3
+    lines = ["\t".join(row[:width]) + "\n" for row in (_HEAD, *rows)]
+    write_text(folder / NAMES, "".join(lines))
 
 
-def _require(cluster: int, name: str, num_clusters: int, *, source: str) -> None:
+def require_name(cluster: int, name: str, num_clusters: int, *, source: str) -> None:
+    """Raise UserError: a cluster that there is not, or a name that cannot stand in a table."""
     if not 0 <= cluster < num_clusters:
         raise UserError(
             f"{source}: there is no cluster {cluster}; there are 0 to {num_clusters - 1}"

@@ -54,6 +54,7 @@ class SavedSegmenter:
     mapping: Mapping | None
     supervised: bool
     labels_leaked: bool
+    captions: bool = False
 
     def empty_head(self, dim: int, num_taps: int) -> Psi | LinearHead:
         """The head, without its weights, for taps of a width."""
@@ -109,6 +110,7 @@ class SavedSegmenter:
                 "short_side": self.short_side,
                 "supervised": self.supervised,
                 "labels_leaked": self.labels_leaked,
+                **({"captions": True} if self.captions else {}),
                 "mapping": dataclasses.asdict(self.mapping) if self.mapping else None,
             },
         )
@@ -148,6 +150,7 @@ def read_saved(folder: Path) -> SavedSegmenter:
             mapping=mapping,
             supervised=bool(config.get("supervised", False)),
             labels_leaked=bool(config.get("labels_leaked", False)),
+            captions=bool(config.get("captions", False)),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{folder / CONFIG} is damaged: {error!r}") from error

@@ -60,6 +60,8 @@ class Segmenter:
         supervised: a linear probe, trained on labels: its outputs are the classes of ``mapping``,
             which is never fitted.
         labels_leaked: ψ was trained on labels too (train.leak_labels).
+        captions: of images trained a text model, whose classes its outputs are: those of
+            ``mapping``, which is never fitted.
         tree: over its clusters; None where there is none, as of a probe.
         names: that a person gave to clusters; where there are some, they are the classes of what is
             segmented, not those of ``mapping``.
@@ -75,6 +77,7 @@ class Segmenter:
         mapping: Mapping | None = None,
         supervised: bool = False,
         labels_leaked: bool = False,
+        captions: bool = False,
         tree: ClusterTree | None = None,
         names: Names | None = None,
     ) -> None:
@@ -82,12 +85,17 @@ class Segmenter:
         self.head = (head.plain() if isinstance(head, Psi) else head).eval()
         self.backbone_config, self.short_side = backbone_config, short_side
         self.mapping, self.supervised, self.labels_leaked = mapping, supervised, labels_leaked
-        self.tree, self.names = tree, names or Names()
+        self.captions, self.tree, self.names = captions, tree, names or Names()
 
     @property
     def num_clusters(self) -> int:
         """K."""
         return self.head.head.out_features
+
+    @property
+    def knows_classes(self) -> bool:
+        """Whether its outputs are classes, which need no matching."""
+        return self.supervised or self.captions
 
     @property
     def classes(self) -> Mapping | None:
@@ -272,6 +280,7 @@ class Segmenter:
             mapping=self.mapping,
             supervised=self.supervised,
             labels_leaked=self.labels_leaked,
+            captions=self.captions,
         )
         saved.write(Path(folder), head)
         save_tree(folder, self.tree)
@@ -296,6 +305,7 @@ class Segmenter:
             mapping=saved.mapping,
             supervised=saved.supervised,
             labels_leaked=saved.labels_leaked,
+            captions=saved.captions,
             tree=read_tree(folder, saved.num_clusters),
             names=read_names(folder, saved.num_clusters),
         ).to(device)

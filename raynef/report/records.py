@@ -97,6 +97,7 @@ class Evaluation:
     data: tuple[str, str] = ("?", "")  # name of the data set, and where it lies
     supervised: bool = False  # a layer was trained on labels
     labels_leaked: bool = False  # labels reached what was trained
+    captions: str | None = None  # what captions of images trained, if anything
 
     def __post_init__(self) -> None:
         for name, iou in self.per_class_iou.items():
@@ -122,6 +123,7 @@ class Evaluation:
             data=(str(data.get("name", "?")), str(data.get("root", ""))),
             supervised=bool(values.get("supervised")),
             labels_leaked=bool(values.get("labels_leaked")),
+            captions=values.get("captions"),
         )
 
 
@@ -150,3 +152,4 @@ class Report:
     skipped: Sequence[SkippedFile]  # files that are in no number
     elsewhere: Sequence[Evaluation] = ()  # scores on other data
     labels_leaked: bool = False  # the run, or one that it started from, was trained on labels
+    captions: str | None = None  # what captions trained that told names of clusters, if anything

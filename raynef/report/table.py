@@ -51,7 +51,8 @@ def markdown(
     Args:
         rows: any of them may lack a method; its cell is a dash.
         titles: of the methods by key, in the order of the columns.
-        supervised: methods that saw labels in training, which take no part in being best.
+        supervised: methods that saw labels, or captions, in training, which take no part in being
+            best.
     """
     lines = []
     for row in rows:

@@ -32,7 +32,7 @@ from raynef.report.table import Cell, TableRow, markdown
 from raynef.segment.crf import require_crf
 from raynef.stores.run import environment
 from raynef.sweeps.comparison import PLAN, Row, read_comparison
-from raynef.sweeps.methods import CRF, METHODS, SUPERVISED
+from raynef.sweeps.methods import CAPTIONED, CRF, METHODS, SUPERVISED
 from raynef.sweeps.runs import make_and_score, score_file
 from raynef.sweeps.shared import with_store
 from raynef.sweeps.state import RunScore
@@ -123,7 +123,8 @@ def _folder(recipe: Recipe) -> str:
     data = name_of(recipe.data.root or "") or recipe.data.name
     size = recipe.eigen.num_eigenfunctions
     others = fingerprint(differing(recipe, "train.seed"))[:6]
-    return f"{data}-{recipe.backbone.name}-{size}-{others}"
+    backbone = recipe.backbone.name.rpartition("/")[2]
+    return f"{data}-{backbone}-{size}-{others}"
 
 
 def _write_plan(out: Path, source: Path, rows: Sequence[Row]) -> None:
@@ -169,9 +170,12 @@ def _write(out: Path, source: Path, done: Sequence[Scored]) -> None:
     )
     if present & SUPERVISED:
         note += "\nProbes and leaked columns saw labels in training and compare with no other.\n"
+    if present & CAPTIONED:
+        note += "\nCaptions of images trained MaskCLIP: it is not without any supervision.\n"
     plain = [scored.plain() for scored in done]
     write_json(out / "table.json", {"environment": made, "rows": plain})
-    write_text(out / "table.md", markdown(rows, titles, supervised=SUPERVISED) + "\n" + note)
+    table = markdown(rows, titles, supervised=SUPERVISED | CAPTIONED)
+    write_text(out / "table.md", f"{table}\n{note}")
 
 
 def _cell(scores: Sequence[RunScore]) -> Cell:

@@ -51,6 +51,7 @@ class Method:
         metrics: that it is scored by, without a CRF.
         truth: what a data set must have so that it can be scored.
         supervised: it saw labels in training: shown apart, and never the best of a row.
+        captions: captions of images trained its text model: likewise never the best of a row.
         options: of a spectral job, from the recipe and the methods of the trial.
         suffix: of the metrics' names in a spectral result.
         about: what ``raynef baseline`` says that it does, a sentence; a baseline of the backbone
@@ -69,6 +70,7 @@ class Method:
     metrics: tuple[str, ...] = ("accuracy", "miou")
     truth: Literal["boxes", "labels", "masks"] = "labels"
     supervised: bool = False
+    captions: bool = False
     options: Callable[[Recipe, Sequence[str]], Mapping[str, Any]] = lambda recipe, methods: {}
     suffix: str = ""
     about: str = ""
@@ -170,6 +172,14 @@ METHODS = {
     "ours": Method("Ours", "ours"),
     "ours_star": Method("Ours*", "ours", **_STAR),
     "clusterings": Method("clusterings", "clusterings", preset="clusterings"),
+    "maskclip": Method(
+        "MaskCLIP, captions",
+        "maskclip",
+        "maskclip:maskclip",
+        sees=_IMAGES,
+        captions=True,
+        about="Patches classified by texts of the classes (MaskCLIP): CAPTIONS trained the model.",
+    ),
     "probe": Method(
         "probe, backbone",
         "probe",
@@ -202,6 +212,7 @@ BASELINES = {
 TRAINED = frozenset(method.kind for method in METHODS.values() if method.trains)
 """Kinds of trials that train ψ, in epochs."""
 SUPERVISED = frozenset(key for key, method in METHODS.items() if method.supervised)
+CAPTIONED = frozenset(key for key, method in METHODS.items() if method.captions)
 
 
 def metrics_of_all(methods: Sequence[str]) -> tuple[str, ...]:

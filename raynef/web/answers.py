@@ -1,6 +1,6 @@
 """What a segmented image is answered with: a PNG of ids, or its segments as JSON."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -8,6 +8,7 @@ import numpy as np
 from raynef.assign.tree import ClusterTree
 from raynef.core.errors import UserError
 from raynef.io.files import json_text
+from raynef.jobs.results import told_by_captions
 from raynef.models.folder import Mapping
 from raynef.models.segmenter import Segmenter
 from raynef.stores.formats.regions import run_lengths
@@ -59,16 +60,19 @@ class Meaning:
         num_clusters: K.
         classes: of the clusters; None where they have no names.
         tree: over the clusters; None where there is none.
+        note: what the legend says besides, where captions of images told any class.
     """
 
     num_clusters: int
     classes: Mapping | None
     tree: ClusterTree | None
+    note: dict[str, str] = field(default_factory=dict[str, str])
 
     @classmethod
     def of(cls, segmenter: Segmenter) -> "Meaning":
         """That of a segmenter."""
-        return cls(segmenter.num_clusters, segmenter.classes, segmenter.tree)
+        note = told_by_captions(segmenter)
+        return cls(segmenter.num_clusters, segmenter.classes, segmenter.tree, note)
 
     def labels(self, asked: Labels | None, cut: int | None) -> Labels:
         """What ids are: as asked, else classes where clusters have names and none are merged.
@@ -90,9 +94,9 @@ class Meaning:
         if not 1 <= cut <= self.num_clusters:
             raise UserError(f"cut must be 1 to {self.num_clusters}, got {cut}")
 
-    def legend(self, cut: int | None = None) -> dict[str, list[dict[str, Any]]]:
+    def legend(self, cut: int | None = None) -> dict[str, Any]:
         """What ids and colors mean, as ``legend.json`` of ``raynef predict``."""
-        return segmenter_legend(self.num_clusters, self.classes, cut)
+        return {**segmenter_legend(self.num_clusters, self.classes, cut), **self.note}
 
     def ids(self, wanted: Wanted) -> np.ndarray:
         """The id of each cluster, int32 [K]: its group, itself, or its class, -1 for none."""

@@ -85,10 +85,8 @@ class NamingPage:
             names = change_names(self.segmenter, self.num_clusters, changes, seen=seen)
         except NamesChangedError as error:
             there = read_names(self.segmenter, self.num_clusters)
-            return json_reply(
-                {"error": str(error), "names": _plain(there)}, status=HTTPStatus.CONFLICT
-            )
-        return json_reply({"names": _plain(names)})
+            return json_reply({"error": str(error), **_plain(there)}, status=HTTPStatus.CONFLICT)
+        return json_reply(_plain(names))
 
     def clusters(self) -> dict[str, Any]:
         """What does not change while the page is open."""
@@ -129,7 +127,7 @@ class NamingPage:
             names = read_names(self.segmenter, self.num_clusters)
         except UserError as error:
             return json_reply({"error": str(error)})
-        return json_reply({"names": _plain(names)})
+        return json_reply(_plain(names))
 
     def _crop(self, path: str) -> Reply | None:
         found = _CROP.fullmatch(path)
@@ -144,8 +142,10 @@ class NamingPage:
             return error_reply(HTTPStatus.INTERNAL_SERVER_ERROR, f"{file.name}: {error.strerror}")
 
 
-def _plain(names: Names) -> dict[str, str]:
-    return {str(cluster): name for cluster, name in sorted(names.names.items())}
+def _plain(names: Names) -> dict[str, Any]:
+    """Names by cluster, and the clusters whose names texts proposed."""
+    named = {str(cluster): name for cluster, name in sorted(names.names.items())}
+    return {"names": named, "by_text": sorted(names.sources)}
 
 
 def _named(value: Any, field: str) -> dict[int, str | None]:

@@ -9,6 +9,7 @@ export class Names {
   // onBroken(words): nothing can be read; "" once it can again.
   constructor(onChange, onSaving, onBroken) {
     this.byCluster = new Map();
+    this.byText = new Set(); // clusters whose names no person gave
     this.onChange = onChange;
     this.onSaving = onSaving;
     this.onBroken = onBroken;
@@ -23,6 +24,7 @@ export class Names {
     const reply = await request("names.json");
     this.onBroken(reply.error ?? "");
     for (const [cluster, name] of Object.entries(reply.names ?? {})) this.put(Number(cluster), name);
+    this.byText = new Set(reply.by_text);
     addEventListener("beforeunload", (event) => this.waiting && event.preventDefault());
     addEventListener("focus", () => this.look());
     setInterval(() => document.hidden || this.look(), POLL_MS);
@@ -34,7 +36,7 @@ export class Names {
     const reply = await request("names.json");
     if (saving !== this.saving) return; // a change of one's own came between
     this.onBroken(reply.error ?? "");
-    if (reply.names) this.take(reply.names);
+    if (reply.names) this.take(reply);
   }
 
   // Set names, [[cluster, name or null], …]; what they replace, likewise.
@@ -53,7 +55,7 @@ export class Names {
     if (!reply.error) return;
     const own = changes.map(([cluster]) => cluster);
     if (reply.names) {
-      this.take(reply.names, `Not saved: ${reply.error}.`, own);
+      this.take(reply, `Not saved: ${reply.error}.`, own);
     } else {
       for (const [cluster, name] of seen) this.put(cluster, name);
       this.onChange(`Not saved: ${reply.error}.`, own);
@@ -61,12 +63,14 @@ export class Names {
   }
 
   put(cluster, name) {
+    this.byText.delete(cluster);
     if (name) this.byCluster.set(cluster, name);
     else this.byCluster.delete(cluster);
   }
 
   // The names that there are, of which some may be new here.
-  take(names, words, own = []) {
+  take({ names, by_text }, words, own = []) {
+    this.byText = new Set(by_text);
     const found = new Map(Object.entries(names).map(([cluster, name]) => [Number(cluster), name]));
     const all = new Set([...found.keys(), ...this.byCluster.keys()]);
     const other = [...all].filter((cluster) => found.get(cluster) !== this.byCluster.get(cluster));

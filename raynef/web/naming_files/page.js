@@ -21,6 +21,7 @@ if (about.error) {
 const noClass = [about.noise, about.unsure];
 const tree = new Tree(about);
 const names = new Names(onChange, onSaving, onBroken);
+const BY_TEXT = " (by text: captions trained that model)";
 const known = []; // names in the order in which they came
 const done = []; // steps, to be taken back
 let nodes = tree.cut(about.groups); // groups and clusters, in order
@@ -236,7 +237,8 @@ function show() {
   one("#crops").replaceChildren(
     ...(children.length ? children.map(half) : rows(node, [12, 4, 4])),
   );
-  one("#now").textContent = name ? `now: ${name}` : "";
+  const byText = tree.members[node].some((cluster) => names.byText.has(cluster));
+  one("#now").textContent = name ? `now: ${name}${byText ? BY_TEXT : ""}` : "";
   one("#known").replaceChildren(...known.slice(0, CHIPS).map(chip));
   const near = nameOfNearest();
   button("g", near ? `Same as its neighbor: ${near}` : "Same as its neighbor", !near);

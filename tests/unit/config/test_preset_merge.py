@@ -17,12 +17,13 @@ from raynef.config.presets import (
 )
 from raynef.config.recipe import Backbone, Recipe
 from raynef.core.errors import UserError
+from raynef.features.clip import PREFIX, ClipName
 from tests.known import present
 
 BACKBONES = {
     "vit_s_384", "vit_b_384", "vit_l_384", "dino_s16", "dino_b16", "dino_s8", "dino_b8",
     "clip_b16", "clip_l14", "clip_l14_336", "dinov2_s", "dinov2_b", "dinov3_s", "dinov3_b",
-    "deit_s", "deit_b", "resnet_50", "convnext_t", "xcit_s",
+    "deit_s", "deit_b", "maskclip_b16", "resnet_50", "convnext_t", "xcit_s",
 }  # fmt: skip
 
 
@@ -43,6 +44,11 @@ def test_a_backbone_is_a_backbone_section_only(name):
 @pytest.mark.parametrize("name", backbone_names())
 def test_a_backbone_has_weights_on_the_hub_and_its_native_size(name):
     backbone = load_preset(name).backbone
+    if backbone.name.startswith(PREFIX):
+        open_clip = pytest.importorskip("open_clip")
+        which = ClipName.of_backbone(backbone.name)
+        assert (which.name, which.weights) in open_clip.list_pretrained()
+        return
     assert backbone.name in timm.list_models(pretrained=True)
     native = present(timm.get_pretrained_cfg(backbone.name)).input_size[1]
     # CLIP and DINOv2 see images at the size of their training, the others crops as they are.

@@ -74,7 +74,7 @@ def test_unknown_keys_are_named_with_what_is_allowed(values, parts):
         ("data.scale", ["a", 1], "of type float, got 'a'"),
         ("graph.pixel_neighbors", [10, 2.0], "of type tuple"),
         ("graph.pixel_neighbors", [[10.5, 2.0]], "of type int, got 10.5"),
-        ("backbone.tap", "values", "one of norm, keys, got 'values'"),
+        ("backbone.tap", "values", "one of norm, keys, neighborhood, got 'values'"),
         ("evaluate.match", ["iou"], "one of iou, count, hungarian"),
     ],
 )

@@ -153,7 +153,7 @@ def test_a_supervised_head_is_never_matched(a_run, recipe, copy_of_sample, caplo
     assert result["miou"] == pytest.approx(expected.miou, abs=1e-3)
     assert Segmenter.load(out).mapping == mapping
     (copy_of_sample / "classes.txt").write_text("\n".join(f"other{i}" for i in range(len(names))))
-    with pytest.raises(UserError, match="trained on the classes"):
+    with pytest.raises(UserError, match="is of the classes"):
         evaluate(out, recipe=change(recipe, data={"root": str(copy_of_sample)}))
 
 

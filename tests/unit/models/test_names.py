@@ -28,6 +28,19 @@ def test_a_change_keeps_the_other_lines_and_their_colors(tmp_path):
     assert history == [["0", "", "sky"], ["2", "cow", ""], ["5", "", "tall grass"]]
 
 
+def test_a_proposal_has_a_source_until_a_person_names_its_cluster(tmp_path):
+    change_names(tmp_path, 6, {0: "cow", 4: "sky", 5: "sea"}, source="a model, its weights")
+    change_names(tmp_path, 6, {0: "sheep", 1: "sky", 5: None})
+    found = read_names(tmp_path, 6)
+    assert found.names == {0: "sheep", 1: "sky", 4: "sky"}
+    assert found.sources == {4: "a model, its weights"}
+    lines = (tmp_path / NAMES).read_text().splitlines()
+    assert lines[0] == "cluster_id\tname\tcolor\tsource"
+    assert lines[3] == "4\tsky\t\ta model, its weights"
+    change_names(tmp_path, 6, {4: "sky"})  # a person agrees
+    assert (tmp_path / NAMES).read_text().splitlines()[0] == "cluster_id\tname\tcolor"
+
+
 def test_clusters_of_one_name_are_one_class(tmp_path):
     names = Names({4: "sky", 0: "grass", 1: "sky"})
     classes = names.classes(6)

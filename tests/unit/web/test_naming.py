@@ -36,7 +36,7 @@ def test_ctrl_c_ends_it_with_the_names_that_were_given(run):
         f"{address}names.json", body, {"Content-Type": "application/json"}
     )
     with urllib.request.urlopen(sent, timeout=10) as answer:
-        assert json.load(answer) == {"names": {"3": "sky"}}
+        assert json.load(answer) == {"names": {"3": "sky"}, "by_text": []}
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=20)
     assert process.returncode == 0

@@ -61,6 +61,18 @@ def toast(page):
     return page.inner_text("#toast")
 
 
+def test_a_proposal_is_marked_until_it_is_accepted(open_page, tmp_path):
+    change_names(tmp_path, 8, dict.fromkeys(range(8), "cow"), source="a model")
+    page = open_page()
+    assert page.inner_text("#now") == "now: cow (by text: captions trained that model)"
+    clusters = page.get_attribute("main", "data-clusters").split()
+    press(page, "Enter")
+    page.keyboard.type("cow")
+    press(page, "Enter")
+    saved(page)
+    assert {int(k) for k in clusters}.isdisjoint(read_names(tmp_path, 8).sources)
+
+
 def test_eight_clusters_are_named_by_a_few_keys(open_page, tmp_path):
     page = open_page()
     assert page.inner_text("h1").startswith("Group of 3 clusters")

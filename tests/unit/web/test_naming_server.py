@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from raynef.core.errors import UserError
-from raynef.models.names import HISTORY, NAMES, read_names
+from raynef.models.names import HISTORY, NAMES, change_names, read_names
 from raynef.web.naming_server import MOST_BYTES, LoopbackServer
 from tests.unit.web.pages import SIZES, page_in, served
 
@@ -125,10 +125,16 @@ def test_nothing_else_is_there(server, path):
     assert ask(server, path, b"{}")[0] == 404
 
 
+def test_proposals_are_told_apart_until_a_person_names_their_clusters(server, tmp_path):
+    change_names(tmp_path, 8, {0: "sky", 1: "cow"}, source="a model")
+    assert json.loads(ask(server, "names.json")[2])["by_text"] == [0, 1]
+    assert change(server, {"0": "sky"}, {"0": "sky"})[1]["by_text"] == [1]
+
+
 def test_a_change_is_kept_and_what_it_did_not_see_is_refused(server, tmp_path):
     assert change(server, {"0": "sky", "1": "sky"}, {"0": None, "1": None}) == (
         200,
-        {"names": {"0": "sky", "1": "sky"}},
+        {"names": {"0": "sky", "1": "sky"}, "by_text": []},
     )
     with (tmp_path / NAMES).open("a") as table:  # by hand meanwhile
         table.write("2\tcow\t#aa0000\n")

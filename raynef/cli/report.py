@@ -11,7 +11,8 @@ class Report(Command):
     run: Positional[Path]
     """Folder of the run, or of the sweep."""
     images: bool = True
-    """Show some of the data set; without, the page may go where its images may not."""
+    """Show some of the data set; without, the page is report-no-images.html, which may go where the
+    images may not."""
 
     def execute(self) -> Result:
         from raynef.jobs.report import write_report

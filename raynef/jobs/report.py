@@ -3,6 +3,7 @@
 import json
 import logging
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ from raynef.images.oriented import AmbiguousLabelError, read_truth
 from raynef.io.files import read_json, write_text
 from raynef.io.holds import holds
 from raynef.io.storage import is_file
+from raynef.jobs.report_commands import commands_of
 from raynef.jobs.results import told_by_captions
 from raynef.jobs.work import readable
+from raynef.models.folder import Mapping as ClassMapping
 from raynef.models.segmenter import Segmenter
 from raynef.report.page import render
 from raynef.report.records import ClusterCard, Evaluation, GalleryItem, Report, SkippedFile
@@ -27,7 +30,7 @@ from raynef.stores.run import RunFolder
 
 logger = logging.getLogger("raynef")
 
-_GALLERY_ROWS = 12
+_GALLERY_ROWS = 30
 _CARD_IMAGES = 48  # images that are searched for the patches that define a cluster
 _CARDS = 24
 _PATCHES_PER_CARD = 9
@@ -36,11 +39,12 @@ _CUT_OUT = 3  # a cut-out is so many patches wide
 
 @holds("path")
 def write_report(path: str | Path, *, images: bool = True) -> dict[str, Any]:
-    """Write RUN/report.html; the result of ``raynef report``.
+    """Write the page of a run; the result of ``raynef report``.
 
     Args:
         path: of the run.
-        images: show some of the data set; without, the page may go where its images may not.
+        images: show some of the data set, in RUN/report.html; without, in
+            RUN/report-no-images.html, which may go where the images may not.
 
     Raises:
         UserError: no run, or one whose training is not finished.
@@ -58,6 +62,10 @@ def write_report(path: str | Path, *, images: bool = True) -> dict[str, Any]:
     shown = open_split(recipe.data, split)
     files = spread(shown.files, _CARD_IMAGES) if images else []
     read = read_images(files, shown.label_codes, recipe.evaluate)
+    names = cluster_names(segmenter)
+    # Labels are compared with the classes that they gave; without any, a person's names are shown.
+    is_labeled = any(label is not None for *_, label in read)
+    classes = segmenter.mapping if is_labeled else segmenter.classes
     steps = []
     if run.steps_file.is_file():  # K-means has no steps
         with run.steps_file.open(encoding="utf-8") as lines:
@@ -70,8 +78,8 @@ def write_report(path: str | Path, *, images: bool = True) -> dict[str, Any]:
             environment=record.environment,
             steps=steps,
             evaluation=Evaluation.from_json(evaluation) if evaluation else None,
-            gallery=gallery_items(segmenter, spread(read, _GALLERY_ROWS)),
-            clusters=_cards(segmenter, [image for _, image, _ in read], evaluation),
+            gallery=gallery_items(segmenter, spread(read, _GALLERY_ROWS), classes),
+            clusters=_cards(segmenter, [image for _, image, _ in read], evaluation, names),
             skipped=[SkippedFile(name, why) for name, why in finished["skipped"].items()],
             elsewhere=[
                 Evaluation.from_json(read_json(file))
@@ -79,11 +87,28 @@ def write_report(path: str | Path, *, images: bool = True) -> dict[str, Any]:
             ],
             labels_leaked=bool(finished.get("labels_leaked")),
             captions=told_by_captions(segmenter).get("captions"),
+            tree=segmenter.tree,
+            cluster_names=names,
+            class_names=dict(enumerate(classes.class_names if classes else shown.class_names)),
+            commands=commands_of(
+                run, record, shown.files, is_named=bool(names), supervised=segmenter.supervised
+            ),
         )
     )
-    write_text(run.report_file, page)
-    logger.info("report: %s", run.report_file)
-    return {"run": str(run.path), "report": str(run.report_file)}
+    file = run.report_file if images else run.plain_report_file
+    write_text(file, page)
+    logger.info("report: %s", file)
+    return {"run": str(run.path), "report": str(file)}
+
+
+def cluster_names(segmenter: Segmenter) -> dict[int, str]:
+    """What each cluster is called: by a person, else by texts, which is said, else by labels."""
+    mapping, names = segmenter.mapping, segmenter.names
+    told = names.sources
+    known = {k: f"{name} (by text)" if k in told else name for k, name in names.names.items()}
+    by_labels = mapping.classes if mapping else ()
+    found = {k: mapping.class_names[c] for k, c in enumerate(by_labels) if mapping and c >= 0}
+    return {**found, **known}
 
 
 def _summary(
@@ -135,19 +160,24 @@ def _label(
 
 
 def gallery_items(
-    segmenter: Segmenter, images: list[tuple[str, np.ndarray, np.ndarray | None]]
+    segmenter: Segmenter,
+    images: list[tuple[str, np.ndarray, np.ndarray | None]],
+    mapping: ClassMapping | None,
 ) -> list[GalleryItem]:
+    """Images of ``read_images`` with what was found in them, in the classes of a mapping."""
     items = []
     for name, image, label in images:
         clusters = segmenter.clusters(image[None])[0].astype(np.int64)
-        mapping = segmenter.mapping
         classes = np.asarray(mapping.classes)[clusters] if mapping else None
         items.append(GalleryItem(name, image, clusters, classes, label))
     return items
 
 
 def _cards(
-    segmenter: Segmenter, images: list[np.ndarray], evaluation: dict[str, Any] | None
+    segmenter: Segmenter,
+    images: list[np.ndarray],
+    evaluation: dict[str, Any] | None,
+    names: Mapping[int, str],
 ) -> list[ClusterCard]:
     """The largest clusters with the patches that they are surest of, at most two an image."""
     images = [part for image in images for part in segmenter.windows(image.shape[:2]).cut(image)]
@@ -175,18 +205,12 @@ def _cards(
             ClusterCard(
                 cluster=int(cluster),
                 share=float(sizes[cluster] / len(clusters)),
-                class_name=_called(segmenter, int(cluster), entry["class"] if entry else None),
+                class_name=names.get(int(cluster)),
                 purity=entry["purity"] if entry else None,
                 patches=_cut_outs(members, where, images, segmenter),
             )
         )
     return cards
-
-
-def _called(segmenter: Segmenter, cluster: int, by_labels: str | None) -> str | None:
-    """The name of a cluster, by a person, else by texts, which is said, else by labels."""
-    name = segmenter.names.names.get(cluster, by_labels)
-    return f"{name} (by text)" if cluster in segmenter.names.sources else name
 
 
 def _cut_outs(

@@ -99,6 +99,7 @@ def chart(
     columns: Sequence[tuple[float, str]] = (),
     marks: Sequence[tuple[float, str]] = (),
     y_name: str | None = None,
+    beside: Sequence[Line | Dots] = (),
 ) -> Chart:
     """The chart of at least one finite value.
 
@@ -110,11 +111,14 @@ def chart(
         columns: (x, title), shown wherever the pointer is above that x.
         marks: (x, text), upright lines such as starts of epochs.
         y_name: of the left axis; with it the chart is taller and its ticks have rules.
+        beside: what charts beside this one show: they get the same scales.
     """
     frame = _PLAIN if y_name is None else _NAMED
-    ends = [end for line in lines for end in (min(line.xs), max(line.xs))]
-    x_scale = _x_scale(x, [*ends, *(place.x for place in dots)], frame)
-    y_axes = _y_axes(lines, dots, frame)
+    all_lines = [*lines, *(one for one in beside if isinstance(one, Line))]
+    all_dots = [*dots, *(one for one in beside if isinstance(one, Dots))]
+    ends = [end for line in all_lines for end in (min(line.xs), max(line.xs))]
+    x_scale = _x_scale(x, [*ends, *(place.x for place in all_dots)], frame)
+    y_axes = _y_axes(all_lines, all_dots, frame)
     scales = {axis.side: axis.scale for axis in y_axes}
     return Chart(
         title,

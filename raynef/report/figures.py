@@ -82,20 +82,20 @@ def training_figures(steps: Sequence[Mapping[str, Any]]) -> list[Figure]:
 
 
 def trial_figures(curves: Sequence[Curve]) -> list[Figure]:
-    """Figures of the loss, few lines each; those of its terms follow, of few trials."""
+    """Figures of the loss, few lines each; those of its terms follow, of few trials.
+
+    All figures of a term have the same scales.
+    """
     figures = []
     for key in _TRIAL_TERMS if len(curves) <= MAX_TRIALS_OF_TERMS else _TRIAL_TERMS[:1]:
         name = term(key).name
         known = [(curve.name, values) for curve in curves if (values := _by_step(curve, key))]
-        for part in _parts(known):
-            xs = sorted({step for _, values in part for step in values})
-            lines = [
-                Line(f"c{color}", xs, [values.get(x, math.nan) for x in xs])
-                for color, (_, values) in enumerate(part)
-            ]
-            names = [trial for trial, _ in part]
-            columns = _columns(xs, lines, names)
-            drawn = chart(f"{name} of trials over steps", Axis("step"), lines, columns=columns)
+        parts = [_trial_lines(part) for part in _parts(known)]
+        everything = [line for _, lines in parts for line in lines]
+        for names, lines in parts:
+            columns = _columns(lines[0].xs, lines, names)
+            title = f"{name} of trials over steps"
+            drawn = chart(title, Axis("step"), lines, columns=columns, beside=everything)
             figures.append(Figure(name[:1].upper() + name[1:], _keys(names, lines), drawn))
     return figures
 
@@ -109,7 +109,11 @@ def axis_figures(plot: AxisPlot) -> list[Figure]:
         if not charts or len(_with_papers([*charts[-1], line])) > MAX_LINES:
             charts.append([])
         charts[-1].append(line)
-    return [_axis_figure(plot, _with_papers(lines)) for lines in charts]
+    drawn = [_with_papers(lines) for lines in charts]
+    everything = [
+        _dots(plot, key, point) for pairs in drawn for key, line in pairs for point in line.points
+    ]
+    return [_axis_figure(plot, pairs, everything) for pairs in drawn]
 
 
 def _keys(names: Sequence[str], lines: Sequence[Line]) -> tuple[Key, ...]:
@@ -159,6 +163,18 @@ def _parts(
     return [known[start:stop] for start, stop in itertools.pairwise(ends)]
 
 
+def _trial_lines(
+    part: Sequence[tuple[str, dict[int, float]]],
+) -> tuple[list[str], list[Line]]:
+    """Names and lines of the trials of one chart, over the steps of all of them."""
+    xs = sorted({step for _, values in part for step in values})
+    lines = [
+        Line(f"c{color}", xs, [values.get(x, math.nan) for x in xs])
+        for color, (_, values) in enumerate(part)
+    ]
+    return [trial for trial, _ in part], lines
+
+
 def _by_step(curve: Curve, key: str) -> dict[int, float]:
     """A term by step; where training went on from a checkpoint, a step's last value counts."""
     pairs = ((_float(step.get("step")), _float(step.get(key))) for step in curve.steps)
@@ -180,12 +196,15 @@ def _with_papers(lines: Sequence[AxisLine]) -> list[tuple[Key, AxisLine]]:
     ]
 
 
-def _axis_figure(plot: AxisPlot, drawn: Sequence[tuple[Key, AxisLine]]) -> Figure:
+def _axis_figure(
+    plot: AxisPlot, drawn: Sequence[tuple[Key, AxisLine]], everything: Sequence[Dots]
+) -> Figure:
+    """``everything`` is what all charts of the plot show."""
     heading = f"{plot.metric.partition(' (')[0]} over {plot.axis}"
     lines = [_axis_line(key, line.points) for key, line in drawn if plot.joined]
     dots = [_dots(plot, key, point) for key, line in drawn for point in line.points]
     axis = Axis(plot.axis, plot.ticks, plot.log)
-    shape = chart(heading, axis, lines, dots=dots, y_name=plot.metric)
+    shape = chart(heading, axis, lines, dots=dots, y_name=plot.metric, beside=everything)
     return Figure(heading, tuple(key for key, _ in drawn), shape)
 
 

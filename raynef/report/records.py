@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from raynef.assign.tree import ClusterTree
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -29,6 +31,7 @@ class Chip:
 
     color: str | None
     name: str
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,6 @@ class Row:
     name: str
     facts: str | None
     pictures: tuple[Picture, ...]
-    chips: tuple[Chip, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,14 @@ class SkippedFile:
 
 
 @dataclass(frozen=True)
+class Command:
+    """A command that can be pasted into a shell, and what it does."""
+
+    about: str
+    text: str
+
+
+@dataclass(frozen=True)
 class Report:
     """Everything on the page; empty parts are replaced by a line that names the command to run."""
 
@@ -153,3 +163,8 @@ class Report:
     elsewhere: Sequence[Evaluation] = ()  # scores on other data
     labels_leaked: bool = False  # the run, or one that it started from, was trained on labels
     captions: str | None = None  # what captions trained that told names of clusters, if anything
+    tree: ClusterTree | None = None  # over all clusters
+    cluster_names: Mapping[int, str] = field(default_factory=dict)  # by a person, else by labels
+    class_names: Mapping[int, str] = field(default_factory=dict)
+    """Of the gallery's classes by their index, where they are others than of ``evaluation``."""
+    commands: Sequence[Command] = ()  # the one that made the run, then what may be next

@@ -23,15 +23,21 @@ def render_sweep(report: SweepReport) -> str:
         # Quoted, colons too: no name of a folder can become another scheme than a relative path.
         return quote(report.links.get(run, f"{run}/"), safe="/=")
 
-    links = ("Table", "Plots", "Training", "Gallery", "Trials")
+    links = ["Best"] * bool(report.bests) + ["Table", "Plots", "Training", "Gallery", "Trials"]
+    best = {trial for found in report.bests for trial in found.trials}
     return page(
         "sweep.html",
+        scripts=("tip.js", "chart.js", "wide.js"),
         kicker="raynef sweep",
         title=report.grid.title,
         links=[link for link in links if report.trains or link != "Training"],
         warning=_failures(report.trials),
         summary=_summary(report.trials),
         report=report,
+        trials=sorted(
+            report.trials, key=lambda trial: (trial.name not in best, not trial.has_failed)
+        ),
+        best=best,
         plots=[figure for plot in report.plots for figure in axis_figures(plot)],
         curves=trial_figures(report.curves),
         images=[sweep_row(image) for image in report.images],

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from raynef.report.ablation import Grid
+from raynef.report.parallel import Parallel
 
 
 @dataclass(frozen=True)
@@ -100,10 +101,33 @@ class TrialEntry:
 
 
 @dataclass(frozen=True)
+class Best:
+    """The best point of a sweep on one data set.
+
+    Attributes:
+        about: what tells it from the others.
+        metric: that says so; ``values`` are those of its seeds, 0 to 1.
+        label_free: no label was needed to find it.
+        trials: names of its trials' folders.
+        run: of its first seed.
+    """
+
+    data: str
+    about: str
+    metric: str
+    values: tuple[float, ...]
+    label_free: bool
+    trials: tuple[str, ...]
+    run: str
+
+
+@dataclass(frozen=True)
 class SweepReport:
     """Everything on the page of a sweep, finished or not."""
 
     grid: Grid
+    bests: tuple[Best, ...] = ()  # at most one for each data set
+    coordinates: Parallel | None = None  # of all scores, where several things vary
     plots: tuple[AxisPlot, ...] = ()  # of the axes that are numbers
     curves: tuple[Curve, ...] = ()  # of the trials that have steps
     num_without_curve: int = 0  # trials that train but have none

@@ -10,7 +10,7 @@ RUN/checkpoints/     the last two epochs, and the latest state between
 RUN/steps.jsonl      the terms of L at every step
 RUN/segmenter/       the product
 RUN/train.json       the result: present when training is done
-RUN/evaluate.json, RUN/report.html
+RUN/evaluate.json, RUN/report.html, RUN/report-no-images.html
 RUN/before/N/        product, result, scores and report of N epochs, of a run that was lengthened
 """
 
@@ -38,6 +38,11 @@ SEEDS = "seeds.json"
 COMMIT_OF_SENDER = "RAYNEF_GIT_COMMIT"
 """Environment variable that goes along with a package shipped to a cluster."""
 _PACKAGES = ("raynef", "torch", "torchvision", "timm", "ray", "numpy", "pyarrow", "faiss-cpu")
+
+
+def report_name(*, images: bool) -> str:
+    """The page of a run or of a sweep; one without images never replaces one that has them."""
+    return "report.html" if images else "report-no-images.html"
 
 
 class _Part:
@@ -82,7 +87,8 @@ class RunFolder:
     train_file = _Part("train.json")
     evaluate_file = _Part("evaluate.json")
     steps_file = _Part("steps.jsonl")
-    report_file = _Part("report.html")
+    report_file = _Part(report_name(images=True))
+    plain_report_file = _Part(report_name(images=False))
     images = _Part("images.jsonl")
     store = _Part("store")
     segmenter = _Part("segmenter")
@@ -114,12 +120,13 @@ class RunFolder:
         return read_json(self.train_file) if self.train_file.is_file() else None
 
     def set_aside_result(self, name: str) -> None:
-        """Move product, result, scores and report to RUN/before/NAME; the result, which means that
+        """Move product, result, scores and reports to RUN/before/NAME; the result, which means that
         the run is finished, goes last, so that a kill between leaves all of it to do again."""
         folder = self.path / "before" / name
         folder.mkdir(parents=True, exist_ok=True)
         scores = sorted([*self.path.glob("evaluate*.json"), *self.path.glob("score-*.json")])
-        for path in (*scores, self.report_file, self.segmenter, self.train_file):
+        reports = (self.report_file, self.plain_report_file)
+        for path in (*scores, *reports, self.segmenter, self.train_file):
             if path.exists():
                 if (folder / path.name).is_dir():
                     shutil.rmtree(folder / path.name)

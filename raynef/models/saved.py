@@ -15,10 +15,18 @@ from raynef.config.recipe import Backbone as BackboneConfig
 from raynef.core.errors import UserError
 from raynef.eigen.conv_psi import ConvPsi
 from raynef.eigen.psi import AttentionPsi, Psi
-from raynef.features.weights import read_state, resolve_weights, weights_identity
+from raynef.features.backbone import NUM_TAPS
+from raynef.features.weights import load_exactly, read_state, resolve_weights, weights_identity
 from raynef.io.files import write_atomic, write_json
 from raynef.models.extension import Extension
-from raynef.models.folder import CONFIG, FORMAT, WEIGHTS, Mapping, read_config
+from raynef.models.folder import (
+    CONFIG,
+    FORMAT,
+    WEIGHTS,
+    Mapping,
+    read_config,
+    segmenter_folder,
+)
 from raynef.models.heads import LinearHead, trunk_of
 
 _BACKBONE = "backbone.safetensors"
@@ -55,6 +63,7 @@ class SavedSegmenter:
     supervised: bool
     labels_leaked: bool
     captions: bool = False
+    tau: float | None = None
 
     def empty_head(self, dim: int, num_taps: int) -> Psi | LinearHead:
         """The head, without its weights, for taps of a width."""
@@ -111,6 +120,7 @@ class SavedSegmenter:
                 "supervised": self.supervised,
                 "labels_leaked": self.labels_leaked,
                 **({"captions": True} if self.captions else {}),
+                **({} if self.tau is None else {"tau": self.tau}),
                 "mapping": dataclasses.asdict(self.mapping) if self.mapping else None,
             },
         )
@@ -151,6 +161,7 @@ def read_saved(folder: Path) -> SavedSegmenter:
             supervised=bool(config.get("supervised", False)),
             labels_leaked=bool(config.get("labels_leaked", False)),
             captions=bool(config.get("captions", False)),
+            tau=float(config["tau"]) if "tau" in config else None,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{folder / CONFIG} is damaged: {error!r}") from error
@@ -163,6 +174,29 @@ def read_saved(folder: Path) -> SavedSegmenter:
             "train it again, or use the raynef that made it"
         )
     return saved
+
+
+def load_head(
+    path: str | Path, *, dim: int, device: torch.device | str = "cpu"
+) -> Psi | LinearHead:
+    """What makes clusters of features, of a segmenter whose backbone is not needed.
+
+    Args:
+        path: as of ``Segmenter.load``.
+        dim: D, features of a patch in a tap.
+
+    Raises:
+        UserError: as of ``Segmenter.load``, or the head is of features of another width.
+    """
+    folder = segmenter_folder(path)
+    return head_of(folder, read_saved(folder), dim).eval().to(device)
+
+
+def head_of(folder: Path, saved: SavedSegmenter, dim: int) -> Psi | LinearHead:
+    """The head in a segmenter's folder. Errors as of ``load_head``."""
+    head, weights = saved.empty_head(dim, NUM_TAPS), folder / WEIGHTS
+    load_exactly(head, read_state(weights), f"{weights} does not fit its config.json")
+    return head
 
 
 def _save_tensors(tensors: dict[str, Tensor], path: Path) -> None:

@@ -1,5 +1,6 @@
 """The product of a run: an image goes in, its segments come out."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,9 @@ from raynef.assign.tree import ClusterTree
 from raynef.config.recipe import Backbone as BackboneConfig
 from raynef.core.errors import UserError
 from raynef.eigen.psi import Psi
-from raynef.features.backbone import NUM_TAPS, Backbone, load_backbone
+from raynef.features.backbone import Backbone, load_backbone
 from raynef.features.extract import extract_features
-from raynef.features.weights import load_exactly, read_state, weights_identity
+from raynef.features.weights import weights_identity
 from raynef.images.decode import read_image, to_rgb, upright
 from raynef.images.geometry import (
     pad_to,
@@ -24,7 +25,6 @@ from raynef.images.geometry import (
 )
 from raynef.models.extension import Extension
 from raynef.models.folder import (
-    WEIGHTS,
     Mapping,
     cut_tree,
     read_tree,
@@ -34,8 +34,9 @@ from raynef.models.folder import (
 )
 from raynef.models.heads import LinearHead
 from raynef.models.names import Names, read_names, save_names
-from raynef.models.saved import SavedSegmenter, read_saved, saved_landmarks
+from raynef.models.saved import SavedSegmenter, head_of, read_saved, saved_landmarks
 from raynef.models.segmentation import Segmentation
+from raynef.models.soft import Scores
 from raynef.segment.patch_map import PatchMap, cluster_maps
 from raynef.segment.windows import Windows, sliding_windows, whole_image
 
@@ -65,6 +66,7 @@ class Segmenter:
         tree: over its clusters; None where there is none, as of a probe.
         names: that a person gave to clusters; where there are some, they are the classes of what is
             segmented, not those of ``mapping``.
+        tau: of the softmax that makes eigenfunctions of its outputs, where ψ learned some.
     """
 
     def __init__(
@@ -80,12 +82,14 @@ class Segmenter:
         captions: bool = False,
         tree: ClusterTree | None = None,
         names: Names | None = None,
+        tau: float | None = None,
     ) -> None:
         self.backbone = backbone.eval()
         self.head = (head.plain() if isinstance(head, Psi) else head).eval()
         self.backbone_config, self.short_side = backbone_config, short_side
         self.mapping, self.supervised, self.labels_leaked = mapping, supervised, labels_leaked
-        self.captions, self.tree, self.names = captions, tree, names or Names()
+        self.captions, self.tau = captions, tau
+        self.tree, self.names = tree, names or Names()
 
     @property
     def num_clusters(self) -> int:
@@ -211,8 +215,11 @@ class Segmenter:
             BadImageError: a file that cannot be read as an image.
         """
         pixels = _pixels(image)
-        clusters = self.clusters(self.seen(pixels)[None], pixels.shape[:2])[0]
-        return self.named(clusters, pixels)
+        (found,) = maps = self.patch_maps(self.seen(pixels)[None])
+        (clusters,) = cluster_maps(maps, (pixels.shape[0], pixels.shape[1]))
+        classes = self.classes.classes if self.classes else None
+        scores = Scores(replace(found, logits=found.logits.cpu()), self.tau, classes)
+        return replace(self.named(clusters, pixels), outputs=scores)
 
     def require_tile(self, tile: int) -> None:
         """Raise UserError where a window is not of whole patches."""
@@ -281,6 +288,7 @@ class Segmenter:
             supervised=self.supervised,
             labels_leaked=self.labels_leaked,
             captions=self.captions,
+            tau=self.tau,
         )
         saved.write(Path(folder), head)
         save_tree(folder, self.tree)
@@ -299,7 +307,7 @@ class Segmenter:
         backbone = load_backbone(saved.backbone)
         return cls(
             backbone,
-            _head_of(folder, saved, backbone.dim),
+            head_of(folder, saved, backbone.dim),
             backbone_config=saved.backbone,
             short_side=saved.short_side,
             mapping=saved.mapping,
@@ -308,29 +316,8 @@ class Segmenter:
             captions=saved.captions,
             tree=read_tree(folder, saved.num_clusters),
             names=read_names(folder, saved.num_clusters),
+            tau=saved.tau,
         ).to(device)
-
-
-def load_head(
-    path: str | Path, *, dim: int, device: torch.device | str = "cpu"
-) -> Psi | LinearHead:
-    """What makes clusters of features, of a segmenter whose backbone is not needed.
-
-    Args:
-        path: as of ``Segmenter.load``.
-        dim: D, features of a patch in a tap.
-
-    Raises:
-        UserError: as of ``Segmenter.load``, or the head is of features of another width.
-    """
-    folder = segmenter_folder(path)
-    return _head_of(folder, read_saved(folder), dim).eval().to(device)
-
-
-def _head_of(folder: Path, saved: SavedSegmenter, dim: int) -> Psi | LinearHead:
-    head, weights = saved.empty_head(dim, NUM_TAPS), folder / WEIGHTS
-    load_exactly(head, read_state(weights), f"{weights} does not fit its config.json")
-    return head
 
 
 def _pixels(image: Image.Image | np.ndarray | str | Path) -> np.ndarray:

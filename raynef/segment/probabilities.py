@@ -1,9 +1,10 @@
-"""Probabilities of the clusters that an image is most about, pixel by pixel."""
+"""Probabilities of clusters, pixel by pixel, in bounded memory."""
 
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 _BAND_ELEMENTS = 1 << 22  # upsampled logits held at once: 16 MB of float32
 
@@ -35,6 +36,29 @@ def top_probabilities(
     for band, upsampled in _bands(logits[..., clusters], rows, columns):
         log_probabilities[:, band] = (upsampled - norm[band][:, :, None]).permute(2, 0, 1)
     return clusters, log_probabilities
+
+
+def group_probabilities(
+    logits: Tensor,
+    rows: Tensor,
+    columns: Tensor,
+    groups: Tensor,
+    *,
+    num_groups: int,
+    temperature: float = 1.0,
+) -> Tensor:
+    """softmax over all K upsampled maps, summed over the clusters of a group, float32 [n, H, W].
+
+    Args:
+        logits, rows, columns, temperature: as of ``top_probabilities``.
+        groups: of each cluster, int64 [K]; -1 for one that is in none.
+        num_groups: n.
+    """
+    members = functional.one_hot(groups + 1, num_groups + 1)[:, 1:].float()  # [K, n]
+    found = torch.empty((num_groups, len(rows), len(columns)))
+    for band, upsampled in _bands(logits.float() / temperature, rows, columns):
+        found[:, band] = (upsampled.softmax(dim=-1) @ members).permute(2, 0, 1)
+    return found
 
 
 def _bands(logits: Tensor, rows: Tensor, columns: Tensor) -> Iterator[tuple[slice, Tensor]]:

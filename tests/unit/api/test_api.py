@@ -110,6 +110,7 @@ def test_a_segmentation_draws_itself(run, sample):
     with Image.open(io.BytesIO(found._repr_png_())) as drawn:
         np.testing.assert_array_equal(np.asarray(drawn), found.overlay())
     assert found.overlay().shape == (96, 128, 3)
+    assert found.eigenfunctions.values.shape[0] == run.segmenter.num_clusters
     bare = Segmentation(found.clusters)
     np.testing.assert_array_equal(bare.overlay(), palette(12)[found.clusters])
 

@@ -15,7 +15,7 @@ from raynef.images.datasets.registry import open_split
 from raynef.io.files import write_json
 from raynef.io.storage import absolute, file_sizes, name_of
 from raynef.jobs.counting import count
-from raynef.jobs.product import tau_of
+from raynef.jobs.product import origin_of, tau_of
 from raynef.jobs.results import (
     class_names,
     crf_in_words,
@@ -24,6 +24,7 @@ from raynef.jobs.results import (
     name_and_score,
     protocol_in_words,
 )
+from raynef.models.origin import Evaluated, save_origin
 from raynef.models.segmenter import Mapping, Segmenter, save_mapping
 from raynef.segment.crf import require_crf
 from raynef.stores.run import RunFolder, hold
@@ -132,12 +133,31 @@ def evaluate(
                 logger.info("the segmenter names its clusters by the labels of %s", images.root)
             else:
                 logger.info("the segmenter keeps the names of clusters that it has")
+        if evaluation_file(run, own.data, recipe.data) == run.evaluate_file:
+            _note_scores(run, own, result)
         write_json(
             evaluation_file(run, own.data, recipe.data),
             {**result, "class_names": names, "clusters": plain.clusters},
         )
     _tell(result)
     return result
+
+
+def _note_scores(run: RunFolder, recipe: Recipe, result: dict[str, Any]) -> None:
+    """Keep the scores with the segmenter, which may leave the run."""
+    finished = run.finished()
+    if finished is None:  # a segmenter that was put into a folder by hand
+        return
+    scores = Evaluated(
+        miou=result["miou"],
+        accuracy=result["accuracy"],
+        num_images=result["num_images"],
+        split=result["data"]["split"],
+        protocol=result["protocol"],
+        matching=result["matching"],
+    )
+    origin = origin_of(run, recipe, finished)
+    save_origin(run.segmenter, dataclasses.replace(origin, evaluated=scores))
 
 
 def evaluation_file(run: RunFolder, own: Data, data: Data) -> Path:

@@ -9,6 +9,7 @@ from raynef.io.files import write_json
 from raynef.jobs.tree import tree_of
 from raynef.models.folder import save_tree
 from raynef.models.heads import LinearHead
+from raynef.models.origin import Origin, save_origin
 from raynef.models.segmenter import Mapping, Segmenter
 from raynef.stores.features import FeatureStore
 from raynef.stores.run import RunFolder
@@ -44,6 +45,22 @@ def tau_of(head: Psi | LinearHead, recipe: Recipe) -> float | None:
     return recipe.eigen.tau_end if learned else None
 
 
+def origin_of(run: RunFolder, recipe: Recipe, result: dict[str, Any]) -> Origin:
+    """Of the segmenter of a run, by its record and its result."""
+    record = run.record()
+    made = record.environment
+    learned = recipe.eigen.objective, recipe.eigen.head
+    method = f"{learned[0]}, head {learned[1]}" if record.kind == "ours" else record.kind
+    return Origin(
+        method=method,
+        data=recipe.data.name,
+        num_images=result["num_images"],
+        made=made.get("started", ""),
+        versions=made.get("versions", {}),
+        git_commit=made.get("git_commit"),
+    )
+
+
 def finish(
     run: RunFolder,
     recipe: Recipe,
@@ -69,6 +86,7 @@ def finish(
         labels_leaked=result["labels_leaked"],
         captions="captions" in result,
     )
+    save_origin(run.segmenter, origin_of(run, recipe, result))
     if store is not None and not result.get("supervised"):
         tree = tree_of(run.segmenter, store, precision=recipe.train.precision)
         save_tree(run.segmenter, tree)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
@@ -33,7 +34,9 @@ from raynef.models.folder import (
     segmenter_folder,
 )
 from raynef.models.heads import LinearHead
+from raynef.models.hub import OnHub
 from raynef.models.names import Names, read_names, save_names
+from raynef.models.origin import Origin, read_origin, save_origin
 from raynef.models.saved import SavedSegmenter, head_of, read_saved, saved_landmarks
 from raynef.models.segmentation import Segmentation
 from raynef.models.soft import Scores
@@ -43,7 +46,7 @@ from raynef.segment.windows import Windows, sliding_windows, whole_image
 __all__ = ["Mapping", "Segmentation", "Segmenter", "save_mapping", "segmenter_folder"]
 
 
-class Segmenter:
+class Segmenter(OnHub):
     """A frozen backbone, what makes clusters of its features, and a mapping to classes if any.
 
     A photograph is seen with its short side at ``short_side``, both sides rounded to whole patches.
@@ -67,6 +70,7 @@ class Segmenter:
         names: that a person gave to clusters; where there are some, they are the classes of what is
             segmented, not those of ``mapping``.
         tau: of the softmax that makes eigenfunctions of its outputs, where ψ learned some.
+        origin: what it was made of, as far as that was recorded.
     """
 
     def __init__(
@@ -83,12 +87,13 @@ class Segmenter:
         tree: ClusterTree | None = None,
         names: Names | None = None,
         tau: float | None = None,
+        origin: Origin | None = None,
     ) -> None:
         self.backbone = backbone.eval()
         self.head = (head.plain() if isinstance(head, Psi) else head).eval()
         self.backbone_config, self.short_side = backbone_config, short_side
         self.mapping, self.supervised, self.labels_leaked = mapping, supervised, labels_leaked
-        self.captions, self.tau = captions, tau
+        self.captions, self.tau, self.origin = captions, tau, origin
         self.tree, self.names = tree, names or Names()
 
     @property
@@ -128,7 +133,7 @@ class Segmenter:
         """Where it runs."""
         return self.head.head.bias.device
 
-    def to(self, device: torch.device | str) -> "Segmenter":
+    def to(self, device: torch.device | str) -> Self:
         """Move backbone and head to a device."""
         self.backbone.to(device)
         self.head.to(device)
@@ -269,6 +274,12 @@ class Segmenter:
             size = whole_patches(size, self.backbone.patch_size)
         return resize(pixels, size)
 
+    def card(self, repo_id: str, license: str | None = None) -> str:
+        """Its model card: see ``raynef.models.card.model_card``."""
+        from raynef.models.card import model_card
+
+        return model_card(self, repo_id, license=license)
+
     def save(self, folder: str | Path) -> Path:
         """Write config.json and model.safetensors; backbone weights from a local file go along."""
         head = self.head
@@ -293,10 +304,11 @@ class Segmenter:
         saved.write(Path(folder), head)
         save_tree(folder, self.tree)
         save_names(Path(folder), self.names)
+        save_origin(Path(folder), self.origin)
         return Path(folder)
 
     @classmethod
-    def load(cls, path: str | Path, *, device: torch.device | str = "cpu") -> "Segmenter":
+    def load(cls, path: str | Path, *, device: torch.device | str = "cpu") -> Self:
         """Open a run's folder, or the ``segmenter`` folder within it.
 
         Raises:
@@ -317,6 +329,7 @@ class Segmenter:
             tree=read_tree(folder, saved.num_clusters),
             names=read_names(folder, saved.num_clusters),
             tau=saved.tau,
+            origin=read_origin(folder),
         ).to(device)
 
 

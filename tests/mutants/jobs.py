@@ -210,7 +210,7 @@ MUTANTS = (
     Mutant(
         "evaluate-temperature",
         "raynef/jobs/evaluate.py",
-        "return recipe.eigen.tau_end if learned else 1.0",
+        "return tau_of(segmenter.head, recipe) or 1.0",
         "return 1.0",
         _PROTOCOL,
         "the CRF starts from ψ's probabilities at the temperature where training ended",
@@ -218,7 +218,7 @@ MUTANTS = (
     Mutant(
         "evaluate-temperature-of-kmeans",
         "raynef/jobs/evaluate.py",
-        "return recipe.eigen.tau_end if learned else 1.0",
+        "return tau_of(segmenter.head, recipe) or 1.0",
         "return recipe.eigen.tau_end",
         _PROTOCOL,
         "K-means' scores have no temperature",

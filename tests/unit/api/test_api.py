@@ -67,7 +67,14 @@ def test_the_page_is_written_once(run):
 def test_prediction_and_scores_take_a_run(run, sample, tmp_path):
     result = raynef.predict(run, sample / "images" / "val_00000.jpg", tmp_path / "out", cut=4)
     assert (result["num_images"], result["num_clusters"]) == (1, 4)
-    assert raynef.evaluate(run)["num_images"] == 4
+    scores = raynef.evaluate(run)
+    assert scores["num_images"] == 4
+    origin = raynef.Segmenter.load(run).origin
+    assert origin is not None
+    assert (origin.method, origin.num_images) == ("eigenfunctions, head trained", 10)
+    assert origin.versions["raynef"] == raynef.__version__
+    assert origin.evaluated is not None
+    assert (origin.evaluated.miou, origin.evaluated.num_images) == (scores["miou"], 4)
 
 
 def test_a_sweep_is_that_of_the_command(sample, tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import yaml
 
 from raynef.config.recipe import BUNDLED_BACKBONE
+from raynef.features.clip import CAPTIONS, PREFIX
 from raynef.models.origin import Origin
 from raynef.models.segmenter import Segmenter
 
@@ -59,7 +60,8 @@ def _labels(segmenter: Segmenter) -> str:
         return (
             "**trained on labels too** (train.leak_labels), for comparison with code that did so."
         )
-    return "none trained it. The pretraining of its backbone is not covered by this."
+    told = f" But {CAPTIONS}." if segmenter.captions or segmenter.names.sources else ""
+    return f"none trained it. The pretraining of its backbone is not covered by this.{told}"
 
 
 def _data(origin: Origin | None) -> str:
@@ -74,7 +76,8 @@ def _weights(segmenter: Segmenter) -> str:
     if config.weights in (None, "bundled") and config.name == BUNDLED_BACKBONE:
         return "the weights come with raynef."
     if config.weights in (None, "hub"):
-        return "timm loads its weights from the hub."
+        library = "open_clip" if config.name.startswith(PREFIX) else "timm"
+        return f"{library} loads its weights from the hub."
     return "its weights were a file, which is here as `backbone.safetensors` under its own license."
 
 
@@ -82,11 +85,23 @@ def _classes(segmenter: Segmenter) -> str:
     classes = segmenter.classes
     if classes is None:
         return "none: its clusters have no names."
-    by = "a person" if segmenter.names.classes(segmenter.num_clusters) else "labels, after training"
-    by = "its training labels" if segmenter.supervised else by
+    by = _named_by(segmenter)
     shown = ", ".join(f"`{name.replace('`', '')}`" for name in classes.class_names[:_NAMED])
     more = len(classes.class_names) - _NAMED
     return f"named by {by}: {shown}" + (f" and {more} more." if more > 0 else ".")
+
+
+def _named_by(segmenter: Segmenter) -> str:
+    names = segmenter.names
+    if segmenter.supervised:
+        return "its training labels"
+    if segmenter.captions:
+        return "texts of these classes"
+    if not names.classes(segmenter.num_clusters):
+        return "labels, after training"
+    by_text = len(names.sources)
+    people = "a person" if by_text < len(names.names) else ""
+    return " and ".join(filter(None, (people, "a text model" if by_text else "")))
 
 
 def _use(repo_id: str) -> Iterator[str]:

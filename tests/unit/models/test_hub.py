@@ -186,6 +186,14 @@ def test_the_card_says_what_labels_did(backbone):
     assert "named by a person: `sofa`." in model_card(named, "me/x")
 
 
+def test_the_card_says_that_captions_told_names(backbone):
+    by_text = Names({0: "cow", 1: "sky"}, sources={1: "open_clip/ViT-B-16"})
+    card = model_card(make(backbone, names=by_text), "me/texts")
+    assert "captions of images trained the text model" in card
+    assert "named by a person and a text model: `cow`, `sky`" in card
+    assert "captions" not in model_card(make(backbone, names=Names({0: "cow"})), "me/people")
+
+
 def test_no_local_path_goes_along(backbone, tmp_path, hub: Hub):
     weights = Path(shutil.copy(bundled_file(), tmp_path / "private.safetensors"))
     mine = make(backbone, dataclasses.replace(BackboneConfig(), weights=str(weights)))

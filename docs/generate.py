@@ -64,6 +64,7 @@ def _command(name: str) -> str:
     if len(sections) == len(SECTIONS):
         taken = "[all of them](recipe.md#all-fields)"
     own = [action for title, group in groups.items() if title not in SECTIONS for action in group]
+    own = [action for action in own if action.dest != "json"]  # of every command: the page says it
     parts = [f"### raynef {name}", _text(kind.__doc__), _table(own) if own else ""]
     parts.append(f"Fields of the recipe, as flags: {taken}." if taken else "")
     return "\n\n".join(part for part in parts if part)

@@ -4,7 +4,8 @@
     run.segmenter("a.jpg").show()
     raynef.predict(run, "new photos", out="segments")
 
-What happens is said on stderr, as the commands say it, unless the logger ``raynef`` has a handler.
+What happens is said on stderr, as the commands say it, with a bar in a notebook, unless the logger
+``raynef`` has a handler.
 """
 
 import contextlib
@@ -12,6 +13,7 @@ import html
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -32,6 +34,7 @@ from raynef.jobs.report import write_report
 from raynef.jobs.segmenting import Overlay
 from raynef.jobs.train import train as train_run
 from raynef.models.segmenter import Segmenter
+from raynef.report.screen import heard_on, progress_on, screen
 from raynef.stores.formats.registry import FormatName
 from raynef.stores.run import RunFolder
 
@@ -239,15 +242,12 @@ def tune(
 @contextlib.contextmanager
 def _heard() -> Iterator[None]:
     """What is said goes to stderr, where nobody listens to the logger yet."""
-    if logger.hasHandlers():
+    with contextlib.ExitStack() as stack:
+        if not logger.hasHandlers():
+            found = screen(sys.stderr)
+            stack.enter_context(heard_on(found))
+            stack.enter_context(progress_on(found))
+        stack.enter_context(warnings.catch_warnings())
+        # Of tqdm, which a library loads in a notebook and raynef draws no bar with.
+        warnings.filterwarnings("ignore", message="IProgress not found")
         yield
-        return
-    handler, level = logging.StreamHandler(sys.stderr), logger.level
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(level)

@@ -22,7 +22,7 @@ from raynef.core.errors import UserError
 C = TypeVar("C")
 
 Result = dict[str, Any]
-"""Printed as one JSON line."""
+"""Printed as a table on a terminal, and as one JSON line elsewhere."""
 Flat = Annotated[Recipe, arg(name="")]
 """A recipe whose fields are flags such as --graph.alpha."""
 Presets = Annotated[
@@ -70,17 +70,23 @@ class Exit:
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))
+@dataclass(frozen=True, kw_only=True)
 class Command:
     """Base of all commands: a subclass is a frozen dataclass of its arguments.
 
     Attributes:
         takes_rest: whether ``--`` ends its flags, and what follows is for it to read.
         loads_torch: whether it begins with seconds of loading, which are said.
+        says_result: whether its log has the result in words, which a terminal needs once.
     """
 
     takes_rest: ClassVar[bool] = False
     loads_torch: ClassVar[bool] = False
+    says_result: ClassVar[bool] = False
     __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
+
+    json: bool = False
+    """Print the result as one JSON line on a terminal too, where it is a table."""
 
     def __init_subclass__(cls) -> None:
         dataclass(frozen=True, kw_only=True)(cls)
@@ -118,8 +124,9 @@ class JobCommand(Command):
         return "local" if self.local else "ray" if self.ray else "auto"
 
     def arguments(self) -> dict[str, Any]:
-        """All of a command but where it runs, for a job of the same parameters."""
-        return {name: value for name, value in vars(self).items() if name not in ("local", "ray")}
+        """All of a command but where it runs and how it prints, for a job of these parameters."""
+        own = ("local", "ray", "json")
+        return {name: value for name, value in vars(self).items() if name not in own}
 
 
 class RecipeCommand(Command):

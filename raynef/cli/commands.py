@@ -43,6 +43,7 @@ COMMANDS = {
 word of the name. A new command is a module and a line here."""
 
 _HELP = ("-h", "--help")
+_JSON = "--json"  # of every command; it may also stand before the name
 
 
 def parse(argv: Sequence[str]) -> Command:
@@ -64,12 +65,15 @@ def read(argv: Sequence[str]) -> Command:
 
 def _find(argv: Sequence[str]) -> tuple[type[Command], Line]:
     """The class of a command, and what follows its name; ``--`` ends the flags of some."""
+    before = [word for word in argv[:1] if word == _JSON]
+    argv = argv[len(before) :]
     for count in (2, 1):
         name = " ".join(argv[:count])
         if name in COMMANDS:
             kind, flags = class_of(name), argv[count:]
             cut = flags.index("--") if kind.takes_rest and "--" in flags else len(flags)
-            return kind, Line(plain_flags(flags[:cut]), f"raynef {name}", tuple(flags[cut + 1 :]))
+            own = plain_flags([*flags[:cut], *before])
+            return kind, Line(own, f"raynef {name}", tuple(flags[cut + 1 :]))
     group = argv[0] if argv and any(n.startswith(f"{argv[0]} ") for n in COMMANDS) else ""
     words = argv[1:] if group else argv
     if words and words[0] in _HELP:

@@ -1,6 +1,6 @@
 """``raynef data check``."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from tyro.conf import arg
 
@@ -11,6 +11,8 @@ from raynef.io.storage import absolute
 
 class DataCheck(JobCommand):
     """Say what a data set holds, and what is wrong with it, before hours are spent."""
+
+    says_result: ClassVar[bool] = True
 
     name: Annotated[Positional[str], arg(metavar="NAME")]
     """Data set: folder, or one of the benchmarks, as in --data.name."""

@@ -1,6 +1,6 @@
 """``raynef doctor``."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from tyro.conf import arg
 
@@ -9,6 +9,8 @@ from raynef.cli.command import Command, Result
 
 class Doctor(Command):
     """Check this machine, and say what to do about each problem."""
+
+    says_result: ClassVar[bool] = True
 
     address: Annotated[
         str | None,

@@ -1,6 +1,10 @@
-"""Entry point: parse, run, print one JSON line; exit 0 success, 1 failure, 2 the user's mistake."""
+"""Entry point: parse, run, print the result; exit 0 success, 1 failure, 2 the user's mistake.
+
+On a terminal the result is a table, elsewhere or with ``--json`` one JSON line.
+"""
 
 import contextlib
+import json
 import logging
 import math
 import sys
@@ -9,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from raynef import __version__
-from raynef.cli.command import Exit
+from raynef.cli.command import Command, Exit, Result
 from raynef.cli.commands import parse
 from raynef.cluster.causes import cause_within, causes
 from raynef.cluster.interrupt import Terminated, terminable
@@ -17,6 +21,7 @@ from raynef.cluster.place import placed
 from raynef.core.errors import BadImageError, DiskFullError, NonFiniteLossError, UserError
 from raynef.io.files import disk_full_message, full_disk_reason, json_text
 from raynef.io.log import warnings_once
+from raynef.report.screen import Screen, heard_on, progress_on, screen
 
 logger = logging.getLogger("raynef")
 
@@ -25,29 +30,23 @@ _STATUS = {UserError: 2, BadImageError: 2, NonFiniteLossError: 1, OSError: 1}
 
 
 def main(argv: list[str] | None = None) -> None:
-    """``raynef``: human text on stderr, one JSON line of results on stdout."""
+    """``raynef``: human text on stderr, the result on stdout."""
     argv = sys.argv[1:] if argv is None else argv
-    logger.setLevel(logging.INFO)
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    logger.addHandler(handler)
     terminable()
-    try:
-        with warnings_once():
-            warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
-            status = _run(argv)
-    finally:
-        logger.removeHandler(handler)
+    found = screen(sys.stderr)
+    with heard_on(found), warnings_once():
+        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+        status = _run(argv, found)
     sys.exit(status)
 
 
-def _run(argv: list[str]) -> int:
+def _run(argv: list[str], found: Screen) -> int:
     try:
         command = parse(argv)
         if command.loads_torch:
             logger.info("raynef %s: loading PyTorch", __version__)
         # Ray prints warnings; stdout is for results.
-        with placed(command.place), contextlib.redirect_stdout(sys.stderr):
+        with placed(command.place), contextlib.redirect_stdout(sys.stderr), progress_on(found):
             result = command.execute()
     except KeyboardInterrupt as error:
         how = "terminated" if isinstance(error, Terminated) else "interrupted"
@@ -65,13 +64,25 @@ def _run(argv: list[str]) -> int:
                 return status
         logger.exception("raynef: failed")
         return 1
-    if not isinstance(result, Exit):
-        status = 0 if result.get("ok", True) else 1
-        result = Exit(status, json_text(_plain(result)))
-    if result.line is not None:
-        sys.stdout.write(result.line + "\n")
-        sys.stdout.flush()
-    return result.status
+    return _print(command, result)
+
+
+def _print(command: Command, result: Result | Exit) -> int:
+    """Write the result to stdout; the exit status."""
+    if isinstance(result, Exit):
+        status, line = result.status, result.line
+    else:
+        status, line = 0 if result.get("ok", True) else 1, json_text(_plain(result))
+    if line is None:
+        return status
+    if command.json or not sys.stdout.isatty():
+        sys.stdout.write(line + "\n")
+    elif not (command.says_result and sys.stderr.isatty()):
+        from raynef.report.result_table import print_result
+
+        print_result(json.loads(line), sys.stdout)
+    sys.stdout.flush()
+    return status
 
 
 def _full_disk_within(error: BaseException) -> str | None:

@@ -1,6 +1,7 @@
 """``raynef plan``."""
 
 from dataclasses import field
+from typing import ClassVar
 
 from raynef.cli.command import RecipeCommand, Result
 from raynef.ops.pace import StatedRates
@@ -8,6 +9,8 @@ from raynef.ops.pace import StatedRates
 
 class Plan(RecipeCommand):
     """Estimate hours, bytes and limits of a run, from short measurements here or stated rates."""
+
+    says_result: ClassVar[bool] = True
 
     images: float | None = None
     """Images that train, such as 1.28e6; counted under --data.root if not given."""

@@ -2,6 +2,7 @@
 
 import logging
 from pathlib import Path
+from typing import ClassVar
 
 from raynef.cli.command import Command, Positional, Result
 
@@ -10,6 +11,8 @@ logger = logging.getLogger("raynef")
 
 class Status(Command):
     """Tell where a run, a sweep, a store or a comparison stands; Ray need not run."""
+
+    says_result: ClassVar[bool] = True
 
     path: Positional[Path]
     """Its folder."""

@@ -434,6 +434,59 @@ def test_the_result_is_one_line_of_json(capsys, monkeypatch):
     assert "straße" in said.out
 
 
+def on_a_terminal(monkeypatch) -> None:
+    """Let stdout and stderr be one, without colors."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("TERM", "dumb")
+    for stream in (sys.stdout, sys.stderr):
+        monkeypatch.setattr(stream, "isatty", lambda: True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "is_json"),
+    [
+        (["report", "RUN"], False),
+        (["report", "RUN", "--json"], True),
+        (["--json", "report", "RUN"], True),
+    ],
+)
+def test_on_a_terminal_the_result_is_a_table(arguments, is_json, capsys, monkeypatch):
+    on_a_terminal(monkeypatch)
+    monkeypatch.setattr("raynef.cli.report.Report.execute", lambda args: {"run": "a", "miou": 0.5})
+    with pytest.raises(SystemExit) as exit_:
+        main(arguments)
+    assert exit_.value.code == 0
+    said = capsys.readouterr().out
+    if is_json:
+        assert json.loads(said) == {"run": "a", "miou": 0.5}
+    else:
+        assert [line.split() for line in said.splitlines()] == [["run", "a"], ["mIoU", "50.0", "%"]]
+
+
+def test_a_command_that_says_its_result_prints_no_table(capsys, monkeypatch):
+    on_a_terminal(monkeypatch)
+    monkeypatch.setattr("raynef.cli.status.Status.execute", lambda args: {"kind": "run"})
+    with pytest.raises(SystemExit):
+        main(["status", "RUN"])
+    assert capsys.readouterr().out == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: False)  # what it says is elsewhere
+    with pytest.raises(SystemExit):
+        main(["status", "RUN"])
+    assert capsys.readouterr().out.split() == ["kind", "run"]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_json_is_a_flag_of_every_command(name, capsys):
+    with pytest.raises(SystemExit):
+        read([*name.split(), "--help"])
+    assert "--json" in capsys.readouterr().out
+
+
+def test_json_goes_with_submit_and_not_with_its_job():
+    command = read(["--json", "submit", "--", "status", "/run"])
+    assert command.json
+
+
 @pytest.mark.parametrize(("ok", "status"), [(True, 0), (False, 1)])
 def test_a_check_that_found_problems_says_so_by_its_status(ok, status, capsys, monkeypatch):
     asked = []

@@ -21,7 +21,13 @@ pytestmark = pytest.mark.usefixtures("without_ray")
 
 @pytest.fixture
 def run(run_here, tmp_path) -> Path:
-    return Path(shutil.copytree(run_here[0], tmp_path / "my runs" / "run"))
+    """A copy; no labels name its clusters, as another test may have let them."""
+    copy = Path(shutil.copytree(run_here[0], tmp_path / "my runs" / "run"))
+    config = copy / "segmenter" / "config.json"
+    write_json(config, {**read_json(config), "mapping": None})
+    for scores in copy.glob("evaluate*.json"):
+        scores.unlink()
+    return copy
 
 
 def known_of(page: str) -> dict:

@@ -201,11 +201,11 @@ def test_a_lock_is_tried_and_let_go(tmp_path):
 def test_a_store_that_is_being_made(recipe, tmp_path, monkeypatch, every_step):
     seen, write = [], features.finish_shard
 
-    def finish(unit):
+    def finish(unit, **options):
         seen.append(status(tmp_path / "store") if seen else None)
         if len(seen) == 3:
             raise KeyboardInterrupt
-        return write(unit)
+        return write(unit, **options)
 
     monkeypatch.setattr(features, "finish_shard", finish)
     monkeypatch.setattr(features, "images_per_shard", lambda _recipe: 4)

@@ -155,6 +155,7 @@ def _numbers(result: Mapping[str, Any]) -> str:
         "corloc": lambda value: f"  CorLoc {100 * value:.1f} %",
         "miou": lambda value: f"  mIoU {100 * value:.1f} %",
         "objective": lambda value: f"  objective {value:.4f}",
+        "agreement": lambda value: f"  agreement {value:.4f}",
     }
     return "".join(f(result[k]) for k, f in shown.items() if isinstance(result.get(k), float))
 

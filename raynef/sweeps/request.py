@@ -99,7 +99,7 @@ def say_start(space: Space, total: int, left: int) -> None:
         space.search.algorithm,
         space.search.num_samples,
         space.search.scheduler,
-        "the objective, which sees no label" if what == "objective" else "validation mIoU",
+        "validation mIoU" if what == "miou" else f"the {what}, which sees no label",
     )
     misleading = [axis.key for axis in space.axes if axis.key in INCOMPARABLE]
     if what == "objective" and misleading:
@@ -108,6 +108,8 @@ def say_start(space: Space, total: int, left: int) -> None:
             "such as a smaller K; set these in the recipe, or read the table by mIoU",
             ", ".join(misleading),
         )
+    if what == "agreement" and "eigen.num_eigenfunctions" in {axis.key for axis in space.axes}:
+        logger.warning("the agreement was not tried across K; set K in the recipe")
     if what == "miou":
         logger.warning(
             "search.metric is miou: the LABELS of the validation split steer this search. What it "

@@ -172,8 +172,8 @@ _OVER = ("done", "failed", "stopped")
 def _reached(trial: Trial, state: TrialState, metric: str) -> float | None:
     """What a trial came to that is done, failed or stopped."""
     if state.state == "done" and state.result is not None:
-        miou = state.result.first(trial).values["miou"]
-        return state.result.objective if metric == "objective" else miou
+        known = {**state.result.first(trial).values, **state.result.label_free()}
+        return known.get(metric)
     return state.stopped.get(metric) if state.state == "stopped" else None
 
 

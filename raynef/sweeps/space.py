@@ -57,8 +57,8 @@ class Search:
         num_samples: points that are drawn.
         algorithm: random, or optuna (its own sampler learns from what is done).
         scheduler: asha stops trials that lag behind; none trains all to the end.
-        metric: what is maximized: ``objective``, which needs no label, or ``miou`` on the
-            validation split: then LABELS steer the search.
+        metric: what is maximized. ``agreement`` (see ``raynef.jobs.agreement``) and ``objective``
+            need no label; ``miou`` is that on the validation split: then LABELS steer the search.
         grace_epochs: that every trial trains before asha may stop it.
         reduction: of the trials at a rung of asha, one in so many goes on.
     """
@@ -66,7 +66,7 @@ class Search:
     num_samples: int = 16
     algorithm: Literal["random", "optuna"] = "random"
     scheduler: Literal["asha", "none"] = "asha"
-    metric: Literal["objective", "miou"] = "objective"
+    metric: Literal["agreement", "objective", "miou"] = "objective"
     grace_epochs: int = 2
     reduction: int = 3
 

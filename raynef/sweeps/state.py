@@ -67,11 +67,13 @@ class RunScore:
 
 @dataclass(frozen=True)
 class TrialResult:
-    """What a trial came to; the objective of one that trained ψ, seconds where they were taken."""
+    """What a trial came to; the objective of one that trained ψ, its agreement where that steers a
+    search, seconds where they were taken."""
 
     scores: tuple[RunScore, ...]
     training_seconds: float | None = None
     objective: float | None = None
+    agreement: float | None = None
     seconds: float | None = None
 
     def score(self, method: str, score: str) -> RunScore | None:
@@ -82,6 +84,11 @@ class TrialResult:
         """Of the trial's first method by its first protocol."""
         key = (trial.methods[0], score_key(trial.scores[0]))
         return next(found for found in self.scores if found.key == key)
+
+    def label_free(self) -> dict[str, float]:
+        """What is known of it without labels, by name."""
+        found = {"objective": self.objective, "agreement": self.agreement}
+        return {name: value for name, value in found.items() if value is not None}
 
     def plain(self) -> dict[str, Any]:
         """For result.json."""
@@ -212,5 +219,5 @@ def note_failure(folder: Path, error: str) -> None:
 
 def note_stopped(folder: Path, metrics: Mapping[str, Any]) -> None:
     """Write down where a search stopped a trial."""
-    kept = ("epoch", "objective", "miou")
-    write_json(folder / "stopped.json", {key: metrics.get(key) for key in kept})
+    kept = ("epoch", "objective", "agreement", "miou")
+    write_json(folder / "stopped.json", {key: metrics[key] for key in kept if key in metrics})

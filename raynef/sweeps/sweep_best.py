@@ -69,7 +69,7 @@ def best_points(sweep: SweepFolder) -> tuple[Best, ...]:
             _about(dict(seeds[0].point), others),
             shown_value("metric", metric),
             tuple(one.score.values[metric] for one in seeds),
-            metric == "objective",
+            metric in ("agreement", "objective"),
             tuple(one.trial for one in seeds),
             seeds[0].score.run,
         )

@@ -106,12 +106,11 @@ class SweepFolder:
         found = state.result.score(cell.method, cell.score)
         if found is None:
             return None
-        objective = state.result.objective
         leaked = state.record.recipe["train"]["leak_labels"] or METHODS[cell.method].supervised
         return Score(
             where=cell.where,
             seed=cell.seed,
-            values=found.values if objective is None else {**found.values, "objective": objective},
+            values={**found.values, **state.result.label_free()},
             num_images=found.num_images,
             run=str(Path("trials") / cell.trial / found.run),
             leaked=leaked,

@@ -29,7 +29,7 @@ from raynef.sweeps.sweep_folder import SweepFolder, open_sweep
 
 logger = logging.getLogger("raynef")
 
-_METRICS = {**METRICS, "objective": "objective (%)"}
+_METRICS = {**METRICS, "objective": "objective (%)", "agreement": "agreement (%)"}
 _AXES = {
     "graph.alpha": "α",
     "eigen.beta": "β",
@@ -249,7 +249,7 @@ def _leaderboard(sweep: SweepFolder) -> Grid:
     rows: list[tuple[float, tuple[str, ...], tuple[Entry, ...]]] = []
     for cell in sweep.record.cells:
         score = sweep.score(cell)
-        if score is not None and "objective" in metrics and "objective" not in score.values:
+        if score is not None and search.metric not in score.values:
             continue  # a K-means beside the search
         names = tuple(shown_value(key, cell.where.get(key)) for key in axes)
         scores: tuple[Score, ...] = () if score is None else (score,)

@@ -31,6 +31,7 @@ from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.images.datasets.registry import open_split
 from raynef.io.files import read_json, without_infinity, write_json
 from raynef.io.holds import LOCK
+from raynef.jobs.agreement import agreement
 from raynef.jobs.counting import count
 from raynef.jobs.results import class_names, name_and_score
 from raynef.models.heads import first_outputs
@@ -66,7 +67,8 @@ class Job:
         threads: of torch, in a trial of one process.
         gpus: that a trial of one process has reserved.
         on_workers: whether trials launch Ray Train.
-        rungs: epochs after which a search looks at ``miou``.
+        metric: that steers a search, if any.
+        rungs: epochs after which a search looks at ``miou`` or ``agreement``.
         num_eigenvectors: the most that any spectral trial takes, which its stores hold for all.
     """
 
@@ -75,6 +77,7 @@ class Job:
     threads: int = 1
     gpus: float = 0.0
     on_workers: bool = False
+    metric: str | None = None
     rungs: tuple[int, ...] = ()
     num_eigenvectors: int = 0
 
@@ -144,10 +147,19 @@ def _work(trial: Trial, folder: Path, job: Job) -> TrialResult:
             scheduling_strategy="DEFAULT",  # not within the little that the trial itself holds
         )
         scores = ray.get(task.remote(trial, recipe, folder, job.threads, kept))
+    agreed = None
+    if job.metric == "agreement" and trial.method.trains:
+        agreed = agreement_of(Segmenter.load(folder / "run"), recipe, kept)
     trained = read_json(folder / "run" / "train.json")
     loss = trained["objective"]["loss"] if trial.method.trains else None
     objective = None if loss is None else objective_of(recipe, loss)
-    return TrialResult(tuple(scores), trained["seconds"], objective)
+    return TrialResult(tuple(scores), trained["seconds"], objective, agreed)
+
+
+def agreement_of(segmenter: Segmenter, recipe: Recipe, kept: Path) -> float:
+    """Of a trial's segmenter, on its training images."""
+    images = open_split(recipe.data, recipe.data.train_split)
+    return agreement(segmenter, images, recipe.data, kept=kept)
 
 
 def _in_this_process(
@@ -163,23 +175,25 @@ def _in_this_process(
 def _last_report(trial: Trial, result: TrialResult) -> dict[str, Any]:
     """What Ray Tune hears at the end; the last epoch is reported here, with its scores."""
     values: dict[str, Any] = {**result.first(trial).values, "done_trial": True}
-    if result.objective is not None:
-        values["objective"] = result.objective
-    return {"epoch": trial.recipe.train.epochs, **values}
+    return {"epoch": trial.recipe.train.epochs, **values, **result.label_free()}
 
 
 class _Reporting:
     """Reports every epoch but the last to Ray Tune, which may stop the trial there and then."""
 
     def __init__(self, recipe: Recipe, trial: Trial, job: Job) -> None:
+        self.trained = recipe
         self.recipe = replace(recipe, data=trial.scores[0].data, evaluate=trial.scores[0].evaluate)
-        self.rungs, self.kept = job.rungs, kept_in(job.out)
+        self.metric, self.rungs, self.kept = job.metric, job.rungs, kept_in(job.out)
 
     def __call__(self, summary: dict[str, float], trainer: Trainer) -> None:
         if summary["epoch"] >= self.recipe.train.epochs:
             return
         values: dict[str, Any] = dict(summary)
-        if summary["epoch"] in self.rungs:
+        if summary["epoch"] in self.rungs and self.metric == "agreement":
+            segmenter = segmenter_so_far(self.trained, trainer)
+            values["agreement"] = agreement_of(segmenter, self.trained, self.kept)
+        elif summary["epoch"] in self.rungs:
             values["miou"] = miou_so_far(self.recipe, trainer, kept=self.kept)
         tune.report(values)
 
@@ -188,17 +202,8 @@ def miou_so_far(recipe: Recipe, trainer: Trainer, *, kept: Path | None = None) -
     """Validation mIoU of ψ as it is, by the recipe's protocol without CRF."""
     recipe = replace(recipe, evaluate=replace(recipe.evaluate, crf=False))
     images = open_split(recipe.data, recipe.data.val_split)
-    backbone = load_backbone(recipe.backbone)
-    psi = build_psi(recipe, NUM_TAPS * backbone.dim)  # a copy: what is saved loses its parameters
-    psi.load_state_dict(trainer.psi.state_dict())
     with TemporaryDirectory() as folder:
-        Segmenter(
-            backbone,
-            first_outputs(psi, recipe.eigen.num_eigenfunctions),
-            backbone_config=recipe.backbone,
-            short_side=recipe.evaluate.short_side,
-            labels_leaked=recipe.train.leak_labels,
-        ).save(folder)
+        segmenter_so_far(recipe, trainer).save(folder)
         found = count(
             folder,
             recipe,
@@ -211,6 +216,20 @@ def miou_so_far(recipe: Recipe, trainer: Trainer, *, kept: Path | None = None) -
     names = class_names(images, found.tables)
     table = found.tables[0][:, : len(names)]
     return name_and_score(table, table, names, recipe.evaluate.match).scores["miou"]
+
+
+def segmenter_so_far(recipe: Recipe, trainer: Trainer) -> Segmenter:
+    """Of ψ as it is in the middle of a training, with the head that it trains."""
+    backbone = load_backbone(recipe.backbone)
+    psi = build_psi(recipe, NUM_TAPS * backbone.dim)  # a copy: what is saved loses its parameters
+    psi.load_state_dict(trainer.psi.state_dict())
+    return Segmenter(
+        backbone,
+        first_outputs(psi, recipe.eigen.num_eigenfunctions),
+        backbone_config=recipe.backbone,
+        short_side=recipe.evaluate.short_side,
+        labels_leaked=recipe.train.leak_labels,
+    )
 
 
 def _report_to_tune(epochs: int) -> TuneReportCallback:

@@ -149,6 +149,7 @@ def _run(
         threads=threads,
         gpus=share,
         on_workers=workers > 1,
+        metric=None if search is None else search.metric,
         rungs=_rungs(search, epochs) if search is not None and scheduler is not None else (),
         num_eigenvectors=most_eigenvectors(trials),
     )
@@ -183,10 +184,10 @@ def _scheduler(search: Search | None, epochs: int, workers: int) -> ASHASchedule
     """What stops trials that lag behind; None trains all to the end."""
     if search is None or search.scheduler == "none":
         return None
-    if search.metric == "miou" and workers > 1:
+    if search.metric != "objective" and workers > 1:
         raise UserError(
-            "asha by miou looks at trials while they train, which needs train.num_workers = 1; "
-            "set search.metric to objective, or search.scheduler to none"
+            f"asha by {search.metric} looks at trials while they train, which needs "
+            "train.num_workers = 1; set search.metric to objective, or search.scheduler to none"
         )
     return ASHAScheduler(
         time_attr="epoch",
@@ -242,8 +243,9 @@ def _gpu_share(concurrent: int, gpus: int) -> float:
 
 
 def _rungs(search: Search, epochs: int) -> tuple[int, ...]:
-    """Epochs after which asha compares trials by their mIoU; the objective is there at each."""
-    if search.metric != "miou":
+    """Epochs after which asha compares trials by what takes images to find; the objective is there
+    at each."""
+    if search.metric == "objective":
         return ()
     rungs, epoch = [], search.grace_epochs
     while epoch < epochs:

@@ -41,6 +41,7 @@ import torch
 from scipy.stats import rankdata
 
 from raynef.assign.context import in_context
+from raynef.assign.information import entropy, mutual_information
 from raynef.core.errors import UserError
 from raynef.graph.whole import whole_affinity
 from raynef.images.datasets.registry import open_split
@@ -104,19 +105,6 @@ def clusters_of(segmenter: Segmenter, pixels: np.ndarray) -> np.ndarray:
     return torch.cat(parts).numpy()
 
 
-def information(first: np.ndarray, second: np.ndarray, count: int) -> float:
-    """Mutual information of two maps of the same patches, bits."""
-    table = np.bincount(first.ravel() * count + second.ravel(), minlength=count * count)
-    joint = table.reshape(count, count) / first.size
-    return entropy(joint.sum(axis=0)) + entropy(joint.sum(axis=1)) - entropy(joint.ravel())
-
-
-def entropy(shares: np.ndarray) -> float:
-    """In bits."""
-    kept = shares[shares > 0]
-    return float(-(kept * np.log2(kept)).sum())
-
-
 def variance_between(points: np.ndarray, clusters: np.ndarray, count: int) -> float:
     """Share of the variance of points [n, D] that is between their clusters."""
     centered = points - points.mean(axis=0)
@@ -154,8 +142,8 @@ def measure(segmenter: Segmenter, seen: Seen, side: int) -> tuple[dict[str, floa
         "entropy": entropy(shares),
         "coherence": float(alike.mean()),
         "per_image": float(np.mean([len(np.unique(one)) for one in clusters])),
-        "mirror": information(clusters, mirrored, count),
-        "shift": information(clusters, moved, count),
+        "mirror": mutual_information(clusters, mirrored, count),
+        "shift": mutual_information(clusters, moved, count),
         "mirror_same": float((clusters == mirrored).mean()),
         "association": float((within[used] / total[used]).sum() / count),
         "modularity": float((within / whole - (total / whole) ** 2).sum()),
@@ -188,7 +176,7 @@ def measure_all(folders: list[Path], num_images: int) -> None:
             maps.append(clusters)
         for line, own in zip(lines, maps, strict=True):
             others = [other for other in maps if other is not own]
-            given = [information(own, other, line["clusters"]) for other in others]
+            given = [mutual_information(own, other, line["clusters"]) for other in others]
             line["seeds"] = float(np.mean(given)) if given else None
             print(json.dumps(line), flush=True)
 

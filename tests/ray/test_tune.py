@@ -167,7 +167,7 @@ def test_features_that_cannot_be_made_fail_their_trials_alone(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("metric", ["objective", "miou"])
+@pytest.mark.parametrize("metric", ["agreement", "objective", "miou"])
 def test_a_search_learns_stops_and_goes_on(recipe, local_ray, tmp_path, metric, caplog):
     axes = (
         Axis("graph.alpha", "uniform", (0.0, 1.0)),

@@ -63,10 +63,10 @@ def test_shipped_spaces_say_whether_a_crf_comes_before_the_score(name):
     assert space.paper_crf == bool(space.values)
 
 
-def test_the_shipped_search_compares_what_the_objective_can_compare():
+def test_the_shipped_search_reads_no_label_and_compares_what_can_be_compared():
     space = read_space("search")
     assert space.search is not None
-    assert space.search.metric == "objective"
+    assert space.search.metric == "agreement"
     assert not {axis.key for axis in space.axes} & set(INCOMPARABLE)
 
 
@@ -186,7 +186,7 @@ def test_a_point_makes_a_recipe():
         ({"search": {"num_samples": 2}}, r"no axis is drawn"),
         (
             {"axes": {"graph.alpha": {"uniform": [0, 1]}}, "search": {"metric": "loss"}},
-            r"search\.metric must be one of objective, miou",
+            r"search\.metric must be one of agreement, objective, miou",
         ),
         (
             {"axes": {"graph.alpha": {"uniform": [0, 1]}}, "search": {"samples": 3}},

@@ -37,7 +37,7 @@ def test_states_follow_one_another(tmp_path):
     note_stopped(tmp_path, {"epoch": 2, "objective": 0.1, "other": 1})
     stopped = read_state(tmp_path, WANTED)
     assert (stopped.state, stopped.missing) == ("stopped", "stopped at epoch 2")
-    assert stopped.stopped == {"epoch": 2, "objective": 0.1, "miou": None}
+    assert stopped.stopped == {"epoch": 2, "objective": 0.1}
     note_failure(tmp_path, "it broke")
     failed = read_state(tmp_path, WANTED)
     assert (failed.state, failed.error) == ("failed", "it broke")

@@ -100,6 +100,7 @@ def test_shares_rungs_and_causes():
     assert [_gpu_share(*pair) for pair in ((1, 0), (4, 4), (5, 4), (3, 1))] == [0, 1, 0.5, 1 / 3]
     assert _rungs(Search(metric="miou", grace_epochs=2, reduction=3), 40) == (2, 6, 18)
     assert _rungs(Search(metric="miou", grace_epochs=4, reduction=3), 4) == ()
+    assert _rungs(Search(metric="agreement", grace_epochs=2, reduction=3), 40) == (2, 6, 18)
     assert _rungs(Search(metric="objective"), 40) == ()
     text = "Traceback\n  File x\nray.exceptions.RayTaskError(KeyError): y\nKeyError: 'z'\n"
     assert _cause(RuntimeError(text)) == "KeyError: 'z'"

@@ -70,7 +70,7 @@ def encode_photograph(pixels: np.ndarray) -> bytes:
     np.subtract(flat[:, 3:], flat[:, :-3], out=rows[:, 4:])
     codes = zlib.compressobj(1, strategy=zlib.Z_HUFFMAN_ONLY)
     head = struct.pack(">2I5B", width, height, 8, 2, 0, 0, 0)  # 8 bits, RGB, not interlaced
-    packed = codes.compress(rows) + codes.flush()
+    packed = codes.compress(rows.data) + codes.flush()
     return _SIGNATURE + _chunk(b"IHDR", head) + _chunk(b"IDAT", packed) + _chunk(b"IEND", b"")
 
 

@@ -25,6 +25,7 @@ from raynef.cli.paths import absolute_paths
 from raynef.config.overrides import override
 from raynef.config.presets import load_presets
 from raynef.config.recipe import Recipe, check
+from raynef.io.loggers.choice import LoggerName, loggers
 from raynef.jobs.evaluate import evaluate as evaluate_run
 from raynef.jobs.export import Format
 from raynef.jobs.export import export as export_segmenter
@@ -118,6 +119,9 @@ def train(
     recipe: str | Sequence[str] = "folder",
     init_from: str | Path | Run | None = None,
     address: str | None = None,
+    logger: LoggerName | Sequence[LoggerName] = "tensorboard",
+    mlflow: str | None = None,
+    wandb: str | None = None,
     **sections: Fields,
 ) -> Run:
     """Train a segmenter without labels, as ``raynef train``; the same call again resumes.
@@ -128,6 +132,9 @@ def train(
         recipe: presets; see ``recipe_of``, also for ``sections``.
         init_from: a run whose weights it starts from.
         address: of a Ray cluster; without one, up to 256 images are trained on in this process.
+        logger: where every epoch is logged, one or several; "none": nowhere.
+        mlflow: log to MLflow too, at this tracking address.
+        wandb: log to this project of Weights & Biases too.
 
     Raises:
         UserError: the user's mistake, named.
@@ -135,7 +142,9 @@ def train(
     made = images if isinstance(images, Recipe) else recipe_of(images, recipe, **sections)
     with _heard():
         start = None if init_from is None else os.fspath(init_from)
-        return Run(out, train_run(made, out, init_from=start, address=address))
+        logged_by = loggers(logger, mlflow=mlflow, wandb=wandb)
+        options = {"init_from": start, "address": address, "logged_by": logged_by}
+        return Run(out, train_run(made, out, **options))
 
 
 def predict(

@@ -6,9 +6,11 @@ from pathlib import Path
 
 from raynef.cli.command import JobCommand, RecipeCommand, Result, Seeds
 from raynef.config.recipe import BUNDLED_BACKBONE, Recipe
+from raynef.io.loggers.choice import LoggerName, Loggers, loggers
 
 logger = logging.getLogger("raynef")
 
+_NOWHERE = Loggers()
 _SMALL = (
     "backbone: %s, the small one that comes with raynef. K-means of its features on MSRC reaches "
     "34 %% mIoU, of a ViT-Ti's 61 %%; --recipe folder dinov2_s takes DINOv2's ViT-S/14: a download "
@@ -24,24 +26,36 @@ class Train(RecipeCommand, JobCommand):
     """Folder of the run."""
     init_from: Path | None = None
     """Start from the weights of this run's eigenfunctions; optimizer and schedule are new."""
+    logger: tuple[LoggerName, ...] = ("tensorboard",)
+    """Where every epoch is logged, one or several; TensorBoard's files go to OUT/tensorboard."""
+    mlflow: str | None = None
+    """Also log to MLflow, at this tracking address."""
+    wandb: str | None = None
+    """Also log to this project of Weights & Biases."""
     seeds: Seeds = ()
 
     def execute(self) -> Result:
         if self.config.backbone.name == BUNDLED_BACKBONE and self.config.data.name == "folder":
             logger.info(_SMALL, BUNDLED_BACKBONE)
-        job = partial(train_and_report, init_from=self.init_from)
+        logged_by = loggers(self.logger, mlflow=self.mlflow, wandb=self.wandb)
+        job = partial(train_and_report, init_from=self.init_from, logged_by=logged_by)
         return self.over_seeds(job, self.out, self.seeds, self.address)
 
 
 def train_and_report(
-    config: Recipe, out: Path, *, init_from: Path | None = None, address: str | None = None
+    config: Recipe,
+    out: Path,
+    *,
+    init_from: Path | None = None,
+    address: str | None = None,
+    logged_by: Loggers = _NOWHERE,
 ) -> Result:
     """Train, and write the report where there is none yet."""
     from raynef.jobs.report import write_report
     from raynef.jobs.train import train
     from raynef.stores.run import RunFolder
 
-    result = train(config, out, init_from=init_from, address=address)
+    result = train(config, out, init_from=init_from, address=address, logged_by=logged_by)
     if not RunFolder(out).report_file.is_file():
         write_report(out)
     return result

@@ -5,10 +5,19 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
+class EpochDone:
+    """An epoch, counted from 1, is done and its checkpoint safe: means of its steps, and rates."""
+
+    epoch: int
+    values: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class Resumed:
-    """The loop starts, or starts again, after ``step`` steps."""
+    """The loop starts, or starts again, after ``step`` steps, among them those of whole epochs."""
 
     step: int
+    epochs: tuple[EpochDone, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -40,4 +49,4 @@ class Safe:
     step: int
 
 
-Event = Resumed | Stepped | Damaged | Fatal | Safe
+Event = Resumed | Stepped | EpochDone | Damaged | Fatal | Safe

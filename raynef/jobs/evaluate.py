@@ -24,6 +24,7 @@ from raynef.jobs.results import (
     name_and_score,
     protocol_in_words,
 )
+from raynef.jobs.training_log import log_evaluation
 from raynef.models.origin import Evaluated, save_origin
 from raynef.models.segmenter import Mapping, Segmenter, save_mapping
 from raynef.segment.crf import require_crf
@@ -135,10 +136,9 @@ def evaluate(
                 logger.info("the segmenter keeps the names of clusters that it has")
         if evaluation_file(run, own.data, recipe.data) == run.evaluate_file:
             _note_scores(run, own, result)
-        write_json(
-            evaluation_file(run, own.data, recipe.data),
-            {**result, "class_names": names, "clusters": plain.clusters},
-        )
+        file = evaluation_file(run, own.data, recipe.data)
+        write_json(file, {**result, "class_names": names, "clusters": plain.clusters})
+        log_evaluation(run.path, result, data=file.stem)
     _tell(result)
     return result
 

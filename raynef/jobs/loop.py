@@ -6,23 +6,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raynef.assign.teachers import Teachers
-from raynef.cluster.events import Fatal, Resumed, Stepped
+from raynef.cluster.events import EpochDone, Fatal, Resumed, Stepped
 from raynef.cluster.worker import Worker
-from raynef.config.objective import objective_of
 from raynef.config.recipe import Recipe
 from raynef.core.errors import NonFiniteLossError
 from raynef.core.stopwatch import Stopwatch
 from raynef.features.weights import read_state
 from raynef.io.checkpoints import State
 from raynef.jobs.batches import StoredViews, StreamedViews
+from raynef.jobs.epochs import Steps, epoch_summary, epochs_done
 from raynef.models.training import Trainer
 
 if TYPE_CHECKING:
     from raynef.jobs.labels import PatchLabels
-
-TERMS = ("loss", "trace", "penalty", "clusters_in_use", "entropy", "columns_below_1")
-"""Of the objective, as results name them: means over the steps of an epoch. Of clusterings there
-are fewer."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +69,7 @@ def train_loop(config: dict[str, Any], worker: Worker) -> None:
         "seconds": 0.0,
         "images_done": 0,
         "split": {},
+        "ends": {},
     }
     saved = worker.restore()
     if saved is not None:
@@ -82,14 +79,19 @@ def train_loop(config: dict[str, Any], worker: Worker) -> None:
         trainer.start_from(read_state(training.start))
     state["precision"] = "bfloat16" if trainer.half else "float32"  # of this device
     state["lengths"] = _lengths(state, training.lengths, recipe.train.epochs)
-    worker.tell(Resumed(len(state["history"])))
-
     steps_per_epoch = training.num_steps // recipe.train.epochs
+
+    def whole_epochs(steps: Steps) -> tuple[EpochDone, ...]:
+        return epochs_done(recipe, steps, steps_per_epoch, state["ends"], training.batch_size)
+
+    worker.tell(Resumed(len(state["history"]), whole_epochs(state["history"])))
     before, mark = state["seconds"], time.monotonic()
 
+    def seconds() -> float:
+        return before + time.monotonic() - mark
+
     def kept() -> State:
-        seconds = before + time.monotonic() - mark
-        return {**state, "seconds": seconds, "trainer": trainer.state_dict()}
+        return {**state, "seconds": seconds(), "trainer": trainer.state_dict()}
 
     slices = training.source.slices(recipe, worker.collectives, len(state["history"]))
     while True:
@@ -116,7 +118,11 @@ def train_loop(config: dict[str, Any], worker: Worker) -> None:
         state["images_done"] += training.batch_size
         step = len(state["history"])
         if step % steps_per_epoch == 0:
-            worker.save(kept(), epoch_summary(recipe, state["history"]), trainer, step=step)
+            state["ends"][slice_.epoch] = seconds()
+            last = state["history"][-steps_per_epoch:]
+            worker.save(kept(), epoch_summary(recipe, last), trainer, step=step)
+            for done in whole_epochs(last):
+                worker.tell(done)
         else:
             worker.keep(kept, step=step)
 
@@ -132,16 +138,3 @@ def _lengths(state: State, epochs_so_far: list[int], epochs: int) -> list[dict[s
     if lengths and lengths[-1]["epochs"] == epochs:
         return lengths
     return [*lengths, {"epochs": epochs, "from_step": len(state["history"])}]
-
-
-def epoch_summary(recipe: Recipe, history: list[dict[str, Any]]) -> dict[str, float]:
-    """Means over the steps of the last epoch, and ``objective_of``.
-
-    Steps whose global batch had no valid patch count only where an epoch has no others.
-    """
-    last = [step for step in history if step["epoch"] == history[-1]["epoch"]]
-    counted = [step for step in last if step["patches"]] or last
-    terms = [name for name in TERMS if name in counted[0]]
-    means = {name: sum(step[name] for step in counted) / len(counted) for name in terms}
-    objective = objective_of(recipe, means["loss"])
-    return {"epoch": last[0]["epoch"] + 1, **means, "objective": objective}

@@ -17,16 +17,19 @@ from raynef.features.backbone import NUM_TAPS
 from raynef.images.datasets.imageset import ImageSet
 from raynef.io.checkpoints import has_checkpoint
 from raynef.io.files import write_text
+from raynef.io.loggers.choice import Loggers
 from raynef.jobs.baseline import Inputs
 from raynef.jobs.batches import StoredViews, StreamedViews, plan, usable_batch_size
 from raynef.jobs.clusters import with_clusters
+from raynef.jobs.epochs import TERMS, epoch_summary
 from raynef.jobs.extract import ensure_store, scan
 from raynef.jobs.kmeans import kmeans_head
-from raynef.jobs.loop import TERMS, Training, epoch_summary, train_loop
+from raynef.jobs.loop import Training, train_loop
 from raynef.jobs.patches import Source, views_of_patches
 from raynef.jobs.product import finish, save_segmenter
 from raynef.jobs.progress_reporter import ProgressReporter
 from raynef.jobs.teachers import teachers_of
+from raynef.jobs.training_log import complete_log, training_log
 from raynef.jobs.views import fitting_backbone, view_side
 from raynef.jobs.warm import start_from, starting_weights
 from raynef.jobs.work import describe_skipped
@@ -41,6 +44,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("raynef")
 
+_NOWHERE = Loggers()
+
 
 def train(
     recipe: Recipe,
@@ -50,6 +55,7 @@ def train(
     address: str | None = None,
     on_epoch: EpochHook | None = None,
     callbacks: "Sequence[TrainCallback]" = (),
+    logged_by: Loggers = _NOWHERE,
 ) -> dict[str, Any]:
     """Train a segmenter without labels; the result of ``raynef train``.
 
@@ -65,6 +71,7 @@ def train(
         address: of a Ray cluster.
         on_epoch: hears of every epoch of a training within ``this_process()``.
         callbacks: of Ray Train, for a training on workers.
+        logged_by: loggers that hear of every epoch; of a finished run, what they lack.
 
     Raises:
         UserError: the user's mistake, named.
@@ -75,7 +82,9 @@ def train(
         finished = run.finished()
         if finished is not None and finished["epochs"] >= recipe.train.epochs:
             start_from(run, recipe, None, init_from)
-            return found_again(run, recipe, finished)
+            found = found_again(run, recipe, finished)
+            complete_log(run, recipe, logged_by)
+            return found
         # Before the folder is bound to the recipe, and before Ray starts: a mistake costs seconds.
         images = training_images(run, recipe)
         backbone = fitting_backbone(recipe)
@@ -95,6 +104,7 @@ def train(
                 NUM_TAPS * backbone.dim,
                 on_epoch=on_epoch,
                 callbacks=callbacks,
+                logged_by=logged_by,
             )
 
 
@@ -146,6 +156,7 @@ def _train(
     *,
     on_epoch: EpochHook | None,
     callbacks: "Sequence[TrainCallback]",
+    logged_by: Loggers,
 ) -> dict[str, Any]:
     if recipe.train.features == "stored":
         store = ensure_store(recipe, images, recipe.train.store or run.store)
@@ -182,21 +193,25 @@ def _train(
         teachers=teachers,
     )
     threads = max(1, (os.cpu_count() or 1) // train.num_workers)
-    state = fit(
-        train_loop,
-        {"training": training, "threads": threads},
-        run.path,
-        tell=ProgressReporter("train", training.num_steps, training.batch_size).hear,
-        spread=Spread(
-            workers=train.num_workers,
-            gpu_share=worker_gpu_share(streams=train.features == "streamed"),
-            max_failures=train.max_failures,
-            field="train.num_workers",
-        ),
-        on_epoch=on_epoch,
-        callbacks=callbacks,
-    )
-    return _finish(recipe, run, images, state, skipped)
+    progress = ProgressReporter("train", training.num_steps, training.batch_size)
+    with training_log(run, recipe, logged_by) as log:
+        state = fit(
+            train_loop,
+            {"training": training, "threads": threads},
+            run.path,
+            tell=log.after(progress.hear),
+            spread=Spread(
+                workers=train.num_workers,
+                gpu_share=worker_gpu_share(streams=train.features == "streamed"),
+                max_failures=train.max_failures,
+                field="train.num_workers",
+            ),
+            on_epoch=on_epoch,
+            callbacks=callbacks,
+        )
+        result = _finish(recipe, run, images, state, skipped)
+        log.finish(result, images)
+    return result
 
 
 def _long_enough(recipe: Recipe, steps_per_epoch: int) -> Recipe:

@@ -15,6 +15,7 @@ from filelock import FileLock
 from raynef.cluster import progress
 from raynef.cluster.place import this_process
 from raynef.cluster.progress import Progress
+from raynef.config.objective import objective_of
 from raynef.config.recipe import Recipe, Spectral, to_dict
 from raynef.core.errors import UserError
 from raynef.io.files import read_json, write_json
@@ -24,7 +25,6 @@ from raynef.io.state import StateWriter, read_state, state_in
 from raynef.jobs import extract as features
 from raynef.jobs.evaluate import evaluate
 from raynef.jobs.extract import ensure_store, extract_store
-from raynef.jobs.loop import objective_of
 from raynef.jobs.spectral.eigen import eigen
 from raynef.jobs.train import train
 from raynef.ops.status import status

@@ -1,0 +1,1 @@
+"""Logs of metrics for people to look at: TensorBoard, Weights & Biases, MLflow."""

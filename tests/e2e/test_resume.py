@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from raynef.io.loggers.to_tensorboard import event_files, read_events
 from tests.known import present
 
 EPOCHS = 12
@@ -26,6 +27,13 @@ def command(recipe, out: Path, features: str) -> list[str]:
         *("--train.features", features),
         *(("--recipe", "folder", "paper") if features == "streamed" else ()),
     ]
+
+
+def logged_losses(run: Path) -> list[tuple[int, float]]:
+    """(epoch, loss) of TensorBoard's files, as they were written."""
+    events = [e for path in event_files(run / "tensorboard") for e in read_events(path)]
+    values = [(event.step, value) for event in events for value in event.summary.value]
+    return [(step, value.simple_value) for step, value in values if value.tag == "train/loss"]
 
 
 def finish(arguments: list[str]) -> dict:
@@ -66,6 +74,8 @@ def test_sigkill_and_the_same_command_end_with_the_same_weights(recipe, tmp_path
     assert weights[0].read_bytes() == weights[1].read_bytes()
     steps = [(run / "steps.jsonl").read_text() for run in (whole, killed)]
     assert steps[0] == steps[1]
+    assert logged_losses(whole) == logged_losses(killed)
+    assert [step for step, _ in logged_losses(killed)] == list(range(1, EPOCHS + 1))
 
 
 @pytest.mark.parametrize("place", ["--local", "--ray"])

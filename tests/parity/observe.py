@@ -23,9 +23,11 @@ _VOLATILE = frozenset(
 """Keys whose values differ from run to run."""
 _DATE = re.compile(r"\d{4}-\d\d-\d\d[ _T]\d\d[-:]\d\d[-:]\d\d(?:\.\d+)?|\d{4}-\d\d-\d\d")
 _COMMIT = re.compile(r"\b[0-9a-f]{7,40}(-dirty)?\b(?=[;,. ]|$)")
-_SKIPPED_FOLDERS = frozenset({"tune", "checkpoints", "sample", "__pycache__"})
+_SKIPPED_FOLDERS = frozenset(
+    {"tune", "checkpoints", "tensorboard", "loggers", "sample", "__pycache__"}
+)
 _SKIPPED_FILES = frozenset({".lock", "verified.json", "standing.json", "state.json"})
-"""Folders of Ray's and Optuna's own, and files that tell where a job stands while it runs."""
+"""Folders of Ray's, Optuna's and loggers' own, and files that tell where a job stands."""
 _LONGEST = 24
 """Longer lists are kept as their length and a digest."""
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from raynef.cluster.session import ray_session
+from raynef.io.loggers.choice import Loggers
 from raynef.jobs.train import train
 
 
@@ -20,4 +21,4 @@ def local_ray() -> Iterator[None]:
 def run_on_ray(recipe, local_ray, tmp_path_factory) -> tuple[Path, dict]:
     """A run of one worker with stored features, and its result."""
     out = tmp_path_factory.mktemp("runs") / "one"
-    return out, train(recipe, out)
+    return out, train(recipe, out, logged_by=Loggers(("tensorboard",)))

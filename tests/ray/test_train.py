@@ -10,6 +10,7 @@ from PIL import Image
 
 import raynef
 from raynef.images.decode import read_image
+from raynef.io.loggers.to_tensorboard import event_files, read_events
 from raynef.jobs.evaluate import evaluate
 from raynef.jobs.predict import predict
 from raynef.jobs.report import write_report
@@ -44,6 +45,15 @@ def test_a_run_leaves_its_record_its_steps_and_its_segmenter(run_on_ray, recipe)
     segments = raynef.Segmenter.load(out)(path)
     assert segments.clusters.shape == read_image(path).shape[:2] == (96, 128)
     assert segments.classes is None
+
+
+def test_workers_tell_the_log_of_every_epoch(run_on_ray):
+    out, result = run_on_ray
+    events = [e for path in event_files(out / "tensorboard") for e in read_events(path)]
+    values = [(event.step, value) for event in events for value in event.summary.value]
+    losses = [(step, v.simple_value) for step, v in values if v.tag == "train/loss"]
+    assert [step for step, _ in losses] == [1, 2]
+    assert losses[-1][1] == pytest.approx(result["objective"]["loss"])
 
 
 def test_two_workers_give_the_curve_of_one(run_on_ray, recipe, tmp_path):

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ def few_threads(without_ray):
 @pytest.fixture(scope="module")
 def run(run_here, one_thread):
     with this_process():
-        return raynef.train(raynef.Run(run_here[0]).recipe, run_here[0])
+        return raynef.train(raynef.Run(run_here[0]).recipe, run_here[0], logger="none")
 
 
 def test_a_recipe_by_keywords(tmp_path):
@@ -43,6 +44,18 @@ def test_a_recipe_by_keywords(tmp_path):
         raynef.recipe_of(tmp_path, trian={"epochs": 3})
     with pytest.raises(UserError, match=r"train\.epochs"):
         raynef.recipe_of(tmp_path, train={"epochs": "three"})
+
+
+def test_a_training_is_logged_where_it_is_asked_to_be(run_here, tmp_path):
+    recipe = raynef.Run(run_here[0]).recipe
+    runs = [Path(shutil.copytree(run_here[0], tmp_path / name)) for name in ("none", "by default")]
+    raynef.train(recipe, runs[0], logger="none")
+    raynef.train(recipe, runs[1])
+    assert [(run / "tensorboard").is_dir() for run in runs] == [False, True]
+    with pytest.raises(UserError, match="no logger 'tensorbord'"):
+        raynef.train(recipe, runs[1], logger="tensorbord")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(UserError, match="none contradicts mlflow"):
+        raynef.train(recipe, runs[1], logger="none", mlflow="http://server")
 
 
 def test_training_gives_a_run_that_stands_for_its_path(run, run_here):

@@ -108,6 +108,9 @@ def test_help_imports_neither_torch_nor_ray(arguments):
         "--data.root",
         "--recipe",
         "--out",
+        "--logger",
+        "--mlflow",
+        "--wandb",
     ],
 )
 def test_help_of_train_names_each_flag(flag, capsys):
@@ -558,6 +561,37 @@ def test_training_with_the_small_backbone_says_so(tmp_path, caplog, preset, says
         command.execute()
     said = caplog.text.count("--recipe folder dinov2_s takes DINOv2's ViT-S/14")
     assert said == (1 if says else 0)
+
+
+@pytest.mark.parametrize(
+    ("flags", "names"),
+    [
+        ([], ("tensorboard",)),
+        (["--logger", "none"], ()),
+        (["--logger", "tensorboard", "mlflow"], ("tensorboard", "mlflow")),
+        (["--mlflow", "http://server"], ("tensorboard", "mlflow")),
+        (["--logger", "none", "--mlflow", "http://server"], "logger none contradicts mlflow"),
+        (["--logger", "wandb"], r"pip install 'raynef\[wandb\]'"),
+    ],
+)
+def test_a_training_is_handed_its_loggers(tmp_path, monkeypatch, flags, names):
+    handed = []
+    installed = ("tensorboardX", "mlflow")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name in installed or None)
+    monkeypatch.setattr("raynef.cli.train.train_and_report", lambda *_, **o: handed.append(o))
+    command = parse(["train", "--data.root", str(tmp_path), "--out", str(tmp_path / "r"), *flags])
+    if isinstance(names, str):
+        with pytest.raises(UserError, match=names):
+            command.execute()
+    else:
+        command.execute()
+        assert [one["logged_by"].names for one in handed] == [names]
+
+
+def test_an_unknown_logger_is_named(capsys):
+    status, said = fails(capsys, "train", "--out", "RUN", "--logger", "tensorbord")
+    assert status == 2
+    assert "tensorbord" in said
 
 
 def test_the_version_is_one_line(capsys):

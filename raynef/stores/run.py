@@ -7,6 +7,7 @@ RUN/log.txt          what was said, with times, and how it ended
 RUN/state.json       where it stands, for raynef status
 RUN/store/           features, unless train.store names another place
 RUN/checkpoints/     the last two epochs, and the latest state between
+RUN/tensorboard/, wandb/, loggers/      logs, and by what they are found again
 RUN/steps.jsonl      the terms of L at every step
 RUN/segmenter/       the product
 RUN/train.json       the result: present when training is done

@@ -27,8 +27,8 @@ class Train(RecipeCommand, JobCommand):
     init_from: Path | None = None
     """Start from the weights of this run's eigenfunctions; optimizer and schedule are new."""
     logger: tuple[LoggerName, ...] = ("tensorboard",)
-    """Where every epoch is logged, one or several; TensorBoard's files go to OUT/tensorboard (tensorboard
-    --logdir OUT); none: nowhere."""
+    """Where every epoch is logged, one or several. TensorBoard's files go to OUT/tensorboard:
+    tensorboard --logdir OUT."""
     mlflow: str | None = None
     """Also log to MLflow, at this tracking address."""
     wandb: str | None = None

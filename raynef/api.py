@@ -222,7 +222,8 @@ def tune(
         space: a .yaml file, or the name of a space that comes with raynef, such as ``alpha``.
         images: their folder or address.
         out: folder of the sweep.
-        recipe, sections: as of ``train``.
+        recipe: as of ``train``.
+        sections: as of ``train``.
         seeds: of every point; the space's own if empty.
         max_concurrent: trials side by side.
         address: of a Ray cluster.

@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import logging
 import queue
+import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,11 +17,11 @@ import numpy as np
 
 from raynef.io.files import read_json, write_json
 from raynef.io.loggers.backend import Backend, Log, Status, open_backend
-from raynef.io.storage import without_secrets
 
 logger = logging.getLogger("raynef")
 
 FOLDER = "loggers"
+_USER = re.compile(r"(?<=://)[^/@]*@")  # and a password, in an address
 _MOST_WORDS = 200  # of an error, in characters
 
 
@@ -30,7 +31,7 @@ class Kept:
 
     Attributes:
         id: of the log, where it has one.
-        place: address or project, as given, without secrets.
+        place: address or project, as given, without a user and password.
         step: the last that was written.
         finished: steps of the training whose end was written; 0 before.
         scores: that were written last, by name.
@@ -107,14 +108,18 @@ class Writer:
         """For what is left to be written, at most so long."""
         self._thread.join(timeout=max(0.0, seconds))
         if self._thread.is_alive():
-            logger.warning("logger %s does not answer: it is left behind", self.name)
+            logger.warning(
+                "logger %s does not answer, and is left behind; rerun the same command to complete "
+                "the log",
+                self.name,
+            )
 
     def _work(self) -> None:
         try:
             place = self._place or self._kept.place
             backend = open_backend(self.name, self._log, place=place, known=self._kept.id)
             last = backend.last_step()
-            shown = None if place is None else without_secrets(place)
+            shown = None if place is None else _USER.sub("", place)
             step = self._kept.step if last is None else last
             self._keep(id=backend.id, place=shown, step=step)
             logger.info("logger %s: %s", self.name, backend.where)
@@ -124,7 +129,7 @@ class Writer:
         except Exception as error:  # noqa: BLE001  # of any library; the job is worth more
             words = " ".join(str(error).split())[:_MOST_WORDS]
             what = f"{type(error).__name__}: {words}" if words else type(error).__name__
-            logger.warning("logger %s stops, the training goes on: %s", self.name, what)
+            logger.warning("logger %s stops, all else goes on: %s", self.name, what)
 
     def _keep(self, **values: object) -> None:
         self._kept = dataclasses.replace(self._kept, **values)  # type: ignore[arg-type]

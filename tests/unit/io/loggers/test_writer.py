@@ -84,6 +84,16 @@ def test_it_goes_on_in_the_same_log(fake, tmp_path):
     assert len(fake.ends) == 2
 
 
+@pytest.mark.parametrize(
+    "place", ["sqlite:////tmp/ml.db", "sqlite:///ml.db", "http://server:5000", "cells", "./mlruns"]
+)
+def test_a_place_is_found_again_as_it_was_given(fake, tmp_path, place):
+    for chosen in (Loggers(("mlflow",), mlflow=place), Loggers(("mlflow",))):
+        with run_log(Log(tmp_path, "run"), chosen):
+            pass
+    assert [opened[1] for opened in fake.opened] == [place, place]
+
+
 def test_what_the_log_holds_counts_not_what_was_kept_of_it(fake, tmp_path):
     write(tmp_path, [1, 2])
     fake.last = 1  # the server lost the second
@@ -96,7 +106,7 @@ def test_one_that_fails_is_said_once(fake, tmp_path, caplog):
     write(tmp_path, [1, 2, 3, 4], end=[4])
     said = [r.message for r in caplog.records if r.levelname == "WARNING"]
     assert len(said) == 1
-    assert said[0].startswith("logger mlflow stops, the training goes on: OSError")
+    assert said[0].startswith("logger mlflow stops, all else goes on: OSError")
     assert "No space left on device" in said[0]
     assert kept_of(tmp_path, "mlflow").step == 1
     fake.fails_at = None

@@ -23,7 +23,7 @@ from raynef.images.datasets.registry import open_split
 from raynef.images.geometry import resize, short_side_size
 from raynef.io.loggers.backend import Log, Plain
 from raynef.io.loggers.choice import Loggers
-from raynef.io.loggers.run_log import RunLog, all_finished, loggers_of, run_log
+from raynef.io.loggers.run_log import RunLog, loggers_of, run_log, unfinished
 from raynef.io.storage import without_secrets
 from raynef.jobs.epochs import epochs_done
 from raynef.jobs.work import readable
@@ -65,7 +65,7 @@ class TrainingLog:
     def finish(self, result: Mapping[str, Any], images: ImageSet) -> None:
         """Log a result, and what the segmenter makes of a few images, once for so many epochs."""
         epochs = result["epochs"]
-        if all_finished(self._run.path, self._chosen, epochs):
+        if not unfinished(self._run.path, self._chosen, epochs).names:
             return
         values = {name: result[name] for name in _OF_RESULT}
         values |= {f"{part}_per_step": s for part, s in result["step_seconds"].items()}
@@ -84,7 +84,10 @@ def training_log(run: RunFolder, recipe: Recipe, chosen: Loggers) -> Iterator[Tr
 def complete_log(run: RunFolder, recipe: Recipe, chosen: Loggers) -> None:
     """Log what loggers lack of a finished run: all of it, or what a kill came before."""
     result = run.finished()
-    if result is None or all_finished(run.path, chosen, result["epochs"]):
+    if result is None:
+        return
+    chosen = unfinished(run.path, chosen, result["epochs"])
+    if not chosen.names:
         return
     try:
         images = open_split(recipe.data, recipe.data.train_split)

@@ -61,10 +61,11 @@ def run_log(log: Log, chosen: Loggers) -> Iterator[RunLog]:
         opened.close(status)
 
 
-def all_finished(folder: Path, chosen: Loggers, step: int) -> bool:
-    """Whether the end of a training of so many steps is in every log of the run at ``folder``."""
-    kept = [kept_of(folder, name) for name in chosen.names]
-    return all(one is not None and one.finished >= step for one in kept)
+def unfinished(folder: Path, chosen: Loggers, step: int) -> Loggers:
+    """Those whose log of the run at ``folder`` lacks the end of a training of so many steps."""
+    kept = {name: kept_of(folder, name) for name in chosen.names}
+    left = tuple(name for name, one in kept.items() if one is None or one.finished < step)
+    return replace(chosen, names=left)
 
 
 def loggers_of(folder: Path) -> Loggers:

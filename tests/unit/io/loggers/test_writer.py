@@ -9,8 +9,9 @@ import pytest
 from raynef.io.loggers import run_log as module
 from raynef.io.loggers.backend import Log
 from raynef.io.loggers.choice import Loggers
-from raynef.io.loggers.run_log import all_finished, loggers_of, run_log
+from raynef.io.loggers.run_log import loggers_of, run_log, unfinished
 from raynef.io.loggers.writer import kept_of
+from tests.known import present
 
 CHOSEN = Loggers(("mlflow",), mlflow="http://me:secret@server/api")
 
@@ -77,8 +78,8 @@ def test_it_goes_on_in_the_same_log(fake, tmp_path):
     assert fake.ends == [(3, {"miou": 0.5}), (3, ["a"])]
     assert fake.ended == "finished"
     assert "secret" not in (tmp_path / "loggers/mlflow.json").read_text()
-    assert all_finished(tmp_path, CHOSEN, 3)
-    assert not all_finished(tmp_path, CHOSEN, 4)
+    assert unfinished(tmp_path, CHOSEN, 3).names == ()
+    assert unfinished(tmp_path, CHOSEN, 4) == CHOSEN
     assert loggers_of(tmp_path) == Loggers(("mlflow",), mlflow="http://server/api")
     write(tmp_path, [3], end=[3])  # all of it is there
     assert len(fake.ends) == 2
@@ -108,7 +109,7 @@ def test_one_that_fails_is_said_once(fake, tmp_path, caplog):
     assert len(said) == 1
     assert said[0].startswith("logger mlflow stops, all else goes on: OSError")
     assert "No space left on device" in said[0]
-    assert kept_of(tmp_path, "mlflow").step == 1
+    assert present(kept_of(tmp_path, "mlflow")).step == 1
     fake.fails_at = None
     write(tmp_path, [1, 2, 3, 4])
     assert [step for step, _ in fake.steps] == [1, 2, 3, 4]
@@ -138,7 +139,6 @@ def test_nowhere_is_nowhere(tmp_path):
         log.scalars({"loss": 1.0}, step=1)
     assert list(tmp_path.iterdir()) == []
     assert loggers_of(tmp_path) == Loggers()
-    assert all_finished(tmp_path, Loggers(), 1)
 
 
 def test_a_damaged_record_begins_anew(fake, tmp_path):
@@ -146,4 +146,4 @@ def test_a_damaged_record_begins_anew(fake, tmp_path):
     (tmp_path / "loggers/mlflow.json").write_text("{")
     write(tmp_path, [1])
     assert fake.opened[0][2] is None
-    assert kept_of(tmp_path, "mlflow").step == 1
+    assert present(kept_of(tmp_path, "mlflow")).step == 1

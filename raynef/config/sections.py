@@ -22,6 +22,7 @@ from raynef.config.fields import (
 
 BUNDLED_BACKBONE = "raynef_vit_micro_patch16"
 Tap = Literal["norm", "keys", "neighborhood"]
+Search = Literal["blocks", "topk", "faiss", "fused"]
 
 VIEWS, IMAGES = Key("views", always=True), Key("images", always=True)
 _NAME = (Key("views", always=True, alias="backbone"), Key("images", always=True, alias="backbone"))
@@ -110,6 +111,9 @@ class Graph:
 
     num_neighbors: Count = 256
     """k of the feature graph (Eq. 2), capped at the patches of the global batch less 1."""
+    search: Annotated[Search, FREE] = "blocks"
+    """How they are found, all exactly: products in blocks of rows whose groups are chosen first
+    (blocks) or not (topk), by faiss, or fused in one kernel on a CUDA device (fused)."""
     pixel_neighbors: Neighbors = ((10, 2.0), (5, 0.1))
     """Pairs (k, distance weight) of the pixel graph (Eq. 3)."""
     alpha: Annotated[float, at_least(0)] = 0.3

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from raynef.config.sections import Search
 from raynef.core.collectives import Collectives, SingleProcess
 from raynef.core.kernel import Kernel, csr, transposed
 from raynef.graph.knn import nearest_neighbors, unit_rows
@@ -21,6 +22,7 @@ def build_kernel(
     num_neighbors: int,
     pixel_neighbors: Sequence[tuple[int, float]] = PIXEL_NEIGHBORS,
     alpha: float,
+    search: Search = "blocks",
     valid: Tensor | None = None,
     collectives: Collectives | None = None,
 ) -> Kernel:
@@ -36,6 +38,7 @@ def build_kernel(
         num_neighbors: k of Eq. 2, capped at N - 1.
         pixel_neighbors: pairs (k, distance weight) of Eq. 3, each k capped at h·w - 1.
         alpha: weight of the pixel graph.
+        search: how neighbors are found; see ``nearest_neighbors``.
         valid: which patches have a row in ``features``, [b, h, w]; all of them if None. Patches
             with padding are left out: they enter no graph, norm or loss.
         collectives: needed when the batch is spread over workers, who have a share of κ each.
@@ -57,7 +60,7 @@ def build_kernel(
     first = sum(counts[: collectives.rank])
     everyone = collectives.all_gather_rows(local)
     columns, similarity = nearest_neighbors(
-        local, everyone, num_neighbors=num_neighbors, first_row=first
+        local, everyone, num_neighbors=num_neighbors, first_row=first, search=search
     )
     scale = _inverse_root(_degrees(columns, similarity, sum(counts), first, collectives))
     own_scale = scale[first : first + local.shape[0]]

@@ -1,8 +1,14 @@
 """The feature graph of Eq. 2: each patch and its nearest patches of the global batch."""
 
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
 import torch
 from torch import Tensor
 
+from raynef.config.sections import Search
+from raynef.core.errors import UserError
 from raynef.core.typed import norm
 
 _BLOCK_ELEMENTS = 1 << 23  # similarities held at once: 32 MB of float32
@@ -16,21 +22,33 @@ def unit_rows(features: Tensor) -> Tensor:
 
 
 def nearest_neighbors(
-    queries: Tensor, keys: Tensor, *, num_neighbors: int, first_row: int
+    queries: Tensor, keys: Tensor, *, num_neighbors: int, first_row: int, search: Search = "blocks"
 ) -> tuple[Tensor, Tensor]:
-    """The directed affinity S of Eq. 2, in row blocks: nothing N×N is held.
+    """The directed affinity S of Eq. 2; nothing N×N is held.
 
     Args:
         queries: unit rows of this worker, [n, D]: rows ``first_row``… of the keys, so that no patch
             is its own neighbor.
         keys: unit rows of the global batch, [N, D].
         num_neighbors: k, capped at N - 1, and 0 where N is 0.
+        search: how they are found; all are exact, to rounding.
 
     Returns:
         Columns [n, k] (int64) and cosine similarities [n, k], negatives clamped to 0.
+
+    Raises:
+        UserError: ``fused`` without a CUDA device or without Triton.
     """
+    k = min(num_neighbors, max(0, len(keys) - 1))
+    columns, values = _SEARCHES[search](queries, keys, k, first_row)
+    return columns, values.clamp_(min=0)
+
+
+def _in_blocks(
+    queries: Tensor, keys: Tensor, k: int, first_row: int, *, by_groups: bool
+) -> tuple[Tensor, Tensor]:
+    """A block of rows at once: their similarities to all keys, of which k are chosen."""
     num_rows, num_keys = queries.shape[0], keys.shape[0]
-    k = min(num_neighbors, max(0, num_keys - 1))
     columns = torch.empty((num_rows, k), dtype=torch.int64, device=keys.device)
     values = torch.empty((num_rows, k), dtype=keys.dtype, device=keys.device)
     width = -(-num_keys // _GROUP) * _GROUP
@@ -42,8 +60,54 @@ def nearest_neighbors(
         torch.mm(queries[start:stop], keys.T, out=part[:, :num_keys])
         own = torch.arange(start, stop, device=keys.device)
         part[own - start, own + first_row] = -torch.inf
-        values[start:stop], columns[start:stop] = largest(part, k)
-    return columns, values.clamp_(min=0)
+        if by_groups:
+            values[start:stop], columns[start:stop] = largest(part, k)
+        else:
+            values[start:stop], columns[start:stop] = torch.topk(part, k, dim=1, sorted=False)
+    return columns, values
+
+
+def _by_faiss(queries: Tensor, keys: Tensor, k: int, first_row: int) -> tuple[Tensor, Tensor]:
+    """k + 1 nearest by faiss on the CPU, or on its own GPU, less the row itself."""
+    if not k:
+        return _in_blocks(queries, keys, k, first_row, by_groups=False)
+    import faiss
+
+    rows, base = (np.ascontiguousarray(part.float().cpu().numpy()) for part in (queries, keys))
+    if getattr(faiss, "get_num_gpus", int)():
+        resources = faiss.StandardGpuResources()
+        metric = faiss.METRIC_INNER_PRODUCT
+        found, at = faiss.knn_gpu(resources, rows, base, k + 1, metric=metric)
+    else:
+        found, at = faiss.knn(rows, base, k + 1, faiss.METRIC_INNER_PRODUCT)
+    values, columns = torch.as_tensor(found), torch.as_tensor(at)
+    own = columns == first_row + torch.arange(len(rows))[:, None]
+    own[~own.any(dim=1), -1] = True  # k + 1 others as near as itself: the last of them goes
+    others = ~own
+    columns, values = (part[others].view(len(rows), k) for part in (columns, values))
+    return columns.to(keys.device), values.to(keys)
+
+
+def _fused(queries: Tensor, keys: Tensor, k: int, first_row: int) -> tuple[Tensor, Tensor]:
+    """Two passes of Triton, where there are many times k keys."""
+    try:
+        from raynef.graph.fused import fits, fused_neighbors, runs_on
+    except ImportError as error:
+        what = "graph.search fused needs Triton, which comes with torch for CUDA"
+        raise UserError(f"{what}: {error}; use blocks") from error
+    if not runs_on(keys.device):
+        raise UserError("graph.search fused needs a CUDA device; use blocks")
+    if keys.dtype != torch.float32 or not fits(len(keys), k):
+        return _in_blocks(queries, keys, k, first_row, by_groups=True)
+    return fused_neighbors(queries, keys, k=k, first_row=first_row)
+
+
+_SEARCHES: dict[Search, Callable[[Tensor, Tensor, int, int], tuple[Tensor, Tensor]]] = {
+    "blocks": partial(_in_blocks, by_groups=True),
+    "topk": partial(_in_blocks, by_groups=False),
+    "faiss": _by_faiss,
+    "fused": _fused,
+}
 
 
 def largest(rows: Tensor, k: int) -> tuple[Tensor, Tensor]:

@@ -102,6 +102,7 @@ class Eigenfunctions:
             num_neighbors=graph.num_neighbors,
             pixel_neighbors=graph.pixel_neighbors,
             alpha=graph.alpha,
+            search=graph.search,
             valid=batch.valid,
             collectives=collectives,
         )

@@ -40,7 +40,7 @@ def test_the_defaults_are_possible_and_the_papers():
     [
         ({"grpah": {}}, ["unknown key grpah", "did you mean graph?", "eigen", "evaluate"]),
         ({"graph": {"num_neighbours": 3}}, ["graph.num_neighbours", "mean graph.num_neighbors?"]),
-        ({"graph": {"beta": 3}}, ["unknown key graph.beta", "Allowed: num_neighbors, pixel_"]),
+        ({"graph": {"beta": 3}}, ["unknown key graph.beta", "Allowed: num_neighbors, search"]),
         ({"xyzzy": 1}, ["unknown key xyzzy. Allowed: data, backbone"]),
         ({3: 1}, ["unknown key 3"]),
         ({"graph": 5}, ["graph. must be a mapping, got 5"]),

@@ -14,6 +14,7 @@ import torch
 from scipy.cluster.vq import kmeans2, vq
 from scipy.sparse import csr_array
 
+from raynef.core.devices import allows_cuda
 from raynef.core.draws import seed_of
 from raynef.core.errors import UserError
 
@@ -74,7 +75,7 @@ def find_centroids(
         nredo=starts,
         seed=seed_of("kmeans", seed) % (1 << 31),
         spherical=cosine,
-        gpu=bool(getattr(faiss, "get_num_gpus", int)()),
+        gpu=allows_cuda() and bool(getattr(faiss, "get_num_gpus", int)()),
         min_points_per_centroid=1,  # no warning about few points …
         max_points_per_centroid=len(points),  # … and no sample of a sample
     )

@@ -42,6 +42,7 @@ class Distill(Command):
         """
         import torch
 
+        from raynef.cluster.devices import device_here
         from raynef.features.backbone import load_backbone
         from raynef.features.distill import DistillConfig, ImageSource, distill
         from raynef.features.student import create_student
@@ -66,7 +67,7 @@ class Distill(Command):
                 "such as vit_tiny_patch16_224"
             )
         teacher = backbone.model
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+        device = device_here()
         torch.manual_seed(self.seed)  # of the student's own initialization
         student = create_student()
         if teacher.embed_dim != student.embed_dim:

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
+from raynef.cluster.devices import device_here
 from raynef.cluster.events import Event
 from raynef.cluster.interrupt import asked_to_end
 from raynef.cluster.place import in_this_process
@@ -57,8 +56,7 @@ def fit(
     """
     folder = path / "checkpoints"
     if in_this_process():
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        worker = ProcessWorker(folder, device, hear=tell, on_epoch=on_epoch)
+        worker = ProcessWorker(folder, device_here(), hear=tell, on_epoch=on_epoch)
         with asked_to_end(worker.end):
             loop(config, worker)
     else:

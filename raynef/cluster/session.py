@@ -11,19 +11,20 @@ import shutil
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import torch
 
 from raynef.cluster import private, tokens
+from raynef.cluster.actors import FeatureActors
+from raynef.cluster.devices import choose_device, num_cuda
 from raynef.cluster.interrupt import terminable
 from raynef.cluster.place import in_this_process, place, this_process
+from raynef.core.devices import allows_cuda
 from raynef.core.errors import UserError
-from raynef.features.precision import Precision, usual_precision
 
 logger = logging.getLogger("raynef")
 
@@ -53,22 +54,6 @@ def shared_session() -> Iterator[None]:
         yield
 
 
-@dataclass(frozen=True)
-class FeatureActors:
-    """How the pool of actors that hold a backbone is laid out."""
-
-    count: int
-    num_cpus: float  # that each reserves of Ray's resources
-    num_gpus: float
-    threads: int  # of torch in each
-    resources: Mapping[str, float] = field(default_factory=dict)  # custom: on which nodes
-
-    @property
-    def precision(self) -> Precision:
-        """In which they compute features, where nothing else is asked of them."""
-        return usual_precision(torch.device("cuda" if self.num_gpus else "cpu"))
-
-
 @contextlib.contextmanager
 def ray_session(
     address: str | None = None,
@@ -76,6 +61,7 @@ def ray_session(
     min_cpus: int = 2,
     images: int | None = None,
     model_bound: bool = False,
+    on_gpu: bool = False,
 ) -> Iterator[None]:
     """Join the Ray that runs already or lives at ``address``; else start one and stop it.
 
@@ -90,6 +76,8 @@ def ray_session(
         images: of the job; None for one that needs Ray.
         model_bound: almost all of the job's time is one model's. On a machine without GPUs that
             takes all cores in any process, and an embedded Ray would only take some of them away.
+        on_gpu: networks are a good part of it. On an Apple GPU, which Ray lends to nobody, they
+            are quicker in this process than on all cores under Ray.
 
     Raises:
         UserError: a job that needs Ray, or a cluster, where this process alone was asked for; a
@@ -100,7 +88,7 @@ def ray_session(
     if in_this_process():
         yield
         return
-    if is_small(address, images, model_bound=model_bound):
+    if is_small(address, images, model_bound=model_bound, on_gpu=on_gpu):
         terminable()
         with this_process():
             yield
@@ -135,7 +123,9 @@ def ray_session(
         yield
 
 
-def is_small(address: str | None, images: int | None, *, model_bound: bool = False) -> bool:
+def is_small(
+    address: str | None, images: int | None, *, model_bound: bool = False, on_gpu: bool = False
+) -> bool:
     """Whether a job runs in this process alone; arguments and errors as of ``ray_session``."""
     if place() == "local":
         if address is not None:
@@ -145,10 +135,12 @@ def is_small(address: str | None, images: int | None, *, model_bound: bool = Fal
         return True
     if place() == "ray" or images is None or address is not None:
         return False
-    if images > SMALL and not (model_bound and torch.cuda.device_count() == 0):
-        return False
+    if images > SMALL:
+        alone = model_bound and num_cuda() == 0
+        if not alone and not (on_gpu and choose_device().kind == "mps"):
+            return False
     there = _ray_runs() or _address_of_environment() is not None
-    return not there and torch.cuda.device_count() <= 1  # one process has one GPU
+    return not there and num_cuda() <= 1  # one process has one GPU
 
 
 def _ray_runs() -> bool:
@@ -269,8 +261,9 @@ def feature_actors(*, workers: int = 0) -> FeatureActors:
             has one actor, which shares GPU or cores with the workers.
     """
     if in_this_process():
-        gpu = torch.cuda.is_available()
-        return FeatureActors(1, num_cpus=1, num_gpus=int(gpu), threads=torch.get_num_threads())
+        kind, threads = choose_device().kind, torch.get_num_threads()
+        gpus = int(kind == "cuda")
+        return FeatureActors(1, num_cpus=1, num_gpus=gpus, threads=threads, on_mps=kind == "mps")
     resources = resources_of(FEATURES)
     gpus = gpus_for(FEATURES)
     if gpus and not workers:
@@ -314,7 +307,10 @@ def resources_of(role: str) -> dict[str, float]:
 
 
 def gpus_for(role: str) -> int:
-    """GPUs that Ray knows of, on the nodes for a role, as far as the role may take them."""
+    """GPUs that Ray knows of, on the nodes for a role, as far as the role may take them; none
+    where RAYNEF_DEVICE names another device than theirs."""
+    if not allows_cuda():
+        return 0
     resources = [node["Resources"] for node in nodes_for(role)]
     return sum(int(min(r.get("GPU", 0), r.get(role, math.inf))) for r in resources)
 

@@ -20,7 +20,7 @@ from raynef.cluster.place import in_this_process
 from raynef.core.notes import noting
 
 if TYPE_CHECKING:
-    from raynef.cluster.session import FeatureActors
+    from raynef.cluster.actors import FeatureActors
 
 logger = logging.getLogger("raynef")
 
@@ -87,7 +87,7 @@ def stream(
                 "kind": actor,
                 "kwargs": actor_kwargs or {},
                 "threads": actors.threads,
-                "gpu": actors.num_gpus > 0,
+                "device": actors.device,
             },
             compute=ray.data.ActorPoolStrategy(size=actors.count),
             num_cpus=actors.num_cpus,
@@ -132,7 +132,7 @@ def _stream_here(
     """
     compute: Callable[[Any], Any] = _as_it_is
     if actor is not None and actors is not None:
-        compute = actor(**actor_kwargs, device="cuda" if actors.num_gpus else "cpu")
+        compute = actor(**actor_kwargs, device=actors.device)
     said: set[str] = set()
     with ThreadPoolExecutor(_AHEAD) as pool, ThreadPoolExecutor(max(1, behind)) as last:
         waiting: deque[Future] = deque()
@@ -184,8 +184,8 @@ class _Sealed:
 class _SealedActor(_Sealed):
     """One actor of the pool: its model is made once, on its GPU or its share of CPU threads."""
 
-    def __init__(self, kind: type, kwargs: dict[str, Any], threads: int, gpu: bool) -> None:
+    def __init__(self, kind: type, kwargs: dict[str, Any], threads: int, device: str) -> None:
         import torch  # which tasks do without
 
         torch.set_num_threads(threads)
-        super().__init__(kind(**kwargs, device="cuda" if gpu else "cpu"))
+        super().__init__(kind(**kwargs, device=device))

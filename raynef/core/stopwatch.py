@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from raynef.core.collectives import Collectives
+from raynef.core.devices import CPU, wait_for
 
 PARTS = ("features", "graph", "communication", "psi")
 """Waiting for features; neighbors and kernel; what goes between workers; all else."""
@@ -20,7 +21,7 @@ class Stopwatch:
     """
 
     def __init__(self, device: torch.device | None = None) -> None:
-        self._device = device if device is not None and device.type == "cuda" else None
+        self._device = device or CPU
         self._spent: dict[str, float] = dict.fromkeys(PARTS, 0.0)
         self._running: list[str] = []
         self._mark = 0.0
@@ -43,8 +44,7 @@ class Stopwatch:
         return spent
 
     def _turn(self) -> None:
-        if self._device is not None:
-            torch.cuda.synchronize(self._device)
+        wait_for(self._device)
         now = time.perf_counter()
         if self._running:
             self._spent[self._running[-1]] += now - self._mark

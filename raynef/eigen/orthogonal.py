@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from raynef.core.devices import beside
 from raynef.core.typed import qr, solve_triangular
 
 
@@ -46,7 +47,8 @@ class Orthonormal(nn.Module):
             v = parameters.triu(1).T + torch.eye(*parameters.T.shape).to(parameters)  # [D, K]
             gram = v.T @ v
             inner = gram.triu(1) + 0.5 * torch.diag(gram.diagonal())
-            top = solve_triangular(inner, v[:num_rows].T, upper=True)
+            host = beside(parameters.device)
+            top = solve_triangular(inner.to(host), v[:num_rows].T.to(host), upper=True).to(v)
             columns = self.base[:, :num_rows] - (self.base @ v) @ top
             return (columns * parameters.diagonal().detach().sign()).T
 

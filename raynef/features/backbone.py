@@ -14,6 +14,7 @@ from raynef.config.recipe import BUNDLED_BACKBONE, Tap
 from raynef.config.recipe import Backbone as BackboneConfig
 from raynef.core.errors import UserError
 from raynef.features.clip import PREFIX, empty_dense_clip, load_dense_clip
+from raynef.features.fallback import completed
 from raynef.features.taps import (
     NoGridError,
     as_tokens,
@@ -88,7 +89,8 @@ class Backbone(FrozenModel):
                 f"images must be multiples of the patch size {plan.patch_size}, "
                 f"got {height}x{width}"
             )
-        with recording(taps_of(plan, keys=self.tap == "keys")) as seen:
+        tapped = recording(taps_of(plan, keys=self.tap == "keys"))
+        with tapped as seen, completed(images.device):
             output = self.model.forward_features(images)
         grid = (height // plan.patch_size, width // plan.patch_size)
         first, middle, last = (

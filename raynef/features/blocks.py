@@ -13,6 +13,7 @@ from raynef.config.recipe import Backbone as BackboneConfig
 from raynef.config.recipe import Spectral
 from raynef.core.errors import UserError
 from raynef.features.backbone import FrozenModel, load_model
+from raynef.features.fallback import completed
 from raynef.features.taps import (
     NoGridError,
     Tap,
@@ -65,7 +66,7 @@ class BlockFeatures(FrozenModel):
             raise ValueError(f"images must be multiples of {self.stride}, got {height}x{width}")
         grid = (height // self.patch_size, width // self.patch_size)
         try:
-            with recording({"feature": self._tap}) as seen:
+            with recording({"feature": self._tap}) as seen, completed(images.device):
                 self.model.forward_features(images)
             tokens = as_tokens(seen["feature"], self.plan, batch=len(images), grid=grid)
         except NoGridError as error:
@@ -78,7 +79,8 @@ class BlockFeatures(FrozenModel):
     @torch.inference_mode()
     def pooled(self, images: Tensor) -> Tensor:
         """What the model itself makes of whole images (its class token, or its mean): [B, D]."""
-        return self.model.forward_head(self.model.forward_features(images), pre_logits=True)
+        with completed(images.device):
+            return self.model.forward_head(self.model.forward_features(images), pre_logits=True)
 
 
 def _tap_of(block: nn.Module, feature: Kind, name: str) -> Tap:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from raynef.core.devices import beside
 from raynef.features.backbone import Backbone
 from raynef.features.precision import Precision, computing_in, usual_precision
 
@@ -36,24 +37,25 @@ def extract_features(
         precision: that of the device if None.
     """
     device = next(backbone.parameters()).device
+    host = beside(device)
     batch, height, width, _ = pixels.shape
     grid = (height // backbone.patch_size, width // backbone.patch_size)
-    unit = torch.tensor(pixels, device=device).permute(0, 3, 1, 2) / 255.0
+    unit = torch.tensor(pixels, device=host).permute(0, 3, 1, 2) / 255.0
     thumbnails = functional.interpolate(unit, size=grid, mode="bilinear", antialias=True)
-    mean = torch.tensor(backbone.mean, device=device)[:, None, None]
-    std = torch.tensor(backbone.std, device=device)[:, None, None]
+    mean = torch.tensor(backbone.mean, device=host)[:, None, None]
+    std = torch.tensor(backbone.std, device=host)[:, None, None]
     images = (unit - mean) / std
     if extents is None:
         extents = np.full((batch, 2), (height, width))
-    limits = torch.tensor(np.asarray(extents), device=device)
+    limits = torch.tensor(np.asarray(extents), device=host)
     for image, (rows, columns) in zip(images, extents, strict=True):
         image[:, int(rows) :] = 0
         image[:, :, int(columns) :] = 0
     inside = limits // backbone.patch_size  # whole patches down and across
-    down = torch.arange(grid[0], device=device)[None, :] < inside[:, :1]
-    across = torch.arange(grid[1], device=device)[None, :] < inside[:, 1:]
+    down = torch.arange(grid[0], device=host)[None, :] < inside[:, :1]
+    across = torch.arange(grid[1], device=host)[None, :] < inside[:, 1:]
     with computing_in(precision or usual_precision(device), device):
-        taps = backbone(images)
+        taps = backbone(images.to(device))
     return Features(
         taps=taps,
         thumbnails=thumbnails.clamp(0, 1).permute(0, 2, 3, 1),

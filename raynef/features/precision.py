@@ -34,5 +34,10 @@ def has_bfloat16(device: torch.device) -> bool:
 
 
 def uses_bfloat16(precision: str, device: torch.device) -> bool:
-    """Whether ψ's products are made in bfloat16 on a device, by ``train.precision``."""
-    return precision == "bfloat16" or (precision == "auto" and has_bfloat16(device))
+    """Whether ψ's products are made in bfloat16 on a device, by ``train.precision``.
+
+    Where it is asked for: on an Apple GPU from macOS 14 on, before which it has none.
+    """
+    if precision == "bfloat16":
+        return device.type != "mps" or torch.backends.mps.is_macos_or_newer(14, 0)
+    return precision == "auto" and has_bfloat16(device)

@@ -74,7 +74,8 @@ def evaluate(
             splits = {"match": labeled_part(train), "evaluate": images}
 
         started = time.monotonic()
-        with ray_session(address, images=sum(len(split.files) for split in splits.values())):
+        num_images = sum(len(split.files) for split in splits.values())
+        with ray_session(address, images=num_images, on_gpu=True):
             counts = {
                 job: count(
                     run.path,

@@ -195,7 +195,7 @@ def _segment(
     parts = predictions.next_parts(len(units))
     units = [replace(unit, part=part) for unit, part in zip(units, parts, strict=True)]
     skipped: dict[str, str] = {}
-    with ray_session(address, images=len(left), model_bound=not slow):
+    with ray_session(address, images=len(left), model_bound=not slow, on_gpu=True):
         results = stream(
             units,
             prepare=read_photos,

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from raynef.cluster.devices import device_here
 from raynef.config.recipe import Evaluate
 from raynef.core.errors import UserError
 from raynef.images.datasets.imageset import ImageFile, LabelCodes
@@ -56,7 +57,7 @@ def write_report(path: str | Path, *, images: bool = True) -> dict[str, Any]:
             f"{run.path} is not finished; the same raynef train command goes on with it"
         )
     recipe = run.recipe()
-    segmenter = Segmenter.load(run.path, device="cuda" if torch.cuda.is_available() else "cpu")
+    segmenter = Segmenter.load(run.path, device=device_here())
     evaluation = read_json(run.evaluate_file) if run.evaluate_file.is_file() else None
     split = recipe.data.val_split if evaluation else recipe.data.train_split
     shown = open_split(recipe.data, split)

@@ -118,7 +118,7 @@ class TextActor:
             found = self.segmenter.patch_maps(self.segmenter.seen(image)[None])
         (clusters,) = cluster_maps(found, (_FINE * grid[0], _FINE * grid[1]))
         return ClusterScores.of_image(
-            clusters, probabilities.double().cpu().numpy(), self.segmenter.num_clusters
+            clusters, probabilities.cpu().double().numpy(), self.segmenter.num_clusters
         )
 
 

@@ -95,7 +95,7 @@ def train(
         begin(run, recipe, images, started_from=started_from)
         logger.info("%d training images under %s", len(images.files), images.root)
         small = _alone(recipe, images)
-        with ray_session(address, min_cpus=cpus_needed(recipe), images=small):
+        with ray_session(address, min_cpus=cpus_needed(recipe), images=small, on_gpu=True):
             return _train(
                 recipe,
                 run,

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from raynef.core.draws import torch_seeded
 from raynef.core.errors import UserError
+from raynef.features.fallback import completed
 from raynef.features.taps import NoGridError, as_tokens, last_features, plan_of, recording, taps_of
 
 _GROUPS = 32
@@ -54,7 +55,7 @@ class SegmentationNetwork(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """RGB in [0, 1], [B, 3, H, W] -> logits at the size of the images, [B, L, H, W]."""
         size = images.shape[-2:]
-        with recording(taps_of(self.plan, keys=False)) as seen:
+        with recording(taps_of(self.plan, keys=False)) as seen, completed(images.device):
             output = self.model.forward_features((images - self.mean) / self.std)
         grid = (size[0] // self.stride, size[1] // self.stride)
         last = last_features(output, seen, self.plan)

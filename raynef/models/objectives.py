@@ -23,7 +23,7 @@ from raynef.graph import build_kernel
 
 @dataclass(frozen=True)
 class Batch:
-    """This worker's slice of a global batch, on its device."""
+    """This worker's slice of a global batch, on its device or beside it."""
 
     images: Sequence[int]  # indices in the data set
     epoch: int

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from raynef.assign.tree import ClusterTree
 from raynef.config.recipe import Backbone as BackboneConfig
+from raynef.core.devices import beside
 from raynef.core.errors import UserError
 from raynef.eigen.psi import Psi
 from raynef.features.backbone import Backbone, load_backbone
@@ -169,11 +170,11 @@ class Segmenter(OnHub):
 
     @torch.inference_mode()
     def logits(self, taps: Tensor, size: tuple[int, ...]) -> Tensor:
-        """Patch logits, float32 [B, h, w, K], of taps of padded images of ``size`` = (H, W)."""
+        """Logits [B, h, w, K] of taps of padded images of ``size`` = (H, W), beside the device."""
         patch = self.backbone.patch_size
         grid = (size[0] // patch, size[1] // patch)
         # In float32, whatever the backbone and ψ's training computed in.
-        return self.head(taps.float(), grid=grid).unflatten(1, grid)
+        return self.head(taps.float(), grid=grid).unflatten(1, grid).to(beside(taps.device))
 
     def backbone_weights(self) -> str:
         """What identifies the backbone's weights."""

@@ -16,6 +16,7 @@ from torch.nn.utils import parametrize
 from raynef.assign.teachers import Teachers
 from raynef.config.recipe import Recipe
 from raynef.core.collectives import Collectives, SingleProcess
+from raynef.core.devices import beside
 from raynef.core.draws import generator, torch_seeded
 from raynef.core.errors import NonFiniteLossError
 from raynef.core.stopwatch import Stopwatch, Timed
@@ -75,6 +76,7 @@ class Trainer:
     """ψ, its optimizer and its schedules.
 
     Args:
+        device: of ψ; what the loss is made of is there too, or beside it.
         in_dim: T·D, features that ψ sees of a patch.
         num_steps: of the whole training; temperature and learning rate follow a cosine over them.
             Where a training is lengthened, both follow the cosine of the new length from the step
@@ -99,12 +101,13 @@ class Trainer:
         self.recipe = recipe
         self.num_steps = num_steps
         self.device = device or torch.device("cpu")
+        self.host = beside(self.device)
         self.watch = watch or Stopwatch(self.device)
         self.collectives: Collectives = Timed(collectives or SingleProcess(), self.watch)
         self.half = uses_bfloat16(recipe.train.precision, self.device)
-        self.objective = build_objective(recipe, teachers, self.device)
+        self.objective = build_objective(recipe, teachers, self.host)
         self.psi = build_psi(recipe, in_dim).to(self.device)
-        self.leak = Labeleak(recipe, in_dim, num_classes).to(self.device) if num_classes else None
+        self.leak = Labeleak(recipe, in_dim, num_classes).to(self.host) if num_classes else None
         parameters = self._parameters()
         lr, decay = recipe.train.lr, recipe.train.weight_decay
         self.optimizer: torch.optim.Optimizer = (
@@ -165,8 +168,10 @@ class Trainer:
             return StepRecord(**at, **self.objective.empty, cross_entropy=leaked)
 
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
-            hidden = self.psi.features(batch.taps, batch.rows, batch.grid)
+            rows = batch.rows.to(self.device)
+            hidden = self.psi.features(batch.taps.to(self.device), rows, batch.grid)
             logits: Tensor = self.psi.head(hidden)
+        hidden, logits = hidden.to(self.host), logits.to(self.host)
         found = self.objective.loss(logits, batch, goal, self.collectives)
         first = logits.detach()[batch.rows][:, : eigen.num_eigenfunctions]
         loss, terms = found.value, {"loss": found.whole, **found.terms, **self._health(first)}
@@ -198,14 +203,14 @@ class Trainer:
         reference: Features | None,
         tau: float,
     ) -> Batch:
-        taps = features.taps.to(self.device).float()
-        last = taps if reference is None else reference.taps.to(self.device)
+        taps = features.taps.to(self.host).float()
+        last = taps if reference is None else reference.taps.to(self.host)
         return Batch(
             images=images,
             epoch=epoch,
             taps=taps,
-            thumbnails=features.thumbnails.to(self.device).float(),
-            valid=features.valid.to(self.device),
+            thumbnails=features.thumbnails.to(self.host).float(),
+            valid=features.valid.to(self.host),
             reference=last[:, -1].float(),
             tau=tau,
         )

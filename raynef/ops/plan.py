@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from raynef.cluster.devices import device_here, num_cuda
 from raynef.cluster.exchange import network_rates
 from raynef.config.recipe import Recipe, check
 from raynef.core.errors import UserError, require
@@ -93,7 +94,7 @@ def plan(
 
     model = create_model(recipe.backbone.name)
     backbone = fitting(Backbone(model, name=recipe.backbone.name, tap=recipe.backbone.tap), recipe)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = device_here()
     encoded = here.encoded_images(paths)
     aspect = here.aspect_of(encoded)
     side = view_side(recipe)
@@ -185,7 +186,7 @@ def _layout(case: _Case, cores: int | None, assumed: list[str]) -> Layout:
     own, gpus, workers = os.cpu_count() or 1, case.gpus, case.shapes.num_workers
     on_gpu = case.device.type == "cuda"
     if gpus is None and on_gpu:
-        gpus = torch.cuda.device_count()
+        gpus = num_cuda()
         assumed.append(f"{gpus} GPU(s), those of this machine")
         return Layout(gpus, cores or own, apart=True)
     if gpus is None:

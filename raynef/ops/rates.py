@@ -19,6 +19,7 @@ from PIL import Image
 
 from raynef.assign.teachers import Teachers
 from raynef.config.recipe import Recipe
+from raynef.core.devices import beside, wait_for
 from raynef.core.draws import generator
 from raynef.core.errors import BadImageError, UserError
 from raynef.features.backbone import NUM_TAPS, Backbone
@@ -157,11 +158,11 @@ def pair_rate(shapes: Shapes, device: torch.device) -> float:
     """Pairs of patches a second that one worker compares, k nearest of N, in blocks of rows."""
     keys = max(2, min(shapes.num_patches, _KEYS))
     own = min(shapes.slice_patches, keys, max(1, _SIMILARITIES // keys))
-    everyone = unit_rows(torch.randn((keys, shapes.graph_dim), device=device))
+    everyone = unit_rows(torch.randn((keys, shapes.graph_dim), device=beside(device)))
 
     def search() -> int:
         nearest_neighbors(everyone[:own], everyone, num_neighbors=shapes.num_neighbors, first_row=0)
-        _wait_for(device)
+        wait_for(device)
         return own * keys
 
     return 1 / _seconds_each(search)
@@ -207,7 +208,7 @@ def _step_seconds(recipe: Recipe, shapes: Shapes, device: torch.device, images: 
 
     def step() -> int:
         trainer.step(features, range(images), epoch=0)
-        _wait_for(device)
+        wait_for(device)
         return 1
 
     return _seconds_each(step)
@@ -284,9 +285,3 @@ def _seconds_each(work: Callable[[], int]) -> float:
         if now - warmed > _PATIENCE_S:
             break
     return best
-
-
-def _wait_for(device: torch.device) -> None:
-    """Until a GPU has done what it was told."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
+from raynef.cluster.devices import device_here
 from raynef.config.recipe import from_dict
 from raynef.images.datasets.registry import open_split
 from raynef.jobs.report import gallery_items, read_images, spread
@@ -85,8 +85,7 @@ def _read(score: RunScore, count: int) -> _Read:
 
 def _maps(trial: Shown, images: _Read) -> list[TrialMap]:
     """What a trial found in each of the images: classes where its clusters have names."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    segmenter = Segmenter.load(trial.run, device=device)
+    segmenter = Segmenter.load(trial.run, device=device_here())
     return [
         TrialMap(trial.name, item.clusters, classes=False)
         if item.classes is None

@@ -1,6 +1,8 @@
 """One training step of a distillation, and what a checkpoint of it holds."""
 
+import contextlib
 import math
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from torch.nn import functional
 from raynef.core.errors import NonFiniteLossError, UserError
 from raynef.features.distill.config import DistillConfig
 from raynef.features.distill.crops import Crops
+from raynef.features.fallback import completed
 from raynef.features.precision import has_bfloat16
 
 # Of the final norm, which fixes the tokens' size: a guess that is half as large as its goal costs
@@ -79,8 +82,13 @@ class DistillTrainer:
         self.step = self.images_seen = 0
         self.seconds = 0.0
 
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.half)
+    @contextlib.contextmanager
+    def _autocast(self) -> Iterator[None]:
+        with (
+            completed(self.device),
+            torch.autocast(self.device.type, torch.bfloat16, enabled=self.half),
+        ):
+            yield
 
     def _teach(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """The teacher's tokens on the student's grid, half way and last: [B, h·w, D] each."""

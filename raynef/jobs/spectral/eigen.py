@@ -77,7 +77,7 @@ def eigen(
     stride = load_block_features(recipe.backbone, recipe.spectral).stride
     where = Path(features).absolute() if features else out / "features"
     claim(recipe, out, features=where, pairs=out / "eigen")
-    with logged(out), ray_session(address, images=len(images.files)):
+    with logged(out), ray_session(address, images=len(images.files), on_gpu=True):
         store = ensure_features(recipe, images, where, stride=stride)
         found = ensure_eigenpairs(recipe, images, store, out / "eigen")
     first = found.read(found.images()[0])

@@ -91,7 +91,7 @@ def selftrain(
         "threads": max(1, (os.cpu_count() or 1) // settings.num_workers),
     }
     alone = len(examples) if settings.num_workers == 1 else None
-    with ray_session(address, min_cpus=settings.num_workers + 1, images=alone):
+    with ray_session(address, min_cpus=settings.num_workers + 1, images=alone, on_gpu=True):
         if not (folder / "config.json").is_file():
             state = fit(
                 selftrain_loop,

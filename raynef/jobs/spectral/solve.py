@@ -14,6 +14,7 @@ import torch
 
 from raynef.config.recipe import Spectral
 from raynef.core.affinity import Affinity, stacked
+from raynef.core.devices import beside
 from raynef.eigen.spectrum import smallest_eigenpairs
 from raynef.graph.affinity import image_affinity
 from raynef.images.datasets.imageset import ImageFile
@@ -65,10 +66,10 @@ def read_unit(
 
 
 class EigenActor:
-    """Actor: solves the images of a unit on its device, those of one size together."""
+    """Actor: solves the images of a unit on or beside its device, those of one size together."""
 
     def __init__(self, spectral: Spectral, device: str) -> None:
-        self.spectral, self.device = spectral, torch.device(device)
+        self.spectral, self.device = spectral, beside(torch.device(device))
 
     def __call__(self, read: Carried[ShardUnit, Given]) -> Carried[ShardUnit, ImagePairs]:
         """What is given of each image to its eigenpairs."""

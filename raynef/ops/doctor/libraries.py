@@ -89,24 +89,33 @@ def _gpus() -> tuple[list[Finding], int]:
 
 @check("devices")
 def devices_finding(seen: dict[str, Any]) -> Outcome:
-    """What torch sees, beside what the machine has.
+    """What torch sees, beside what the machine has, and which of it is used.
 
     Args:
         seen: what ``probes.torch_devices`` returned.
     """
+    if seen["device"] is None:
+        return "fail", seen["why"], "unset RAYNEF_DEVICE"
     devices = seen["devices"]
     precision = f"ψ trains in {'bfloat16' if seen['bfloat16'] else 'float32'}"
+    used = f"networks run on {seen['device']} ({seen['why']}); {precision}"
     if devices:
         names = ", ".join(f"{device['name']} ({in_bytes(device['memory'])})" for device in devices)
-        found = f"{len(devices)} GPU(s): {names}; {precision}"
+        found = f"{len(devices)} GPU(s): {names}; {used}"
         broken = next((error for error in seen["kernels"] if error is not None), None)
         if broken is None:
             return "ok", found
         advice = "install a torch that is built for this GPU (pytorch.org, Get started)"
         return "fail", f"{found}; torch cannot compute on it: {broken}", advice
+    if seen["mps"] is not None:
+        found = f"an Apple GPU; {used}; on Ray, which lends none of them, the CPU"
+        if seen["mps"]["error"] is None:
+            return "ok", found
+        found += f"; torch cannot compute on it: {seen['mps']['error']}"
+        return "fail", found, "update macOS and torch, or export RAYNEF_DEVICE=cpu"
     # Whether the machine has a GPU of NVIDIA, whatever torch says.
     if not any(DEV.glob("nvidia[0-9]*")) and not (DRIVER.is_dir() and any(DRIVER.iterdir())):
-        return "ok", f"no GPU: everything runs on the CPU; {precision}"
+        return "ok", f"no GPU: {used}"
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
     if hidden is not None and hidden.strip() in ("", "-1"):
         found = f"a GPU, hidden by CUDA_VISIBLE_DEVICES={hidden!r}"

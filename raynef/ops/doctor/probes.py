@@ -21,11 +21,15 @@ _SIDE = 8
 def torch_devices() -> dict[str, Any]:
     """The GPUs that torch sees, whether each computes, and what torch warns of where it sees none.
 
-    ``kernels`` has for each the error of a small product, or None; ``bfloat16`` says whether
-    products in it are native, on the first GPU or without one on the processor.
+    ``kernels`` has for each the error of a small product, or None, and ``mps`` that of an Apple
+    GPU, where there is one; ``device`` is where networks run in one process, ``why`` the reason,
+    or, where ``device`` is None, what is wrong with the one that was asked for; ``bfloat16`` says
+    whether ψ trains in it there.
     """
     import torch
 
+    from raynef.cluster.devices import choose_device, has_mps
+    from raynef.core.errors import UserError
     from raynef.features.precision import has_bfloat16
 
     with warnings.catch_warnings(record=True) as warned:
@@ -35,18 +39,32 @@ def torch_devices() -> dict[str, Any]:
     for index in range(torch.cuda.device_count() if available else 0):
         found = torch.cuda.get_device_properties(index)
         devices.append({"name": found.name, "memory": found.total_memory})
-        try:
-            ones = torch.ones(_SIDE, _SIDE, device=f"cuda:{index}")
-            kernels.append(None if float((ones @ ones).sum()) == _SIDE**3 else "a wrong product")
-        except RuntimeError as error:
-            kernels.append(str(error).strip().splitlines()[0])
+        kernels.append(_product(f"cuda:{index}"))
+    try:
+        device, why = vars(choose_device()).values()
+    except UserError as error:
+        device, why = None, str(error)
     return {
         "built_for": torch.version.cuda,
         "devices": devices,
         "kernels": kernels,
-        "bfloat16": has_bfloat16(torch.device("cuda" if devices else "cpu")),
+        "mps": {"error": _product("mps")} if has_mps() else None,
+        "device": device,
+        "why": why,
+        "bfloat16": has_bfloat16(torch.device(device or "cpu")),
         "warnings": [" ".join(str(warning.message).split()) for warning in warned],
     }
+
+
+def _product(device: str) -> str | None:
+    """What is wrong with a small product on a device, or None."""
+    import torch
+
+    try:
+        ones = torch.ones(_SIDE, _SIDE, device=device)
+        return None if float((ones @ ones).sum()) == _SIDE**3 else "a wrong product"
+    except RuntimeError as error:
+        return str(error).strip().splitlines()[0]
 
 
 def torchvision_operators() -> dict[str, Any]:

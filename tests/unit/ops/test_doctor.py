@@ -334,7 +334,10 @@ def test_faiss_of_a_machine_with_a_gpu():
 
 
 H200 = {"name": "NVIDIA H200", "memory": 150 * GB}
-NONE = {"built_for": "12.8", "devices": [], "kernels": [], "warnings": [], "bfloat16": False}
+ON_CPU = {"mps": None, "device": "cpu", "why": "torch sees no GPU", "bfloat16": False}
+NONE = {"built_for": "12.8", "devices": [], "kernels": [], "warnings": [], **ON_CPU}
+ON_MPS = NONE | {"mps": {"error": None}, "device": "mps", "why": "torch sees an Apple GPU"}
+FORCED = {"device": "cpu", "why": "RAYNEF_DEVICE says so"}
 OLD = "The NVIDIA driver on your system is too old (found version 11040)"
 
 
@@ -354,6 +357,17 @@ OLD = "The NVIDIA driver on your system is too old (found version 11040)"
         ),
         (NONE, True, "", "warn", "hidden by CUDA_VISIBLE_DEVICES=''", "unset"),
         (NONE | {"built_for": None}, True, None, "warn", "CPU alone", "torch with CUDA"),
+        (ON_MPS, False, None, "ok", "run on mps (torch sees an Apple GPU); ψ trains in float", ""),
+        (ON_MPS | FORCED, False, None, "ok", "run on cpu (RAYNEF_DEVICE says so)", ""),
+        (
+            ON_MPS | {"mps": {"error": "no Metal"}},
+            False,
+            None,
+            "fail",
+            "it: no Metal",
+            "DEVICE=cpu",
+        ),
+        (NONE | {"device": None, "why": "is tpu"}, False, None, "fail", "is tpu", "unset RAYNEF"),
         (NONE | {"warnings": [OLD]}, True, None, "fail", "is too old", "update the NVIDIA driver"),
     ],
 )

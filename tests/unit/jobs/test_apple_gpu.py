@@ -1,0 +1,109 @@
+"""Jobs on an Apple GPU that is pretended: nothing that it lacks is asked of it.
+
+No Mac is here. What the pretended one computes is right, and it refuses what the real one does.
+"""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from raynef.features.fallback import completed
+from raynef.jobs.evaluate import evaluate
+from raynef.jobs.predict import predict
+from raynef.jobs.train import train
+from raynef.models.segmenter import Segmenter
+from tests.fake_mps import OnMps, fake_mps
+from tests.tiny import change
+
+MPS = torch.device("mps")
+pytestmark = pytest.mark.usefixtures("without_ray")
+
+
+def test_the_pretended_gpu_refuses_what_the_real_one_does(monkeypatch):
+    with fake_mps(monkeypatch):
+        ones = torch.ones(2, 2, device="mps")
+        assert isinstance(ones @ ones, OnMps)
+        for error, refused in [
+            (TypeError, lambda: ones.double()),
+            (TypeError, lambda: torch.ones(2, dtype=torch.float64).to("mps")),
+            (TypeError, lambda: torch.zeros(2, dtype=torch.float64, device="mps")),
+            (NotImplementedError, lambda: torch.linalg.qr(ones)),
+            (NotImplementedError, lambda: ones.to_sparse_csr()),
+            (RuntimeError, lambda: ones + torch.ones(2)),
+        ]:
+            with pytest.raises(error):
+                refused()
+
+
+def test_what_a_backbone_finds_missing_is_computed_on_the_cpu(monkeypatch, caplog):
+    caplog.set_level("INFO", logger="raynef")
+    images = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0), requires_grad=True)
+
+    def resized(values):
+        return functional.interpolate(values, size=(5, 5), mode="bicubic", antialias=True)
+
+    expected = resized(images)
+    with fake_mps(monkeypatch):
+        there = images.to(MPS)
+        with pytest.raises(NotImplementedError):
+            resized(there)
+        with completed(MPS):
+            found = resized(there)
+        assert found.device == MPS
+        assert torch.equal(found.cpu(), expected)
+        found.sum().backward()
+    assert images.grad is not None
+    assert "interpolate is not there on mps: it is computed on the CPU" in caplog.text
+    with completed(torch.device("cpu")), pytest.raises(NotImplementedError, match="mine"):
+        raise NotImplementedError("mine")
+
+
+def losses(run):
+    return [json.loads(line)["loss"] for line in (run / "steps.jsonl").read_text().splitlines()]
+
+
+def test_a_run_is_that_of_the_cpu(recipe, run_here, tmp_path, monkeypatch):
+    with fake_mps(monkeypatch) as gpu:
+        result = train(recipe, tmp_path / "run")
+        assert "_fused_adam_" in gpu.calls
+        gpu.calls.clear()
+        found = evaluate(tmp_path / "run")
+        assert "native_layer_norm" in gpu.calls
+    assert result["precision"] == "float32"
+    assert 0 < found["miou"] < 1
+    ours, theirs = losses(tmp_path / "run"), losses(run_here[0])
+    assert ours[0] == pytest.approx(theirs[0], rel=1e-4)
+    assert ours == pytest.approx(theirs, rel=1e-2)  # sums in another order, grown by Adam
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"eigen": {"objective": "clusterings", "network": "convolution"}},
+        {"train": {"leak_labels": True, "features": "streamed"}},
+    ],
+    ids=["clusterings", "leaked"],
+)
+def test_other_objectives(recipe, sections, tmp_path, monkeypatch):
+    sections = {**sections, "train": {"epochs": 1, **sections.get("train", {})}}
+    with fake_mps(monkeypatch) as gpu:
+        train(change(recipe, **sections), tmp_path / "run")
+        assert "_fused_adam_" in gpu.calls
+    assert all(map(math.isfinite, losses(tmp_path / "run")))
+
+
+def test_a_segmenter(run_here, sample, tmp_path, monkeypatch):
+    run, picture = run_here[0], sample / "images" / "val_00001.jpg"
+    expected = Segmenter.load(run)(picture)
+    with fake_mps(monkeypatch) as gpu:
+        found = Segmenter.load(run).to(MPS)(picture)
+        assert gpu.calls
+        gpu.calls.clear()
+        predict(run, picture.parent, tmp_path / "segments")
+        assert "convolution" in gpu.calls
+    assert (found.clusters == expected.clusters).mean() > 0.999
+    np.testing.assert_allclose(found.scores(), expected.scores(), atol=1e-4)

@@ -5,6 +5,7 @@ A page asks for a table with ``<!-- made: NAME -->``, a key of ``TABLES``, and f
 calls ``on_page_markdown``; nothing here imports mkdocs.
 """
 
+import json
 import re
 import warnings
 from collections.abc import Iterable
@@ -33,9 +34,19 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 
 def of_repository(path: str) -> str:
-    """A Markdown file of the repository, its links as they are seen from the site."""
+    """A file of the repository as Markdown, its links as they are seen from the site.
+
+    It is Markdown, or a notebook, whose cells of code become blocks of code.
+    """
     text = (ROOT / path).read_text(encoding="utf-8")
+    if path.endswith(".ipynb"):
+        return "\n\n".join(map(_cell, json.loads(text)["cells"]))
     return re.sub(r"\]\(docs/([^)]+)\)", r"](\1)", text)
+
+
+def _cell(cell: dict[str, Any]) -> str:
+    text = "".join(cell["source"])
+    return f"```python\n{text}\n```" if cell["cell_type"] == "code" else text
 
 
 # ------------------------------------------------------------------------- commands and recipe

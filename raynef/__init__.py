@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from raynef import spectral
-    from raynef.api import Run, evaluate, export, predict, recipe_of, train, tune
+    from raynef.api import Run, evaluate, export, name, predict, recipe_of, train, tune
     from raynef.config.presets import load_presets
     from raynef.config.recipe import Recipe
     from raynef.jobs.extract import extract_store as extract
@@ -29,6 +29,7 @@ __all__ = [
     "export",
     "extract",
     "load_presets",
+    "name",
     "predict",
     "recipe_of",
     "spectral",
@@ -44,6 +45,7 @@ _FROM = {
     "export": "api:export",
     "extract": "jobs.extract:extract_store",
     "load_presets": "config.presets:load_presets",
+    "name": "api:name",
     "predict": "api:predict",
     "recipe_of": "api:recipe_of",
     "spectral": "spectral:",

@@ -17,6 +17,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from operator import index
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,12 @@ from raynef.cli.paths import absolute_paths
 from raynef.config.overrides import override
 from raynef.config.presets import load_presets
 from raynef.config.recipe import Recipe, check
+from raynef.core.errors import UserError
 from raynef.io.loggers.choice import LoggerName, loggers
 from raynef.jobs.evaluate import evaluate as evaluate_run
 from raynef.jobs.export import Format
 from raynef.jobs.export import export as export_segmenter
+from raynef.jobs.naming import name_clusters
 from raynef.jobs.predict import Options
 from raynef.jobs.predict import predict as predict_images
 from raynef.jobs.report import write_report
@@ -196,7 +199,32 @@ def evaluate(
         UserError: the user's mistake, named.
     """
     with _heard():
-        return evaluate_run(os.fspath(run), recipe=recipe, address=address)
+        result = evaluate_run(os.fspath(run), recipe=recipe, address=address)
+    _reopen(run)
+    return result
+
+
+def name(
+    run: str | Path | Run, names: Mapping[int, str | None], *, cut: int | None = None
+) -> dict[str, Any]:
+    """Name clusters without labels, as ``raynef name RUN 3=sky``: ``name(run, {3: "sky"})``.
+
+    Args:
+        run: a run, or the folder of one or of a segmenter.
+        names: by cluster; clusters that share one are one class. None takes a name away; none at
+            all changes nothing, and tells what there is.
+        cut: the numbers are those of groups, as of ``Segmenter.cut``.
+
+    Raises:
+        UserError: no such cluster or group, or a name that cannot stand in a table.
+    """
+    try:
+        numbered = {index(cluster): name for cluster, name in names.items()}
+    except TypeError as error:
+        raise UserError(f"name: clusters go by number, got {[*names]}") from error
+    result = name_clusters(os.fspath(run), numbered, cut=cut)
+    _reopen(run)
+    return result
 
 
 def export(run: str | Path | Run, out: str | Path, *, format: Format = "onnx") -> dict[str, Any]:
@@ -249,6 +277,12 @@ def tune(
     return result
 
 
+def _reopen(run: str | Path | Run) -> None:
+    """The segmenter of a run has other names: it is opened anew when it is next asked for."""
+    if isinstance(run, Run):
+        vars(run).pop("segmenter", None)
+
+
 @contextlib.contextmanager
 def _heard() -> Iterator[None]:
     """What is said goes to stderr, where nobody listens to the logger yet."""
@@ -260,4 +294,5 @@ def _heard() -> Iterator[None]:
         stack.enter_context(warnings.catch_warnings())
         # Of tqdm, which a library loads in a notebook and raynef draws no bar with.
         warnings.filterwarnings("ignore", message="IProgress not found")
+        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
         yield

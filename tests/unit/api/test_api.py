@@ -150,3 +150,19 @@ def test_a_whole_recipe_is_taken_too(run, recipe, tmp_path):
     stored = change(recipe, train={"store": str(run.path / "store"), "epochs": 1})
     longer = raynef.train(stored, tmp_path / "run", init_from=run)
     assert longer.result["init_from"] == str(run.path)
+
+
+def test_a_run_knows_the_names_that_it_was_given_since(run, sample, tmp_path):
+    named = raynef.Run(shutil.copytree(run.path, tmp_path / "run"))
+    photo = sample / "images" / "val_00000.jpg"
+    largest = int(np.bincount(named.segmenter(photo).clusters.ravel()).argmax())
+    raynef.evaluate(named)
+    assert all(isinstance(name, str) for name in named.segmenter(photo).shares())
+    result = raynef.name(named, {largest: "most of it"})
+    assert result["names"] == {str(largest): "most of it"}
+    assert list(named.segmenter(photo).shares()) == ["most of it"]
+    assert raynef.name(named.path, {})["names"] == result["names"]
+    with pytest.raises(UserError, match="cluster 99"):
+        raynef.name(named, {99: "sky"})
+    with pytest.raises(UserError, match=r"clusters go by number, got \['sky'\]"):
+        raynef.name(named, {"sky": "water"})  # pyright: ignore[reportArgumentType]

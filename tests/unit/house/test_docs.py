@@ -71,6 +71,13 @@ def test_links_of_a_file_at_the_root_lead_to_pages(site):
         assert [link for link in links if not (ROOT / "docs" / link).is_file()] == []
 
 
+def test_a_notebook_becomes_a_page(site):
+    page = site.of_repository("docs/notebook.ipynb")
+    assert page.startswith("# Segments without labels")
+    assert "```python\nfrom pathlib import Path\n" in page
+    assert page.count("```") % 2 == 0
+
+
 def test_links_of_the_readme_lead_somewhere():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text)

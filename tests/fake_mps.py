@@ -78,6 +78,8 @@ class _Sending(TorchFunctionMode):
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
+        if func is torch.tensor and _is_mps(kwargs.get("device") or "cpu"):
+            return _to(func(*args, **{**kwargs, "device": "cpu"}), None)
         if func is not Tensor.to:
             return func(*args, **kwargs)
         values, *where = args
@@ -87,10 +89,14 @@ class _Sending(TorchFunctionMode):
         device, dtype, *_ = inner._nn._parse_to(*where, **kwargs)
         if (device or values.device).type != "mps":
             return func(*args, **kwargs)
-        if isinstance(values, OnMps) and dtype in (None, values.dtype):
-            return values
-        dtype = dtype or values.dtype
-        return torch.ops.aten._to_copy.default(values, dtype=dtype, device=_INSIDE)
+        return _to(values, dtype)
+
+
+def _to(values: Tensor, dtype: torch.dtype | None) -> Tensor:
+    if isinstance(values, OnMps) and dtype in (None, values.dtype):
+        return values
+    dtype = dtype or values.dtype
+    return torch.ops.aten._to_copy.default(values, dtype=dtype, device=_INSIDE)
 
 
 def _is_mps(device: Any) -> bool:

@@ -3,19 +3,28 @@
 No Mac is here. What the pretended one computes is right, and it refuses what the real one does.
 """
 
+import dataclasses
 import json
 import math
+import shutil
 
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional
 
+from raynef.config.recipe import SelfTrain, Spectral
 from raynef.features.fallback import completed
+from raynef.jobs import kmeans, nystrom, probe
 from raynef.jobs.evaluate import evaluate
 from raynef.jobs.predict import predict
+from raynef.jobs.report import write_report
+from raynef.jobs.spectral.eigen import eigen
+from raynef.jobs.spectral.selftrain import selftrain
+from raynef.jobs.spectral.semantic import semantic
 from raynef.jobs.train import train
 from raynef.models.segmenter import Segmenter
+from raynef.ops.plan import plan
 from tests.fake_mps import OnMps, fake_mps
 from tests.tiny import change
 
@@ -107,3 +116,40 @@ def test_a_segmenter(run_here, sample, tmp_path, monkeypatch):
         assert "convolution" in gpu.calls
     assert (found.clusters == expected.clusters).mean() > 0.999
     np.testing.assert_allclose(found.scores(), expected.scores(), atol=1e-4)
+
+
+def deep_spectral(recipe, _run, out):
+    few = Spectral(num_eigenvectors=4, num_segments=4, num_clusters=3)
+    network = SelfTrain(steps=2, batch_size=3, crop=64, lr=1e-3, frozen=10, checkpoint_steps=2)
+    small = dataclasses.replace(recipe, spectral=few, selftrain=network)
+    eigen(small, out)
+    semantic(out, small)
+    selftrain(out, small)
+
+
+def resumed(recipe, _run, out):
+    train(change(recipe, train={"epochs": 1}), out)
+    train(recipe, out)
+
+
+JOBS = {
+    "kmeans": lambda recipe, _run, out: kmeans.kmeans(recipe, out),
+    "kmeans_psi": lambda _recipe, run, out: kmeans.kmeans_psi(run, out),
+    "nystrom": lambda recipe, _run, out: nystrom.spectral(
+        change(recipe, nystrom={"num_neighbors": 8}), out
+    ),
+    "probe_psi": lambda _recipe, run, out: probe.probe_psi(run, out),
+    "plan": lambda recipe, _run, _out: plan(recipe),
+    "report": lambda _recipe, run, _out: write_report(run),
+    "resumed": resumed,
+    "spectral": deep_spectral,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("job", JOBS)
+def test_other_jobs(job, recipe, run_here, tmp_path, monkeypatch):
+    run = shutil.copytree(run_here[0], tmp_path / "run")
+    with fake_mps(monkeypatch) as gpu:
+        JOBS[job](recipe, run, tmp_path / "out")
+        assert "addmm" in gpu.calls

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from raynef.config.sections import Search
+from raynef.core.devices import allows_cuda
 from raynef.core.errors import UserError
 from raynef.core.typed import norm
 
@@ -74,7 +75,7 @@ def _by_faiss(queries: Tensor, keys: Tensor, k: int, first_row: int) -> tuple[Te
     import faiss
 
     rows, base = (np.ascontiguousarray(part.float().cpu().numpy()) for part in (queries, keys))
-    if getattr(faiss, "get_num_gpus", int)():
+    if allows_cuda() and getattr(faiss, "get_num_gpus", int)():
         resources = faiss.StandardGpuResources()
         metric = faiss.METRIC_INNER_PRODUCT
         found, at = faiss.knn_gpu(resources, rows, base, k + 1, metric=metric)

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
+from raynef.cluster.devices import device_here
 from raynef.cluster.events import EpochDone, Event, Resumed
 from raynef.config.recipe import Recipe, to_dict
 from raynef.core.errors import UserError
@@ -151,7 +151,7 @@ def _overlays(run: RunFolder, images: ImageSet) -> dict[str, np.ndarray]:
 
 def _made_overlays(run: RunFolder, images: ImageSet) -> dict[str, np.ndarray]:
     """At the size that the segmenter sees."""
-    segmenter = Segmenter.load(run.path, device="cuda" if torch.cuda.is_available() else "cpu")
+    segmenter = Segmenter.load(run.path, device=device_here())
     picks = np.linspace(0, len(images.files) - 1, min(_OVERLAYS, len(images.files)))
     files = [images.files[pick] for pick in np.unique(picks.round().astype(int))]
     colors, found = palette(segmenter.num_clusters), {}

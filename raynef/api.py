@@ -27,6 +27,7 @@ from raynef.config.overrides import override
 from raynef.config.presets import load_presets
 from raynef.config.recipe import Recipe, check
 from raynef.core.errors import UserError
+from raynef.images.geotiff import Colors
 from raynef.io.loggers.choice import LoggerName, loggers
 from raynef.jobs.evaluate import evaluate as evaluate_run
 from raynef.jobs.export import Format
@@ -160,26 +161,33 @@ def predict(
     overlay: Overlay = "png",
     tile: int | None = None,
     crf: bool = False,
+    bands: Sequence[int] | None = None,
+    value_range: tuple[float, float] | None = None,
+    every: int | None = None,
     address: str | None = None,
 ) -> dict[str, Any]:
     """Segment new images, as ``raynef predict``: label maps and overlays; the same call resumes.
 
     Args:
         run: a run, or the folder of one or of a segmenter.
-        images: an image, or a folder or address of some.
+        images: an image, a video, or a folder or address of some.
         out: a folder beside the images', or an address.
         cut: merge the clusters into so many groups.
         format: what to write, one or several.
         overlay: the images with their segments in color, as what.
         tile: see photographs at full resolution, in overlapping windows of so many pixels.
         crf: move the segments to the edges of the images; needs the extra ``crf``.
+        bands: of TIFFs, three that are seen as colors, or one as gray; needs the extra ``geo``.
+        value_range: of TIFFs, the values that are seen as black and as white; likewise.
+        every: of videos, one of so many frames; one a second if None; needs the extra ``video``.
         address: of a Ray cluster.
 
     Raises:
         UserError: the user's mistake, named.
     """
     formats = (format,) if isinstance(format, str) else tuple(format)
-    options = Options(cut=cut, format=formats, overlay=overlay, tile=tile, crf=crf)
+    colors = Colors(None if bands is None else tuple(bands), value_range)
+    options = Options(cut, formats, overlay, tile, crf, colors, every)
     with _heard():
         source = os.fspath(images)
         return predict_images(os.fspath(run), source, out, options=options, address=address)

@@ -73,13 +73,22 @@ def write_made(location: str, make: Callable[[Path], object], scratch: Path) -> 
         return
     made = scratch / "made"
     make(made)
+    write_copy(location, made)
+    made.unlink()
+
+
+def write_copy(location: str, made: Path) -> None:
+    """Write one file as a copy of a local one; errors as of ``write_bytes``."""
+    here = local_path(location)
+    if here is not None:
+        write_atomic(Path(here), lambda temporary: shutil.copyfile(made, temporary))
+        return
 
     def copy(stream: Any) -> None:
         with made.open("rb") as file:
             shutil.copyfileobj(file, stream, 16 << 20)
 
     _put(location, copy)
-    made.unlink()
 
 
 def remove(location: str) -> None:

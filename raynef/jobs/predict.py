@@ -3,31 +3,21 @@
 import contextlib
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from raynef.cluster.progress import Progress
-from raynef.cluster.session import feature_actors, ray_session
-from raynef.cluster.stream import stream
 from raynef.core.errors import UserError
-from raynef.images.datasets.imageset import ImageFile
+from raynef.images.geotiff import Colors
 from raynef.io.holds import hold_folder
 from raynef.io.state import note_end, state_in
 from raynef.io.storage import absolute, local_path, without_secrets
+from raynef.jobs.clips import Clips, open_clips, require_every
 from raynef.jobs.evaluate import temperature_of
-from raynef.jobs.reading import read_photos
 from raynef.jobs.results import told_by_captions
-from raynef.jobs.segmenting import (
-    MOST_IMAGES,
-    Making,
-    Overlay,
-    PredictActor,
-    predict_units,
-    write_photos,
-)
-from raynef.jobs.sources import image_files, output_names, require_apart
+from raynef.jobs.segment_sources import Work, segment, told_by_clips
+from raynef.jobs.segmenting import Making, Overlay
+from raynef.jobs.sources import require_apart, sources_of
 from raynef.jobs.work import describe_skipped
 from raynef.models.folder import segmenter_identity
 from raynef.models.segmenter import Segmenter, segmenter_folder
@@ -54,8 +44,11 @@ class Options:
             of the clusters'; None for the clusters themselves.
         format: what to write.
         overlay: the image with its segments in color, as what.
-        tile: see photographs at full resolution, in overlapping windows of so many pixels.
+        tile: see photographs at full resolution, in overlapping windows of so many pixels; of
+            GeoTIFFs, which are seen so in any case, the windows.
         crf: move the segments to the edges of the image by a dense CRF.
+        colors: what of the bands of a GeoTIFF is shown.
+        every: of so many frames of a video one is segmented; None for one a second.
     """
 
     cut: int | None = None
@@ -63,6 +56,8 @@ class Options:
     overlay: Overlay = "png"
     tile: int | None = None
     crf: bool = False
+    colors: Colors = field(default_factory=Colors)
+    every: int | None = None
 
 
 def predict(
@@ -73,7 +68,7 @@ def predict(
     options: Options | None = None,
     address: str | None = None,
 ) -> dict[str, Any]:
-    """Segment an image or a folder of images without labels; the result of ``raynef predict``.
+    """Segment an image, a video or a folder of some without labels; what ``raynef predict`` does.
 
     The same call again resumes: an image whose file, and whose results, have the content that they
     had is not segmented again. Other settings in the same folder make everything again.
@@ -81,7 +76,8 @@ def predict(
     Writes, with the images' relative names, ``overlays/*.png`` and what the formats are, by default
     ``clusters/*.png`` (cluster ids in the colors of the overlays, 16-bit gray when K ≥ 256) and,
     where clusters have names, ``classes/*.png`` (255 where a cluster has no class) with
-    ``classes.json``. ``legend.json`` says what ids and colors mean; ``manifest.json``, written
+    ``classes.json``; of GeoTIFFs ``*.tif`` at their place, of videos a folder of frames each.
+    ``legend.json`` says what ids and colors mean; ``manifest.json``, written
     last, what was made of which image.
 
     Args:
@@ -96,6 +92,8 @@ def predict(
             folder, or a cut that the tree does not have.
     """
     options = options or Options()
+    options.colors.check()
+    require_every(options.every)
     location = absolute(out)
     require_apart(absolute(source), location)
     here = local_path(location)
@@ -119,7 +117,7 @@ def _predict(
     segmenter = Segmenter.load(folder)
     if options.tile is not None:
         segmenter.require_tile(options.tile)
-    files = image_files(source)
+    sources = sources_of(source)
     mapping = segmenter.classes
     groups = None if options.cut is None else segmenter.cut(options.cut)
     num_clusters = options.cut or segmenter.num_clusters
@@ -137,12 +135,16 @@ def _predict(
         crf=crf,
     )
     predictions.begin()
-    kept, skipped = _segment(predictions, making, folder, files, address)
-    if len(skipped) == len(files):
+    clips = open_clips(sources, options.every) if sources.videos else Clips()
+    work = Work(predictions, making, folder, sources.images, clips.clips, options.colors)
+    files = work.files
+    kept, skipped = segment(work, address)
+    skipped |= clips.skipped
+    if len(skipped) == len(files) + len(clips.skipped):
         raise UserError(f"not one image could be read: {describe_skipped(skipped)}")
     if skipped:
         logger.warning("%s", describe_skipped(skipped))
-    gone = predictions.gone(file.name for file in files)
+    gone = predictions.gone(file.name for file in (*files, *sources.videos))
     if gone:
         logger.warning("%s", _describe_gone(gone))
     there = [file for file in files if file.name not in skipped]
@@ -159,6 +161,7 @@ def _predict(
             "settings": predictions.settings,
             "skipped": skipped,
             "gone": gone,
+            **told_by_clips(work),
         },
     )
     return {
@@ -168,57 +171,8 @@ def _predict(
         "num_clusters": num_clusters,
         "class_names": list(mapping.class_names) if mapping else None,
         "skipped": skipped,
+        **({"num_videos": len(clips.clips)} if sources.videos else {}),
     }
-
-
-def _segment(
-    predictions: Predictions,
-    making: Making,
-    folder: Path,
-    files: tuple[ImageFile, ...],
-    address: str | None,
-) -> tuple[int, dict[str, str]]:
-    """Segment what is not done yet: how many images were, and {name: reason} of bad ones."""
-    outputs = output_names(files)
-    done = predictions.done(files, outputs)
-    left = [pair for pair in zip(files, outputs, strict=True) if pair[0].name not in done]
-    if done:
-        logger.info("predict: %d of %d images are done already", len(done), len(files))
-    if not left:
-        return len(done), {}
-    slow = making.crf is not None
-    units = predict_units(
-        [file for file, _ in left],
-        [output for _, output in left],
-        most=1 if slow else MOST_IMAGES,  # CRFs of a unit run one after the other
-    )
-    parts = predictions.next_parts(len(units))
-    units = [replace(unit, part=part) for unit, part in zip(units, parts, strict=True)]
-    skipped: dict[str, str] = {}
-    with ray_session(address, images=len(left), model_bound=not slow, on_gpu=True):
-        results = stream(
-            units,
-            prepare=read_photos,
-            actor=PredictActor,
-            actor_kwargs={"segmenter": str(folder.absolute()), "making": making},
-            actors=feature_actors(),
-            finish=partial(write_photos, making=making),
-            bounded=True,
-            finish_is_slow=slow,
-            finish_behind=True,
-        )
-        progress = Progress("predict", len(files), "images")
-        progress.restart_at(len(done))
-        for part in results:
-            skipped.update(part.skipped)
-            progress.advance(part.num_images)
-        progress.close()
-    predictions.read_parts()
-    known = {*predictions.records.names(), *skipped}
-    lost = [file.name for file, _ in left if file.name not in known]
-    if lost:
-        raise RuntimeError(f"records of {len(lost)} images are lost; rerun the same command")
-    return len(done), skipped
 
 
 def _settings(segmenter: Segmenter, folder: Path, options: Options) -> dict[str, Any]:
@@ -231,6 +185,7 @@ def _settings(segmenter: Segmenter, folder: Path, options: Options) -> dict[str,
         "format": sorted(set(options.format)),
         "overlay": options.overlay,
         "tile": options.tile,
+        **options.colors.asked(),
     }
 
 

@@ -25,13 +25,15 @@ from raynef.stores.formats.registry import FormatName, format_of
 from raynef.stores.label_files import encode_photograph
 from raynef.stores.predicted import Record, hash_of
 
-Overlay = Literal["png", "jpeg", "none"]
+Overlay = Literal["png", "jpeg", "video", "none"]
+"""Video: of images as JPEG, and of each video another one of its frames."""
 
 MOST_IMAGES, _MOST_BYTES = 16, 8 << 20
 """Of a unit, whose pixels are held at once: so many images, or files of so many bytes."""
 CRF_CLUSTERS = Evaluate().crf_clusters
 """That a CRF chooses from, in each image."""
-_QUALITY = 90  # of an overlay as JPEG
+QUALITY = 90
+"""Of an overlay as JPEG."""
 
 
 @dataclass(frozen=True)
@@ -63,12 +65,18 @@ class Making:
 
     def labeled(self, output: str, clusters: np.ndarray) -> Labeled:
         """A segmenter's map [H, W] as formats take it."""
-        classes = None
-        if self.classes is not None:
-            classes = np.asarray(self.classes, dtype=np.int16)[clusters]
-        if self.groups is not None:
-            clusters = self.groups[clusters]
-        return Labeled(output, clusters.astype(np.uint16), classes)
+        classes = None if self.classes is None else self.classified(clusters)
+        return Labeled(output, self.grouped(clusters), classes)
+
+    def grouped(self, clusters: np.ndarray) -> np.ndarray:
+        """Clusters, or what takes their place, uint16 [H, W]."""
+        found = clusters if self.groups is None else self.groups[clusters]
+        return found.astype(np.uint16)
+
+    def classified(self, clusters: np.ndarray) -> np.ndarray:
+        """The class of each pixel, int16 [H, W], -1 where its cluster has none."""
+        assert self.classes is not None
+        return np.asarray(self.classes, dtype=np.int16)[clusters]
 
 
 @dataclass(frozen=True)
@@ -220,6 +228,6 @@ def _overlay(pixels: np.ndarray, labeled: Labeled, making: Making) -> dict[str, 
     if making.overlay == "png":
         return {f"overlays/{labeled.output}": encode_photograph(drawn)}
     buffer = io.BytesIO()
-    Image.fromarray(drawn).save(buffer, format="JPEG", quality=_QUALITY)
+    Image.fromarray(drawn).save(buffer, format="JPEG", quality=QUALITY)
     name = PurePosixPath(labeled.output).with_suffix(".jpg").as_posix()
     return {f"overlays/{name}": buffer.getvalue()}

@@ -2,16 +2,21 @@
 
 import os
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 from raynef.core.errors import UserError
+from raynef.images import video
 from raynef.images.datasets.folder import open_folder
 from raynef.images.datasets.imageset import ImageFile
+from raynef.images.decode import IMAGE_SUFFIXES
 from raynef.io.files import within
 from raynef.io.storage import (
     is_address,
     is_file,
     is_folder,
+    join,
+    list_files,
     local_path,
     name_of,
     without_secrets,
@@ -65,6 +70,31 @@ def image_files(source: str) -> tuple[ImageFile, ...]:
     if not is_folder(source):
         raise UserError(f"{without_secrets(source)} is neither an image nor a folder")
     return open_folder(source, None).files
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a folder holds, or the one file."""
+
+    images: tuple[ImageFile, ...]
+    videos: tuple[ImageFile, ...]
+
+
+def sources_of(source: str) -> Sources:
+    """Images and videos; either may be none. Raises UserError as ``image_files``."""
+    suffixes = tuple(video.SUFFIXES)
+    if is_file(source):
+        files = image_files(source)
+        return (
+            Sources((), files) if files[0].name.lower().endswith(suffixes) else Sources(files, ())
+        )
+    base = join(source, "images")
+    base = base if is_folder(base) else source
+    names = list_files(base, suffixes=suffixes, follow_links=False)
+    videos = tuple(ImageFile(name, join(base, name)) for name in names)
+    if videos and not list_files(base, suffixes=IMAGE_SUFFIXES, follow_links=False):
+        return Sources((), videos)
+    return Sources(image_files(source), videos)
 
 
 def output_names(files: tuple[ImageFile, ...]) -> list[str]:

@@ -97,3 +97,24 @@ def average_matrix(
         return side.flatten(1)
     resized = interpolation_matrix(num_out, length, cell=length / num_out)
     return resized @ side.flatten(1)
+
+
+def average_part(
+    starts: tuple[int, ...], window: int, num_cells: int, *, cell: float, pixels: range
+) -> tuple[range, Tensor]:
+    """Some rows of ``average_matrix`` at the side's own size, without making the rest.
+
+    Returns:
+        The windows that cover these pixels, and weights [len(pixels), windows·num_cells] of theirs.
+    """
+    own = interpolation_matrix(window, num_cells, cell=1 / cell)
+    covering = [i for i, at in enumerate(starts) if pixels.start - window < at < pixels.stop]
+    found = range(covering[0], covering[-1] + 1)
+    side = torch.zeros((len(pixels), len(found), num_cells))
+    for position, index in enumerate(found):
+        first = max(starts[index], pixels.start)
+        last = min(starts[index] + window, pixels.stop)
+        inside = slice(first - pixels.start, last - pixels.start)
+        side[inside, position] = own[first - starts[index] : last - starts[index]]
+    weights = side.flatten(1)
+    return found, weights / weights.sum(dim=1, keepdim=True)

@@ -49,7 +49,7 @@ class Record:
 
 
 def hash_of(content: bytes) -> str:
-    """What tells one file's content from another's."""
+    """What tells one file's content from another's, as ``raynef.io.fetch.digest`` of the file."""
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 

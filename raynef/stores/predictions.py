@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from raynef.images.datasets.imageset import ImageFile
+from raynef.io.fetch import digest
 from raynef.io.files import within
 from raynef.io.sink import remove, write_bytes, write_made
 from raynef.io.storage import join, list_files, read_bytes, without_secrets
 from raynef.stores.formats.registry import documents_of
 from raynef.stores.journal import MANIFEST
-from raynef.stores.predicted import JOURNAL, SETTINGS, Records, hash_of, key_of
+from raynef.stores.predicted import JOURNAL, SETTINGS, Records, key_of
 
 logger = logging.getLogger("raynef")
 
@@ -83,8 +84,11 @@ class Predictions:
         }
         if not known:
             return set()
+        paths = list({file.path for file, _ in known.values()})  # frames of a video share one
         with ThreadPoolExecutor(_THREADS) as pool:
-            are_done = pool.map(self._is_done, *zip(*known.values(), strict=True))
+            contents = dict(zip(paths, pool.map(_content, paths), strict=True))
+            wanted = ((name, output, contents[f.path]) for name, (f, output) in known.items())
+            are_done = pool.map(lambda one: self._is_done(*one), wanted)
             found = {name for name, is_done in zip(known, are_done, strict=True) if is_done}
         moved = {
             path
@@ -100,13 +104,13 @@ class Predictions:
         records = (self.records.get(name) for name in names)
         return {path for record in records if record is not None for path in record.files}
 
-    def _is_done(self, file: ImageFile, output: str) -> bool:
-        record = self.records.get(file.name)
-        if record is None or record.output != output:
+    def _is_done(self, name: str, output: str, content: str | None) -> bool:
+        record = self.records.get(name)
+        if record is None or record.output != output or record.content != content:
             return False
-        wanted = {file.path: record.content}
-        wanted |= {join(self.location, path): content for path, content in record.files.items()}
-        return all(_has(location, content) for location, content in wanted.items())
+        return all(
+            _content(join(self.location, path)) == made for path, made in record.files.items()
+        )
 
     def next_parts(self, count: int) -> list[str]:
         """Locations for so many further parts of the journal."""
@@ -177,8 +181,9 @@ def _differ(name: str, one: dict[str, Any], other: dict[str, Any]) -> bool:
     return one.get(name) != other.get(name)
 
 
-def _has(location: str, content: str) -> bool:
+def _content(location: str) -> str | None:
+    """Hash of a file; None where it cannot be read."""
     try:
-        return hash_of(read_bytes(location)) == content
+        return digest(location)
     except OSError:
-        return False
+        return None

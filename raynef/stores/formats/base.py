@@ -46,16 +46,19 @@ class Labeled:
         output: name of its own files, with ``.png`` at the end.
         clusters: uint16 [H, W], numbers below ``Categories.num_clusters``.
         classes: int16 [H, W], -1 where a cluster has none; None where there are no names.
+        valid: bool [H, W], where the image has a value; None where it has one everywhere.
     """
 
     output: str
     clusters: np.ndarray
     classes: np.ndarray | None = None
+    valid: np.ndarray | None = None
 
     @property
     def categories(self) -> np.ndarray:
         """The category of each pixel, int32 [H, W], -1 for none."""
-        return (self.clusters if self.classes is None else self.classes).astype(np.int32)
+        found = (self.clusters if self.classes is None else self.classes).astype(np.int32)
+        return found if self.valid is None else np.where(self.valid, found, -1)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from PIL import Image
 from raynef.eigen.psi import AttentionPsi
 from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.io.storage import join, list_files, read_bytes
-from raynef.jobs import predict as module
+from raynef.jobs import segment_sources as module
 from raynef.jobs import segmenting
 from raynef.jobs.predict import Options, predict
 from raynef.models.names import change_names

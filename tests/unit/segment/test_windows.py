@@ -8,7 +8,13 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from raynef.segment.upsample import upsample_argmax
-from raynef.segment.windows import sliding_windows, whole_image, window_starts
+from raynef.segment.windows import (
+    average_matrix,
+    average_part,
+    sliding_windows,
+    whole_image,
+    window_starts,
+)
 from tests.unit.segment.test_upsample import assert_largest
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -132,3 +138,15 @@ def test_windows_are_cut_where_they_lie():
     assert cut.shape == (6, 20, 20, 3)
     for window, (top, left) in zip(cut, corners, strict=True):
         np.testing.assert_array_equal(window, pixels[top : top + 20, left : left + 20])
+
+
+@pytest.mark.parametrize(("length", "stride", "cells"), [(100, 16, 2), (97, 16, 3), (32, 16, 2)])
+def test_parts_are_rows_of_the_whole_matrix(length, stride, cells):
+    starts, cell = window_starts(length, 32, stride), 32 / cells
+    whole = average_matrix(starts, length, 32, cells, cell=cell, num_out=length)
+    for first in range(0, length, 13):
+        pixels = range(first, min(first + 13, length))
+        windows, part = average_part(starts, 32, cells, cell=cell, pixels=pixels)
+        used = slice(windows.start * cells, windows.stop * cells)
+        assert torch.equal(part, whole[first : pixels.stop, used])
+        assert part.sum() == pytest.approx(whole[first : pixels.stop].sum())

@@ -36,12 +36,12 @@ from raynef.jobs.naming import name_clusters
 from raynef.jobs.predict import Options
 from raynef.jobs.predict import predict as predict_images
 from raynef.jobs.report import write_report
-from raynef.jobs.segmenting import Overlay
 from raynef.jobs.train import train as train_run
 from raynef.models.segmenter import Segmenter
 from raynef.report.screen import heard_on, progress_on, screen
 from raynef.stores.formats.registry import FormatName
 from raynef.stores.run import RunFolder
+from raynef.work.segmenting import Overlay
 
 logger = logging.getLogger("raynef")
 

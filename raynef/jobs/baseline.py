@@ -15,16 +15,16 @@ from raynef.config.recipe import Recipe, check
 from raynef.core.errors import UserError
 from raynef.jobs.clusters import with_clusters
 from raynef.jobs.extract import ensure_store
-from raynef.jobs.patches import Source, views_of_patches
 from raynef.jobs.product import finish
-from raynef.jobs.views import fitting_backbone, view_side
 from raynef.models.heads import LinearHead
 from raynef.models.segmenter import Mapping, segmenter_folder
 from raynef.stores.inputs import begin, found_again, training_images
 from raynef.stores.run import RunFolder, hold
+from raynef.work.patches import Source, views_of_patches
+from raynef.work.views import fitting_backbone, view_side
 
 if TYPE_CHECKING:
-    from raynef.jobs.labels import PatchLabels
+    from raynef.work.labels import PatchLabels
 
 Result = dict[str, Any]
 
@@ -88,7 +88,7 @@ def make(baseline: Baseline, out: str | Path, address: str | None = None) -> Res
         grid = view_side(recipe) // fitting_backbone(recipe).patch_size
         labels = None
         if baseline.supervised:
-            from raynef.jobs.labels import patch_labels  # no other one imports what opens labels
+            from raynef.work.labels import patch_labels  # no other one imports what opens labels
 
             labels = patch_labels(images, recipe.data, grid=grid)
         begin(run, recipe, images, kind=baseline.kind)

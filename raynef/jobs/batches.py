@@ -18,11 +18,11 @@ from raynef.core.collectives import Collectives
 from raynef.core.errors import UserError
 from raynef.features.extract import Features
 from raynef.images.datasets.imageset import ImageSet
-from raynef.jobs.reading import make_views
-from raynef.jobs.views import FeatureActor, view_side
-from raynef.jobs.work import ImageUnit, describe_skipped
 from raynef.models.training import global_batches, slice_of
 from raynef.stores.features import FeatureStore
+from raynef.work.reading import make_views
+from raynef.work.units import ImageUnit, describe_skipped
+from raynef.work.views import FeatureActor, view_side
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from raynef.images.datasets.imageset import ImageSet
 from raynef.images.datasets.registry import open_split
 from raynef.io.storage import without_secrets
 from raynef.jobs.look import BAD_IMAGE, LABEL_FAULTS, LISTED, NO_OBJECT, Found, look
-from raynef.jobs.work import most_skipped
+from raynef.work.units import most_skipped
 
 logger = logging.getLogger("raynef")
 

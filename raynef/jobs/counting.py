@@ -17,9 +17,9 @@ from raynef.config.recipe import Recipe
 from raynef.core import IGNORE
 from raynef.core.errors import UserError
 from raynef.images.datasets.imageset import ImageSet
-from raynef.jobs.maps import CountingActor, count_sharpened
-from raynef.jobs.reading import Scoring, read_examples
-from raynef.jobs.work import check_skipped, image_units
+from raynef.work.maps import CountingActor, count_sharpened
+from raynef.work.reading import Scoring, read_examples
+from raynef.work.units import check_skipped, image_units
 
 MAX_CLASSES = IGNORE  # label files hold 0 … 254
 

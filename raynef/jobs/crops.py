@@ -80,7 +80,7 @@ def crops_of(run: str | Path, images: str | None = None) -> tuple[CropFolder, Cr
                 words = "looking for examples of each cluster in %d images; this is done once"
                 logger.info(words, len(files))
                 # Only here: a page whose crops are there opens without torch.
-                from raynef.jobs.crop_making import make_crops
+                from raynef.work.crop_making import make_crops
 
                 index = make_crops(folder, source.segmenter, identity, files)
     return folder, index

@@ -13,7 +13,6 @@ from raynef.config.recipe import Data, Recipe, check
 from raynef.features.backbone import NUM_TAPS
 from raynef.images.datasets.imageset import ImageSet
 from raynef.images.datasets.registry import open_split
-from raynef.jobs.reading import find_bad, make_views
 from raynef.jobs.shards import (
     ShardMade,
     ShardUnit,
@@ -23,10 +22,11 @@ from raynef.jobs.shards import (
     require_some,
     shard_units,
 )
-from raynef.jobs.views import FeatureActor, ViewFeatures, fitting_backbone, view_side
-from raynef.jobs.work import check_skipped, image_units, watched
 from raynef.stores.features import FeatureStore, store_key, write_shard
 from raynef.stores.precision import precision_for, with_precision
+from raynef.work.reading import find_bad, make_views
+from raynef.work.units import check_skipped, image_units, watched
+from raynef.work.views import FeatureActor, ViewFeatures, fitting_backbone, view_side
 
 _SHARD_BYTES = 32 << 20  # about what one shard holds; a unit of work, lost whole by a kill
 

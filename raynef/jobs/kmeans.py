@@ -9,8 +9,8 @@ import torch
 from raynef.assign.kmeans import find_centroids, moved
 from raynef.config.recipe import KMeans, Recipe
 from raynef.jobs.baseline import Baseline, Inputs, Result, make, recipe_of_trained
-from raynef.jobs.patches import count_members, sample_patches
 from raynef.models.heads import LinearHead, from_centroids
+from raynef.work.patches import count_members, sample_patches
 
 logger = logging.getLogger("raynef")
 

@@ -18,7 +18,7 @@ from raynef.images.datasets.imageset import ImageFile, ImageSet, LabelCodes
 from raynef.images.decode import Stored, decode_image, read_encoded, read_label, stored_in
 from raynef.images.oriented import AmbiguousLabelError, drawn_as_stored
 from raynef.io.storage import without_secrets
-from raynef.jobs.work import ImageUnit, image_units, watched
+from raynef.work.units import ImageUnit, image_units, watched
 
 LISTED = 20
 """Of each kind of problem, by name."""

@@ -18,7 +18,7 @@ from raynef.jobs.epochs import Steps, epoch_summary, epochs_done
 from raynef.models.training import Trainer
 
 if TYPE_CHECKING:
-    from raynef.jobs.labels import PatchLabels
+    from raynef.work.labels import PatchLabels
 
 
 @dataclass(frozen=True)

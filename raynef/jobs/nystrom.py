@@ -20,9 +20,9 @@ from raynef.eigen.spectrum import smallest_eigenpairs
 from raynef.graph.knn import unit_rows
 from raynef.graph.whole import whole_affinity
 from raynef.jobs.baseline import Baseline, Inputs, Result, make
-from raynef.jobs.patches import sample_patches
 from raynef.models.extension import Extension
 from raynef.models.heads import LinearHead, from_centroids
+from raynef.work.patches import sample_patches
 
 logger = logging.getLogger("raynef")
 

@@ -12,13 +12,9 @@ from raynef.images.geotiff import Colors
 from raynef.io.holds import hold_folder
 from raynef.io.state import note_end, state_in
 from raynef.io.storage import absolute, local_path, without_secrets
-from raynef.jobs.clips import Clips, open_clips, require_every
 from raynef.jobs.evaluate import temperature_of
 from raynef.jobs.results import told_by_captions
 from raynef.jobs.segment_sources import Work, segment, told_by_clips
-from raynef.jobs.segmenting import Making, Overlay
-from raynef.jobs.sources import require_apart, sources_of
-from raynef.jobs.work import describe_skipped
 from raynef.models.folder import segmenter_identity
 from raynef.models.segmenter import Segmenter, segmenter_folder
 from raynef.segment.crf import require_crf
@@ -28,6 +24,10 @@ from raynef.stores.formats.registry import FormatName
 from raynef.stores.label_files import segmenter_legend
 from raynef.stores.predictions import Predictions
 from raynef.stores.run import RunFolder, git_commit
+from raynef.work.clips import Clips, open_clips, require_every
+from raynef.work.segmenting import Making, Overlay
+from raynef.work.sources import require_apart, sources_of
+from raynef.work.units import describe_skipped
 
 logger = logging.getLogger("raynef")
 

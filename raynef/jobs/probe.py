@@ -7,9 +7,9 @@ from pathlib import Path
 from raynef.config.recipe import Probe, Recipe
 from raynef.core.errors import UserError
 from raynef.jobs.baseline import Baseline, Inputs, Result, make, recipe_of_trained
-from raynef.jobs.patches import sample_patches
 from raynef.models.heads import LinearHead
 from raynef.models.probe import fit_probe
+from raynef.work.patches import sample_patches
 
 logger = logging.getLogger("raynef")
 

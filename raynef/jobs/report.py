@@ -22,12 +22,12 @@ from raynef.io.holds import holds
 from raynef.io.storage import is_file
 from raynef.jobs.report_commands import commands_of
 from raynef.jobs.results import told_by_captions
-from raynef.jobs.work import readable
 from raynef.models.folder import Mapping as ClassMapping
 from raynef.models.segmenter import Segmenter
 from raynef.report.page import render
 from raynef.report.records import ClusterCard, Evaluation, GalleryItem, Report, SkippedFile
 from raynef.stores.run import RunFolder
+from raynef.work.units import readable
 
 logger = logging.getLogger("raynef")
 

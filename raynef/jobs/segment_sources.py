@@ -14,10 +14,11 @@ from raynef.cluster.stream import stream
 from raynef.images.datasets.imageset import ImageFile
 from raynef.images.geotiff import Colors
 from raynef.io.storage import without_secrets
-from raynef.jobs.clip_overlays import stale_overlays, write_overlays
-from raynef.jobs.clips import Clip, frame_units, read_unit
-from raynef.jobs.reading import PredictUnit
-from raynef.jobs.scenes import (
+from raynef.stores.predictions import Predictions
+from raynef.work.clip_overlays import stale_overlays, write_overlays
+from raynef.work.clips import Clip, frame_units, read_unit
+from raynef.work.reading import PredictUnit
+from raynef.work.scenes import (
     CRF_OF_SCENE,
     UNREAD,
     SceneActor,
@@ -27,7 +28,7 @@ from raynef.jobs.scenes import (
     scene_units,
     write_records,
 )
-from raynef.jobs.segmenting import (
+from raynef.work.segmenting import (
     MOST_IMAGES,
     Making,
     PredictActor,
@@ -35,8 +36,7 @@ from raynef.jobs.segmenting import (
     predict_units,
     write_photos,
 )
-from raynef.jobs.sources import output_names
-from raynef.stores.predictions import Predictions
+from raynef.work.sources import output_names
 
 logger = logging.getLogger("raynef")
 

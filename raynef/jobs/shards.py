@@ -17,12 +17,12 @@ from raynef.images.datasets.imageset import ImageSet
 from raynef.io.holds import GLANCE_S, LOCK
 from raynef.io.state import state_in
 from raynef.io.storage import without_secrets
-from raynef.jobs.work import ImageUnit, check_skipped, describe_skipped, image_units
 from raynef.stores.journal import MANIFEST
 from raynef.stores.keys import require_same_key
 from raynef.stores.progress import StoreProgress, reopen
 from raynef.stores.shards import ShardStore, read_manifest
 from raynef.stores.verify import Shard, find_faults
+from raynef.work.units import ImageUnit, check_skipped, describe_skipped, image_units
 
 logger = logging.getLogger("raynef")
 

@@ -13,8 +13,8 @@ from raynef.assign.teachers import Teachers, find_teachers
 from raynef.config.recipe import Recipe
 from raynef.features.weights import read_state
 from raynef.io.files import write_atomic
-from raynef.jobs.patches import Source, sample_patches, views_of_patches
 from raynef.stores.features import FeatureStore
+from raynef.work.patches import Source, sample_patches, views_of_patches
 
 logger = logging.getLogger("raynef")
 

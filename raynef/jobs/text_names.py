@@ -30,11 +30,18 @@ from raynef.images.datasets.imageset import ImageFile
 from raynef.images.geometry import resize_bicubic, short_side_size, whole_patches
 from raynef.jobs.crops import Source, files_of
 from raynef.jobs.naming import name_clusters
-from raynef.jobs.work import Carried, ImageUnit, describe_skipped, image_units, read_images, watched
 from raynef.models.folder import read_num_clusters
 from raynef.models.names import NamesChangedError, change_names, read_names, require_name
 from raynef.models.segmenter import Segmenter
 from raynef.segment.patch_map import cluster_maps
+from raynef.work.units import (
+    Carried,
+    ImageUnit,
+    describe_skipped,
+    image_units,
+    read_images,
+    watched,
+)
 
 logger = logging.getLogger("raynef")
 

@@ -25,22 +25,22 @@ from raynef.jobs.epochs import TERMS, epoch_summary
 from raynef.jobs.extract import ensure_store, scan
 from raynef.jobs.kmeans import kmeans_head
 from raynef.jobs.loop import Training, train_loop
-from raynef.jobs.patches import Source, views_of_patches
 from raynef.jobs.product import finish, save_segmenter
 from raynef.jobs.progress_reporter import ProgressReporter
 from raynef.jobs.teachers import teachers_of
 from raynef.jobs.training_log import complete_log, training_log
-from raynef.jobs.views import fitting_backbone, view_side
 from raynef.jobs.warm import start_from, starting_weights
-from raynef.jobs.work import describe_skipped
 from raynef.models.heads import first_outputs
 from raynef.models.training import build_psi
 from raynef.stores.inputs import begin, found_again, training_images
 from raynef.stores.run import RunFolder, hold
+from raynef.work.patches import Source, views_of_patches
+from raynef.work.units import describe_skipped
+from raynef.work.views import fitting_backbone, view_side
 
 if TYPE_CHECKING:
     from raynef.cluster.fit import TrainCallback
-    from raynef.jobs.labels import PatchLabels
+    from raynef.work.labels import PatchLabels
 
 logger = logging.getLogger("raynef")
 
@@ -131,7 +131,7 @@ def _leaking_labels(recipe: Recipe, images: ImageSet, patch_size: int) -> "Patch
     """The labels that train.leak_labels lets in, loudly; None without it: no label is opened."""
     if not recipe.train.leak_labels:
         return None
-    from raynef.jobs.labels import patch_labels
+    from raynef.work.labels import patch_labels
 
     logger.warning(
         "train.leak_labels: ψ is trained on LABELS too. This is for comparison with the published "

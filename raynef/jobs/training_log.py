@@ -26,10 +26,10 @@ from raynef.io.loggers.choice import Loggers
 from raynef.io.loggers.run_log import RunLog, loggers_of, run_log, unfinished
 from raynef.io.storage import without_secrets
 from raynef.jobs.epochs import epochs_done
-from raynef.jobs.work import readable
 from raynef.models.segmenter import Segmenter
 from raynef.report.palette import overlay, palette
 from raynef.stores.run import SEEDS, RunFolder
+from raynef.work.units import readable
 
 logger = logging.getLogger("raynef")
 

@@ -12,10 +12,10 @@ from raynef.assign.tree import ClusterTree, agglomerate
 from raynef.cluster.session import feature_actors
 from raynef.cluster.stream import stream
 from raynef.features.precision import uses_bfloat16
-from raynef.jobs.patches import Patches, read_features
-from raynef.jobs.work import ImageUnit, chunks, watched
 from raynef.models.saved import load_head
 from raynef.stores.features import FeatureStore
+from raynef.work.patches import Patches, read_features
+from raynef.work.units import ImageUnit, chunks, watched
 
 MAX_IMAGES = 4096
 """That the tree is made of, spread evenly: more change no merge that matters."""

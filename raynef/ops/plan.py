@@ -19,11 +19,11 @@ from raynef.features.backbone import NUM_TAPS, Backbone, create_model
 from raynef.images.datasets.registry import open_split
 from raynef.jobs.clusters import with_clusters
 from raynef.jobs.extract import images_per_shard
-from raynef.jobs.views import fitting, view_side
 from raynef.ops import rates as here
 from raynef.ops.cost import Shapes, edges_per_row, shapes_of, valid_share
 from raynef.ops.estimate import estimate, say
 from raynef.ops.pace import START_SECONDS, Layout, Rates, StatedRates, stated_only
+from raynef.work.views import fitting, view_side
 
 logger = logging.getLogger("raynef")
 

@@ -29,7 +29,6 @@ from raynef.images.augment import augment
 from raynef.images.decode import decode_image
 from raynef.images.geometry import center_crop, resize, short_side_size
 from raynef.io.storage import read_bytes
-from raynef.jobs.reading import resized_view
 from raynef.models.heads import first_outputs
 from raynef.models.segmenter import Segmenter
 from raynef.models.training import Trainer, build_psi
@@ -39,6 +38,7 @@ from raynef.segment.upsample import upsample_argmax
 from raynef.segment.windows import sliding_windows
 from raynef.stores.features import FeatureStore, write_shard
 from raynef.stores.progress import StoreProgress
+from raynef.work.reading import resized_view
 
 _PATIENCE_S = 2.0  # about what one measurement may take
 _PATCHES = 8192  # of the larger training step that is timed

@@ -94,7 +94,7 @@ def _opened(row: Row) -> Row:
         train = open_split(data, data.train_split)
         require_labels(open_split(data, data.val_split))
         if row.recipe.train.leak_labels or SUPERVISED & set(row.columns):
-            from raynef.jobs.labels import patch_labels  # which the label-free path never does
+            from raynef.work.labels import patch_labels  # which the label-free path never does
 
             patch_labels(train, data, grid=1)
         elif row.evaluate.match_on == "train":

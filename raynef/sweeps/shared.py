@@ -19,9 +19,9 @@ from raynef.jobs.extract import ensure_store
 from raynef.jobs.spectral.eigen import eigen_key, ensure_eigenpairs
 from raynef.jobs.spectral.features import ensure_features, features_key
 from raynef.jobs.spectral.semantic import OWN
-from raynef.jobs.views import fitting_backbone
 from raynef.stores.features import store_key
 from raynef.sweeps.search import Trials
+from raynef.work.views import fitting_backbone
 
 logger = logging.getLogger("raynef")
 

@@ -40,10 +40,10 @@ from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.images.datasets.imageset import ImageSet
 from raynef.images.datasets.registry import open_split
 from raynef.jobs import counting as counting_module
-from raynef.jobs.maps import CountingActor, count_sharpened
-from raynef.jobs.reading import Scoring, read_examples
-from raynef.jobs.work import image_units
 from raynef.models.segmenter import Segmenter
+from raynef.work.maps import CountingActor, count_sharpened
+from raynef.work.reading import Scoring, read_examples
+from raynef.work.units import image_units
 
 BOUNDS = {
     "pass_over_forward": ("<=", 2.5),

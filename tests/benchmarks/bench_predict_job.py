@@ -26,8 +26,8 @@ import torch
 from raynef.cli.commands import parse
 from raynef.cluster.place import placed
 from raynef.images.decode import read_image
-from raynef.jobs.sources import image_files
 from raynef.models.segmenter import Segmenter
+from raynef.work.sources import image_files
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ import torch
 
 from raynef.jobs.shards import ShardUnit
 from raynef.jobs.spectral.solve import EigenActor, solve_images
-from raynef.jobs.work import Carried
+from raynef.work.units import Carried
 from tests.unit.jobs.spectral import test_solve as unit_tests
 from tests.unit.jobs.spectral.test_solve import SPECTRAL, assert_same
 

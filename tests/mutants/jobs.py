@@ -9,14 +9,14 @@ _CLUSTERINGS = (
 )
 _TEACHERS = ("tests/unit/assign/test_teachers.py",)
 _MAPS = (
-    "tests/unit/jobs/test_maps.py::test_tables_equal_the_slow_twins",
-    "tests/unit/jobs/test_maps.py::test_tables_after_the_crf_equal_the_slow_twins",
+    "tests/unit/work/test_maps.py::test_tables_equal_the_slow_twins",
+    "tests/unit/work/test_maps.py::test_tables_after_the_crf_equal_the_slow_twins",
 )
 _PROTOCOL = ("tests/unit/jobs/test_protocol.py",)
 _COLLECTIVES = (
     "tests/unit/cluster/test_collectives.py::test_loss_and_gradient_are_those_of_one_process",
 )
-_PATCHES = ("tests/unit/jobs/test_patches.py",)
+_PATCHES = ("tests/unit/work/test_patches.py",)
 _NATIVE = ("tests/unit/jobs/test_native_size.py", "tests/unit/models/test_segmenter.py")
 _HEADS = ("tests/unit/models/test_heads.py",)
 _EXTENSION = ("tests/unit/models/test_extension.py",)
@@ -249,7 +249,7 @@ MUTANTS = (
     ),
     Mutant(
         "maps-crop-for-sliding",
-        "raynef/jobs/reading.py",
+        "raynef/work/reading.py",
         'crop = config.crop if config.protocol == "reco" else None',
         "crop = config.crop",
         _MAPS,
@@ -257,7 +257,7 @@ MUTANTS = (
     ),
     Mutant(
         "maps-whole-for-sliding",
-        "raynef/jobs/maps.py",
+        "raynef/work/maps.py",
         'if config.protocol == "sliding":',
         'if config.protocol == "windows":',
         _MAPS,
@@ -265,7 +265,7 @@ MUTANTS = (
     ),
     Mutant(
         "maps-crf-without-temperature",
-        "raynef/jobs/maps.py",
+        "raynef/work/maps.py",
         "temperature=scoring.temperature,",
         "temperature=1.0,",
         _MAPS,
@@ -313,7 +313,7 @@ MUTANTS = (
     ),
     Mutant(
         "kmeans-one-draw-for-all",
-        "raynef/jobs/patches.py",
+        "raynef/work/patches.py",
         'generator("patches", seed, unit.view, image)',
         'generator("patches", seed)',
         _PATCHES,
@@ -321,7 +321,7 @@ MUTANTS = (
     ),
     Mutant(
         "kmeans-of-padding",
-        "raynef/jobs/patches.py",
+        "raynef/work/patches.py",
         "members(rows[valid].numpy(), centroids)",
         "members(rows.flatten(0, 1).numpy(), centroids)",
         _PATCHES,

@@ -20,10 +20,10 @@ from raynef.images.geometry import center_crop, resize, short_side_size
 from raynef.io.files import write_json
 from raynef.io.storage import absolute
 from raynef.jobs.report import spread
-from raynef.jobs.sources import image_files
-from raynef.jobs.work import readable
 from raynef.models.segmenter import Segmenter
 from raynef.stores.run import RunFolder
+from raynef.work.sources import image_files
+from raynef.work.units import readable
 
 _PREFIXES = (5, 10, 20, 50)
 _STARTS, _ITERATIONS = 5, 50

@@ -35,10 +35,10 @@ from raynef.jobs.shards import (
     shard_units,
 )
 from raynef.jobs.spectral.rows import from_raw, integers, raw, write_values
-from raynef.jobs.work import Carried, ImageUnit, chunks
 from raynef.stores.features import listing
 from raynef.stores.precision import precision_for, with_precision
 from raynef.stores.shards import ShardStore
+from raynef.work.units import Carried, ImageUnit, chunks
 
 _FORMAT = 1
 _IMAGES = 8  # of a unit: what a kill loses

@@ -14,8 +14,8 @@ from raynef.images.geometry import require_size
 from raynef.images.oriented import read_truth
 from raynef.jobs.results import class_names, name_and_score
 from raynef.jobs.spectral.eigen import Solved
-from raynef.jobs.work import ImageUnit
 from raynef.stores.label_files import write_labels
+from raynef.work.units import ImageUnit
 
 _CLASSES = 256  # counted where a data set names none
 

@@ -18,7 +18,6 @@ from raynef.jobs.report import spread
 from raynef.jobs.spectral.eigen import EigenStore, Solved, open_solved
 from raynef.jobs.spectral.features import WholeFeatures
 from raynef.jobs.spectral.walk import SHOWN, publish, units_of, walk
-from raynef.jobs.work import ImageUnit
 from raynef.report.spectral_page import (
     Picture,
     SpectralRow,
@@ -29,6 +28,7 @@ from raynef.report.spectral_page import (
 from raynef.report.words import percent
 from raynef.segment.boxes import Box, box_around, fiedler_foreground, largest_component
 from raynef.segment.lost import lost_mask
+from raynef.work.units import ImageUnit
 
 Method = Literal["fiedler", "lost"]
 _BATCH = 32  # images of a unit

@@ -21,16 +21,16 @@ from raynef.images.geometry import require_size
 from raynef.images.oriented import read_truth
 from raynef.io.holds import holds
 from raynef.io.storage import is_address
-from raynef.jobs.sources import require_apart
 from raynef.jobs.spectral.eigen import EigenStore, Solved, open_solved
 from raynef.jobs.spectral.walk import publish, shown_of, units_of, walk
-from raynef.jobs.work import ImageUnit
 from raynef.report.spectral_page import Picture, SpectralRow, dimmed, painted_vector
 from raynef.report.words import percent
 from raynef.segment.boxes import fiedler_foreground
 from raynef.segment.crf import require_crf
 from raynef.segment.refine import refined
 from raynef.stores.label_files import write_png
+from raynef.work.sources import require_apart
+from raynef.work.units import ImageUnit
 
 _BATCH = 8  # images of a unit: a CRF takes half a second
 

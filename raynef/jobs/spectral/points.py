@@ -9,7 +9,7 @@ from raynef.cluster.stream import stream
 from raynef.core.draws import generator, lowest
 from raynef.jobs.spectral.features import WholeFeatures
 from raynef.jobs.spectral.segments import SegmentStore
-from raynef.jobs.work import ImageUnit, chunks
+from raynef.work.units import ImageUnit, chunks
 
 Source = SegmentStore | WholeFeatures
 """Where the points of an image come from: its segments, or its patches."""
@@ -19,7 +19,7 @@ _IMAGES = 64  # of a unit
 def draw_points(source: Source, images: Sequence[int], *, max_points: int, seed: int) -> np.ndarray:
     """At most ``max_points`` points, drawn uniformly from those of all images: float32 [M, D].
 
-    As in ``raynef.jobs.patches.sample_patches``: each point has a uniform number, which follows
+    As in ``raynef.work.patches.sample_patches``: each point has a uniform number, which follows
     from the seed and its image, and the lowest are taken. Tasks hand over only the numbers below
     ``max_points`` over all points, so a few per cent fewer may be drawn.
     """

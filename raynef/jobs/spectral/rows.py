@@ -8,8 +8,8 @@ import pyarrow as pa
 
 from raynef.images.fitted import Frame
 from raynef.jobs.shards import ShardMade, ShardUnit
-from raynef.jobs.work import Carried
 from raynef.stores.shards import write_rows
+from raynef.work.units import Carried
 
 T = TypeVar("T")
 

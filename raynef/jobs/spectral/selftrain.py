@@ -25,7 +25,6 @@ from raynef.images.fitted import Fitted, to_whole_image
 from raynef.io.files import read_json, write_json
 from raynef.io.holds import holds
 from raynef.jobs.progress_reporter import ProgressReporter
-from raynef.jobs.sources import output_names
 from raynef.jobs.spectral.eigen import Solved, open_solved
 from raynef.jobs.spectral.features import read_fitted
 from raynef.jobs.spectral.labels import LabelFolder, label_folder
@@ -37,7 +36,8 @@ from raynef.jobs.spectral.selftrain_loop import (
     selftrain_loop,
 )
 from raynef.jobs.spectral.walk import units_of, walk
-from raynef.jobs.work import Carried, ImageUnit
+from raynef.work.sources import output_names
+from raynef.work.units import Carried, ImageUnit
 
 _BATCH = 8  # images of a unit
 

@@ -22,16 +22,16 @@ from raynef.images.decode import read_image
 from raynef.images.fitted import to_whole_image
 from raynef.images.oriented import read_truth
 from raynef.io.holds import holds
-from raynef.jobs.sources import output_names
 from raynef.jobs.spectral.eigen import LATER, EigenStore, Solved, open_solved
 from raynef.jobs.spectral.features import WholeFeatures
 from raynef.jobs.spectral.labels import LabelFolder, label_folder
 from raynef.jobs.spectral.points import Source, draw_points
 from raynef.jobs.spectral.segments import NO_BACKGROUND, Segments, SegmentStore, ensure_segments
 from raynef.jobs.spectral.walk import publish, shown_of, units_of, walk
-from raynef.jobs.work import ImageUnit
 from raynef.report.palette import overlay, palette
 from raynef.report.spectral_page import Picture, SpectralRow
+from raynef.work.sources import output_names
+from raynef.work.units import ImageUnit
 
 Method = Literal["spectral", "cluster-seg", "cluster-patch"]
 _ITERATIONS, _STARTS = 100, 10

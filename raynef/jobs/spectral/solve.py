@@ -24,7 +24,7 @@ from raynef.images.geometry import resize
 from raynef.jobs.shards import ShardMade, ShardUnit
 from raynef.jobs.spectral.features import WholeFeatures
 from raynef.jobs.spectral.rows import frames, integers, raw, write_values
-from raynef.jobs.work import Carried
+from raynef.work.units import Carried
 
 
 @dataclass(frozen=True)

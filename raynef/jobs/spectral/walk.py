@@ -8,10 +8,10 @@ from raynef.cluster.progress import Progress
 from raynef.cluster.stream import stream
 from raynef.io.files import write_json, write_text
 from raynef.jobs.report import spread
-from raynef.jobs.sources import output_names
 from raynef.jobs.spectral.eigen import Solved
-from raynef.jobs.work import ImageUnit, chunks
 from raynef.report.spectral_page import SpectralRow, render_spectral
+from raynef.work.sources import output_names
+from raynef.work.units import ImageUnit, chunks
 
 SHOWN = 12  # images of the gallery
 

@@ -14,11 +14,11 @@ from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.images.datasets.registry import open_split
 from raynef.images.decode import read_image
 from raynef.io.storage import absolute, join
-from raynef.jobs import sources
 from raynef.jobs.extract import ensure_store, scan
 from raynef.jobs.predict import predict
 from raynef.models.segmenter import Segmenter
 from raynef.stores.features import store_key
+from raynef.work import sources
 from tests.s3_server import s3_server
 from tests.tiny import change
 

@@ -21,12 +21,12 @@ from raynef.features.extract import extract_features
 from raynef.io.files import read_json
 from raynef.jobs.evaluate import evaluate
 from raynef.jobs.kmeans import kmeans, kmeans_psi
-from raynef.jobs.patches import Source, sample_patches
 from raynef.jobs.predict import predict
 from raynef.jobs.probe import probe, probe_psi
 from raynef.jobs.report import write_report
 from raynef.jobs.train import train
 from raynef.stores.features import FeatureStore
+from raynef.work.patches import Source, sample_patches
 from tests.known import a
 from tests.tiny import change, in_fresh_process
 

@@ -8,11 +8,12 @@ import pytest
 from PIL import Image
 
 from raynef.core.errors import UserError
-from raynef.jobs import crop_making, crops
+from raynef.jobs import crops
 from raynef.jobs.crops import crops_of
 from raynef.models.segmenter import Segmenter
 from raynef.stores.crops import KINDS, CropFolder
 from raynef.stores.run import RunFolder
+from raynef.work import crop_making
 from tests.tiny import change
 
 pytestmark = pytest.mark.usefixtures("without_ray")

@@ -15,13 +15,13 @@ from raynef.eigen.psi import AttentionPsi
 from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.images.datasets.registry import open_split
 from raynef.jobs.evaluate import evaluate
-from raynef.jobs.maps import CountingActor
-from raynef.jobs.reading import Scoring, read_examples
-from raynef.jobs.work import ImageUnit
 from raynef.models.heads import LinearHead
 from raynef.models.segmenter import Mapping, Segmenter
 from raynef.segment.edges import near_edges
 from raynef.stores.run import RunFolder, bind
+from raynef.work.maps import CountingActor
+from raynef.work.reading import Scoring, read_examples
+from raynef.work.units import ImageUnit
 from tests.known import present
 from tests.tiny import change
 

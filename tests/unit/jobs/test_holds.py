@@ -23,7 +23,6 @@ from raynef.jobs.predict import predict
 from raynef.jobs.report import write_report
 from raynef.jobs.seeds import over_seeds
 from raynef.jobs.shards import ensure_shards
-from raynef.jobs.sources import output_names
 from raynef.jobs.spectral.eigen import eigen
 from raynef.jobs.spectral.localize import localize
 from raynef.jobs.spectral.matte import matte
@@ -34,6 +33,7 @@ from raynef.jobs.train import train
 from raynef.sweeps.compare import compare
 from raynef.sweeps.sweep_report import write_sweep_report
 from raynef.sweeps.table import write_tables
+from raynef.work.sources import output_names
 
 _HOLD = """
 import sys

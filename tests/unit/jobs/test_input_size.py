@@ -11,10 +11,10 @@ from raynef.images.augment import View, augment
 from raynef.images.datasets.imageset import ImageFile
 from raynef.images.datasets.registry import open_split
 from raynef.images.decode import read_image
-from raynef.jobs import views as features
-from raynef.jobs.reading import make_views, resized_view
-from raynef.jobs.views import FeatureActor, fitting_backbone
-from raynef.jobs.work import ImageUnit
+from raynef.work import views as features
+from raynef.work.reading import make_views, resized_view
+from raynef.work.units import ImageUnit
+from raynef.work.views import FeatureActor, fitting_backbone
 from tests.tiny import change
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -13,14 +13,14 @@ from raynef.config.presets import load_presets
 from raynef.features.backbone import Backbone
 from raynef.images.datasets.imageset import ImageFile
 from raynef.images.decode import read_image
-from raynef.jobs.maps import CountingActor
-from raynef.jobs.reading import Photo, Scoring, read_examples
-from raynef.jobs.segmenting import patch_maps
 from raynef.jobs.spectral import bridge
-from raynef.jobs.work import ImageUnit
 from raynef.models.heads import LinearHead
 from raynef.models.segmenter import Segmenter
 from raynef.segment.patch_map import cluster_maps
+from raynef.work.maps import CountingActor
+from raynef.work.reading import Photo, Scoring, read_examples
+from raynef.work.segmenting import patch_maps
+from raynef.work.units import ImageUnit
 from tests.known import a
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -15,8 +15,6 @@ from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.images.datasets.imageset import ImageFile
 from raynef.images.decode import SCALED, read_image, read_label
 from raynef.jobs.predict import Options, predict
-from raynef.jobs.reading import PredictUnit, read_photos
-from raynef.jobs.segmenting import Making, PredictActor
 from raynef.models.segmenter import Mapping, Segmenter
 from raynef.report.palette import IGNORED, palette
 from raynef.segment.crf import dense_crf
@@ -24,6 +22,8 @@ from raynef.segment.patch_map import PatchMap
 from raynef.stores.formats.base import Categories
 from raynef.stores.label_files import write_labels
 from raynef.stores.run import RunFolder
+from raynef.work.reading import PredictUnit, read_photos
+from raynef.work.segmenting import Making, PredictActor
 from tests.known import present
 
 pytestmark = pytest.mark.usefixtures("without_ray")

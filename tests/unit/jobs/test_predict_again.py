@@ -13,13 +13,13 @@ from raynef.eigen.psi import AttentionPsi
 from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.io.storage import join, list_files, read_bytes
 from raynef.jobs import segment_sources as module
-from raynef.jobs import segmenting
 from raynef.jobs.predict import Options, predict
 from raynef.models.names import change_names
 from raynef.models.segmenter import Segmenter
 from raynef.ops.status import status
 from raynef.ops.status_words import in_words
 from raynef.stores.formats.registry import FORMATS
+from raynef.work import segmenting
 from tests.s3_server import s3_server
 
 pytestmark = pytest.mark.usefixtures("without_ray", "one_thread")

@@ -12,15 +12,15 @@ from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.images.datasets.registry import open_split
 from raynef.jobs.evaluate import evaluate
 from raynef.jobs.kmeans import kmeans
-from raynef.jobs.maps import CountingActor, count_sharpened
-from raynef.jobs.patches import Source, sample_patches
-from raynef.jobs.reading import Scoring, read_examples
-from raynef.jobs.work import ImageUnit
 from raynef.models.heads import LinearHead
 from raynef.models.segmenter import Segmenter
 from raynef.segment.crf import require_crf
 from raynef.stores.features import FeatureStore
 from raynef.stores.run import RunFolder, bind
+from raynef.work.maps import CountingActor, count_sharpened
+from raynef.work.patches import Source, sample_patches
+from raynef.work.reading import Scoring, read_examples
+from raynef.work.units import ImageUnit
 from tests.tiny import change
 
 pytestmark = pytest.mark.usefixtures("one_thread")

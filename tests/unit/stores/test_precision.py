@@ -20,11 +20,11 @@ from raynef.jobs.extract import ensure_store
 from raynef.jobs.spectral.eigen import EigenStore, eigen
 from raynef.jobs.spectral.features import WholeFeatures
 from raynef.jobs.spectral.semantic import semantic
-from raynef.jobs.views import FeatureActor
 from raynef.models.segmenter import Segmenter
 from raynef.stores import precision as precision_module
 from raynef.stores.features import FeatureStore, store_key
 from raynef.stores.kept import TapCache
+from raynef.work.views import FeatureActor
 from tests.tiny import change
 
 pytestmark = pytest.mark.usefixtures("without_ray")

@@ -20,12 +20,12 @@ from raynef.config.presets import load_presets
 from raynef.config.recipe import to_dict
 from raynef.core.errors import UserError
 from raynef.jobs import extract as features
-from raynef.jobs.views import FeatureActor
 from raynef.models.segmenter import Segmenter
 from raynef.sweeps.space import Axis, Search, Space
 from raynef.sweeps.sweep import DataSet, plan
 from raynef.sweeps.trials import Job, run_trial
 from raynef.sweeps.tune import Options, _cause, _concurrent, _gpu_share, _loggers, _rungs, sweep
+from raynef.work.views import FeatureActor
 from tests.known import a, present
 from tests.tiny import change
 

@@ -15,13 +15,13 @@ from raynef.images.datasets.imageset import ImageFile, ImageSet
 from raynef.images.datasets.registry import open_split
 from raynef.images.decode import read_image, stored_in
 from raynef.images.oriented import AmbiguousLabelError, read_truth
-from raynef.jobs.labels import PatchLabels, find_mistakes
 from raynef.jobs.look import EITHER_WAY, look_at
-from raynef.jobs.reading import Scoring, read_examples
 from raynef.jobs.report import read_images
 from raynef.jobs.spectral.labels import count_pixels
 from raynef.jobs.spectral.objects import SegmentObjects
-from raynef.jobs.work import ImageUnit
+from raynef.work.labels import PatchLabels, find_mistakes
+from raynef.work.reading import Scoring, read_examples
+from raynef.work.units import ImageUnit
 
 ALL, SIDEWAYS, EITHER = range(1, 9), (5, 6, 7, 8), (2, 3, 4)
 WIDE, SQUARE = (12, 20), (16, 16)

@@ -8,7 +8,7 @@ from raynef.config.recipe import Spectral
 from raynef.images.fitted import fit
 from raynef.jobs.shards import ShardUnit
 from raynef.jobs.spectral.solve import EigenActor, Given, solve_images
-from raynef.jobs.work import Carried
+from raynef.work.units import Carried
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -10,9 +10,9 @@ from raynef.core.errors import BadImageError, UserError
 from raynef.images.datasets.imageset import ImageFile
 from raynef.images.video import INSTALL, Film, Frame, available, decoded, look_at
 from raynef.io.fetch import digest, opened
-from raynef.jobs.reading import Photo, PredictUnit, read_photos
-from raynef.jobs.sources import Sources
-from raynef.jobs.work import Carried, chunks
+from raynef.work.reading import Photo, PredictUnit, read_photos
+from raynef.work.sources import Sources
+from raynef.work.units import Carried, chunks
 
 _THREADS = 4  # that look at videos, and read them once
 _MOST_BYTES = 96 << 20  # of pixels of a unit, which are held at once

@@ -14,8 +14,6 @@ from raynef.config.recipe import Evaluate
 from raynef.images.datasets.imageset import ImageFile
 from raynef.io.sink import write_all, write_bytes
 from raynef.io.storage import file_sizes
-from raynef.jobs.reading import Photo, PredictUnit
-from raynef.jobs.work import Carried, chunks
 from raynef.models.segmenter import Segmenter
 from raynef.report.palette import overlay, palette
 from raynef.segment.patch_map import PatchMap, cluster_maps
@@ -24,6 +22,8 @@ from raynef.stores.formats.base import Categories, Labeled
 from raynef.stores.formats.registry import FormatName, format_of
 from raynef.stores.label_files import encode_photograph
 from raynef.stores.predicted import Record, hash_of
+from raynef.work.reading import Photo, PredictUnit
+from raynef.work.units import Carried, chunks
 
 Overlay = Literal["png", "jpeg", "video", "none"]
 """Video: of images as JPEG, and of each video another one of its frames."""

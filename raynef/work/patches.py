@@ -25,13 +25,13 @@ from raynef.eigen.psi import Psi
 from raynef.features.extract import Features
 from raynef.features.precision import uses_bfloat16
 from raynef.graph.cells import pooled
-from raynef.jobs.work import ImageUnit, chunks, watched
 from raynef.models.heads import LinearHead, trunk_of
 from raynef.models.segmenter import Segmenter
 from raynef.stores.features import FeatureStore
+from raynef.work.units import ImageUnit, chunks, watched
 
 if TYPE_CHECKING:
-    from raynef.jobs.labels import PatchLabels
+    from raynef.work.labels import PatchLabels
 
 _IMAGES = 16  # of a unit
 

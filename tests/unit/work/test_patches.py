@@ -4,8 +4,8 @@ import numpy as np
 import torch
 
 from raynef.features.extract import Features
-from raynef.jobs.patches import Patches, draw, sum_up
-from raynef.jobs.work import ImageUnit
+from raynef.work.patches import Patches, draw, sum_up
+from raynef.work.units import ImageUnit
 
 NOTHING = Features(torch.zeros(0), torch.zeros(0), torch.zeros(0))
 

@@ -10,14 +10,14 @@ from raynef.core.errors import UserError
 from raynef.images.datasets.imageset import ImageFile
 from raynef.images.decode import read_image
 from raynef.images.geometry import resize
-from raynef.jobs.maps import CountingActor, Example, Scoring
 from raynef.jobs.predict import Options, predict
-from raynef.jobs.reading import Photo
-from raynef.jobs.segmenting import patch_maps, predict_units
 from raynef.models.segmenter import Segmenter
 from raynef.segment.patch_map import cluster_maps
 from raynef.segment.upsample import upsample_argmax
 from raynef.segment.windows import sliding_windows
+from raynef.work.maps import CountingActor, Example, Scoring
+from raynef.work.reading import Photo
+from raynef.work.segmenting import patch_maps, predict_units
 
 pytestmark = pytest.mark.usefixtures("one_thread", "without_ray")
 

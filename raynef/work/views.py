@@ -1,4 +1,4 @@
-"""Training views turned into features by actors; see ``raynef.jobs.reading`` for the views."""
+"""Training views turned into features by actors; see ``raynef.work.reading`` for the views."""
 
 from dataclasses import dataclass
 from typing import Generic
@@ -13,7 +13,7 @@ from raynef.features.backbone import Backbone, load_backbone
 from raynef.features.extract import Features, extract_features
 from raynef.features.precision import Precision
 from raynef.images.augment import View
-from raynef.jobs.work import Carried, U, chunks
+from raynef.work.units import Carried, U, chunks
 
 
 @dataclass(frozen=True)

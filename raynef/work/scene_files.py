@@ -10,12 +10,12 @@ import numpy as np
 
 from raynef.images.geotiff import GeoTiff
 from raynef.images.scene import Rows
-from raynef.jobs.segmenting import QUALITY, Making
 from raynef.models.strips import Strip
 from raynef.report.palette import IGNORED, overlay, palette
 from raynef.stores.formats.registry import FormatName, format_of
 from raynef.stores.label_files import UNLABELED
 from raynef.stores.label_geotiff import BLOCK, Layer, open_writer, read_labels
+from raynef.work.segmenting import QUALITY, Making
 
 NODATA = 65535
 """Label of a pixel without a value in files of 16 bits; in those of 8 it is ``UNLABELED``."""

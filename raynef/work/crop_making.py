@@ -17,13 +17,20 @@ from raynef.core.errors import BadImageError, UserError
 from raynef.images.datasets.imageset import ImageFile
 from raynef.images.decode import read_image
 from raynef.io.files import write_atomic
-from raynef.jobs.work import Carried, ImageUnit, describe_skipped, image_units, read_images, watched
 from raynef.models.folder import read_num_clusters
 from raynef.models.segmenter import Segmenter
 from raynef.report.outline import outlined
 from raynef.segment.examples import Examples, Segments, choose, segments_of
 from raynef.segment.patch_map import cluster_maps
 from raynef.stores.crops import KINDS, CropFolder, CropIndex
+from raynef.work.units import (
+    Carried,
+    ImageUnit,
+    describe_skipped,
+    image_units,
+    read_images,
+    watched,
+)
 
 logger = logging.getLogger("raynef")
 

@@ -13,13 +13,13 @@ from raynef.images.geotiff import INSTALL, Colors, open_geotiff
 from raynef.io.fetch import digest, fetched
 from raynef.io.sink import write_all, write_bytes, write_copy
 from raynef.io.storage import join
-from raynef.jobs.reading import PredictUnit
-from raynef.jobs.scene_files import make_files
-from raynef.jobs.segmenting import Making, Written
-from raynef.jobs.work import Carried
 from raynef.models.segmenter import Segmenter
 from raynef.models.strips import default_tile, strips
 from raynef.stores.predicted import Record, hash_of
+from raynef.work.reading import PredictUnit
+from raynef.work.scene_files import make_files
+from raynef.work.segmenting import Making, Written
+from raynef.work.units import Carried
 
 CRF_OF_SCENE = "a CRF takes photographs, not scenes at full resolution; leave out --crf"
 """Why a scene is skipped."""

@@ -13,9 +13,9 @@ from raynef.images.video import Frame, write_video
 from raynef.io.fetch import digest
 from raynef.io.sink import remove, write_bytes, write_made
 from raynef.io.storage import join, read_bytes
-from raynef.jobs.clips import Clip
 from raynef.stores.predicted import Record
 from raynef.stores.predictions import Predictions
+from raynef.work.clips import Clip
 
 logger = logging.getLogger("raynef")
 

@@ -19,7 +19,7 @@ from raynef.images.datasets.imageset import ImageSet, require_labels
 from raynef.images.decode import read_image
 from raynef.images.oriented import read_truth
 from raynef.images.patch_labels import label_view, patch_shares
-from raynef.jobs.work import Examined, ImageUnit, chunks, watched
+from raynef.work.units import Examined, ImageUnit, chunks, watched
 
 _BATCH = 32  # images of a unit
 

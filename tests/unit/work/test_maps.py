@@ -15,11 +15,11 @@ from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.images.datasets.registry import open_split
 from raynef.images.decode import read_image, read_label
 from raynef.images.geometry import center_crop, pad_to, resize, resize_label, short_side_size
-from raynef.jobs.maps import CountingActor, count_sharpened
-from raynef.jobs.reading import Scoring, read_examples
-from raynef.jobs.work import ImageUnit
 from raynef.models.segmenter import Segmenter
 from raynef.segment.crf import dense_crf
+from raynef.work.maps import CountingActor, count_sharpened
+from raynef.work.reading import Scoring, read_examples
+from raynef.work.units import ImageUnit
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -14,7 +14,6 @@ from torch import Tensor
 from raynef.assign.contingency import contingency
 from raynef.config.recipe import Evaluate
 from raynef.core.errors import UserError
-from raynef.jobs.reading import Example, Examples, Scoring
 from raynef.models.segmenter import Segmenter
 from raynef.segment.edges import near_edges
 from raynef.segment.patch_map import PatchMap
@@ -22,6 +21,7 @@ from raynef.segment.sharpened import sharpened_clusters
 from raynef.segment.upsample import upsample_argmax
 from raynef.segment.windows import Windows, sliding_windows
 from raynef.stores.kept import TapCache
+from raynef.work.reading import Example, Examples, Scoring
 
 
 @dataclass(frozen=True)

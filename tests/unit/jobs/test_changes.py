@@ -335,7 +335,7 @@ def test_no_field_that_may_change_changes_the_weights(finished, recipe, tmp_path
 def another(value):
     """Another value of the same kind."""
     others = {"reco": "whole", "iou": "count", "val": "train", "border": "largest", "hsv": "rgb"}
-    others |= {"key": "query", "auto": "stored", "rotation": "kmeans"}
+    others |= {"key": "query", "auto": "stored", "rotation": "kmeans", "blocks": "topk"}
     if isinstance(value, str):
         return others[value]
     if isinstance(value, bool) or value is None:

@@ -17,7 +17,7 @@ def test_tasks_that_read_images_load_no_torch(task):
     code = (
         "import json, sys\n"
         "from raynef.cluster.stream import _Sealed\n"
-        f"from raynef.jobs.{module} import {name}\n"
+        f"from raynef.work.{module} import {name}\n"
         "from raynef.jobs.shards import ShardUnit\n"
         f"_Sealed({name})\n"
         "heavy = ('torch', 'timm', 'torchvision', 'faiss', 'scipy')\n"

@@ -1,9 +1,13 @@
 """In which precision networks compute."""
 
+import logging
 import platform
+from functools import cache
 from typing import Literal
 
 import torch
+
+logger = logging.getLogger("raynef")
 
 Precision = Literal["float32", "bfloat16"]
 """Of the products within a network, by torch's autocast."""
@@ -36,8 +40,19 @@ def has_bfloat16(device: torch.device) -> bool:
 def uses_bfloat16(precision: str, device: torch.device) -> bool:
     """Whether ψ's products are made in bfloat16 on a device, by ``train.precision``.
 
-    Where it is asked for: on an Apple GPU from macOS 14 on, before which it has none.
+    Where it is asked for: on an Apple GPU from macOS 14 on, before which it has none; where it is
+    emulated too, with a warning.
     """
     if precision == "bfloat16":
+        if device.type == "cpu" and not has_bfloat16(device):
+            _warn_of_emulation()
         return device.type != "mps" or torch.backends.mps.is_macos_or_newer(14, 0)
     return precision == "auto" and has_bfloat16(device)
+
+
+@cache  # once in a process
+def _warn_of_emulation() -> None:
+    logger.warning(
+        "train.precision bfloat16: this processor has no such products and emulates them, many "
+        "times slower than float32, which auto would take"
+    )

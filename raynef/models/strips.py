@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from raynef.core.devices import beside
 from raynef.images.geometry import whole_patches
 from raynef.images.scene import Rows, Scene
 from raynef.models.segmenter import Segmenter
@@ -78,9 +79,8 @@ def _row_logits(
     """Patch logits of a row of windows, side by side, float32 [h, Σw, K]; 0 where all is empty."""
     tile = len(held.pixels)
     seen = [i for i, left in enumerate(lefts) if held.valid[:, left : left + tile].any()]
-    row = torch.zeros(
-        (len(lefts), *grid, segmenter.num_clusters), dtype=torch.float32, device=segmenter.device
-    )
+    shape, host = (len(lefts), *grid, segmenter.num_clusters), beside(segmenter.device)
+    row = torch.zeros(shape, dtype=torch.float32, device=host)
     step = segmenter.backbone_config.batch_size
     for start in range(0, len(seen), step):
         some = seen[start : start + step]

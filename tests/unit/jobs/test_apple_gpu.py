@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from raynef.config.recipe import SelfTrain, Spectral
 from raynef.features.fallback import completed
+from raynef.images.decode import read_image
 from raynef.jobs import kmeans, nystrom, probe
 from raynef.jobs.evaluate import evaluate
 from raynef.jobs.predict import predict
@@ -24,9 +25,11 @@ from raynef.jobs.spectral.selftrain import selftrain
 from raynef.jobs.spectral.semantic import semantic
 from raynef.jobs.train import train
 from raynef.models.segmenter import Segmenter
+from raynef.models.strips import strips
 from raynef.ops.plan import plan
 from tests.fake_mps import OnMps, fake_mps
 from tests.tiny import change
+from tests.unit.models.test_strips import Array
 
 MPS = torch.device("mps")
 pytestmark = pytest.mark.usefixtures("without_ray")
@@ -116,6 +119,19 @@ def test_a_segmenter(run_here, sample, tmp_path, monkeypatch):
         assert "convolution" in gpu.calls
     assert (found.clusters == expected.clusters).mean() > 0.999
     np.testing.assert_allclose(found.scores(), expected.scores(), atol=1e-4)
+
+
+def test_a_scene_a_few_rows_at_a_time(run_here, sample, monkeypatch):
+    pixels = read_image(str(sample / "images" / "val_00001.jpg"))
+
+    def clusters(segmenter):
+        return np.concatenate([strip.clusters for strip in strips(segmenter, Array(pixels), 64)])
+
+    expected = clusters(Segmenter.load(run_here[0]))
+    with fake_mps(monkeypatch) as gpu:
+        found = clusters(Segmenter.load(run_here[0]).to(MPS))
+        assert "convolution" in gpu.calls
+    assert (found == expected).mean() > 0.999
 
 
 def deep_spectral(recipe, _run, out):

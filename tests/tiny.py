@@ -27,8 +27,11 @@ from raynef.config.recipe import (
     Train,
 )
 from raynef.demo.scenes import write_scenes
+from raynef.eigen.psi import AttentionPsi
+from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.jobs.spectral.eigen import eigen
 from raynef.jobs.train import train
+from raynef.models.segmenter import Mapping, Segmenter
 
 FRESH = multiprocessing.get_context("forkserver")
 """Processes that have done nothing, but have loaded what takes seconds to load."""
@@ -77,6 +80,23 @@ def recipe(sample: Path, tiny_weights: Path) -> Recipe:
         train=Train(batch_size=5, epochs=2, precision="float32"),  # the same on any processor
         evaluate=Evaluate(short_side=64, crop=64),
     )
+
+
+@pytest.fixture(scope="module")
+def untrained_run(recipe: Recipe, tmp_path_factory) -> Callable[..., Path]:
+    """Makes a run's folder that holds a segmenter alone, with a random ψ."""
+
+    def make(num_clusters: int = 12, mapping: Mapping | None = None, short_side: int = 64) -> Path:
+        folder = tmp_path_factory.mktemp("untrained") / "run"
+        backbone = load_backbone(recipe.backbone)
+        psi = AttentionPsi(NUM_TAPS * backbone.dim, num_clusters, num_blocks=1).plain()
+        config = recipe.backbone
+        Segmenter(
+            backbone, psi, backbone_config=config, short_side=short_side, mapping=mapping
+        ).save(folder / "segmenter")
+        return folder
+
+    return make
 
 
 def change(recipe: Recipe, **sections) -> Recipe:

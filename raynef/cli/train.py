@@ -6,11 +6,10 @@ from pathlib import Path
 
 from raynef.cli.command import JobCommand, RecipeCommand, Result, Seeds
 from raynef.config.recipe import BUNDLED_BACKBONE, Recipe
-from raynef.io.loggers.choice import LoggerName, Loggers, loggers
+from raynef.io.loggers.choice import NOWHERE, LoggerName, Loggers, loggers
 
 logger = logging.getLogger("raynef")
 
-_NOWHERE = Loggers()
 _SMALL = (
     "backbone: %s, the small one that comes with raynef. K-means of its features on MSRC reaches "
     "34 %% mIoU, of a ViT-Ti's 61 %%; --recipe folder dinov2_s takes DINOv2's ViT-S/14: a download "
@@ -49,7 +48,7 @@ def train_and_report(
     *,
     init_from: Path | None = None,
     address: str | None = None,
-    logged_by: Loggers = _NOWHERE,
+    logged_by: Loggers = NOWHERE,
 ) -> Result:
     """Train, and write the report where there is none yet."""
     from raynef.jobs.report import write_report

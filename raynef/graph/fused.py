@@ -25,6 +25,8 @@ from torch import Tensor
 _ROWS, _COLUMNS, _FEATURES = 32, 128, 32
 """A tile, and how many features of it are multiplied at once."""
 _GROUP = 8
+SIZES = {"ROWS": _ROWS, "COLUMNS": _COLUMNS, "FEATURES": _FEATURES, "GROUP": _GROUP}
+"""What both kernels are compiled for."""
 _GROUPS = _COLUMNS // _GROUP
 """Of a tile: group g holds columns g, g + 16, … of it."""
 _BLOCK_ELEMENTS = 1 << 26  # maxima and candidates held at once
@@ -62,14 +64,13 @@ def fused_neighbors(
     for start in range(0, num_rows, block):
         rows = queries[start : start + block]
         shape = (rows, keys, len(rows), len(keys), keys.shape[1], first_row + start)
-        sizes = {"ROWS": _ROWS, "COLUMNS": _COLUMNS, "FEATURES": _FEATURES, "GROUP": _GROUP}
         tiles = triton.cdiv(len(rows), _ROWS), triton.cdiv(len(keys), _COLUMNS)
         maxima = keys.new_empty((len(rows), num_groups))
-        _group_maxima[tiles](*shape, maxima, num_groups, **sizes)
+        _group_maxima[tiles](*shape, maxima, num_groups, **SIZES)
         threshold = torch.topk(maxima, k, dim=1, sorted=False).values.amin(dim=1)
         found = keys.new_full((len(rows), held), -torch.inf)
         at = torch.zeros((len(rows), held), dtype=torch.int32, device=keys.device)
-        _reaching[tiles[:1]](*shape, threshold, found, at, k, held, **sizes)
+        _reaching[tiles[:1]](*shape, threshold, found, at, k, held, **SIZES)
         top = torch.topk(found, k, dim=1, sorted=False)
         values[start : start + block] = top.values
         columns[start : start + block] = at.gather(1, top.indices).long()
@@ -128,17 +129,7 @@ def _group_maxima(
     rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     columns = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
     tile = _similarities(
-        queries,
-        keys,
-        num_rows,
-        num_keys,
-        dim,
-        first_row,
-        rows,
-        columns,
-        ROWS,
-        COLUMNS,
-        FEATURES,
+        queries, keys, num_rows, num_keys, dim, first_row, rows, columns, ROWS, COLUMNS, FEATURES
     )
     largest = tl.max(tl.reshape(tile, (ROWS, GROUP, COLUMNS // GROUP)), axis=1)
     groups = tl.program_id(1) * (COLUMNS // GROUP) + tl.arange(0, COLUMNS // GROUP)

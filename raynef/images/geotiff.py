@@ -6,7 +6,6 @@ scenes do: reflectances of 16 bits fill but a part of their range, which is anot
 """
 
 import contextlib
-import importlib.util
 import math
 import warnings
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from raynef.core.errors import BadImageError, UserError, require
+from raynef.core.extras import has_package
 from raynef.images.decode import MOST_PIXELS
 from raynef.images.scene import Rows
 from raynef.io.fetch import opened
@@ -88,9 +88,7 @@ class Place:
 
 def available() -> bool:
     """Whether the extra is installed."""
-    with contextlib.suppress(ImportError, ValueError):  # ValueError: a module that is None
-        return importlib.util.find_spec("rasterio") is not None
-    return False
+    return has_package("rasterio")
 
 
 def kind_of(location: str) -> Kind:

@@ -7,7 +7,6 @@ that any part of a video can be decoded alone, from the key frame before it.
 """
 
 import contextlib
-import importlib.util
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -17,6 +16,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from raynef.core.errors import BadImageError
+from raynef.core.extras import has_package
 from raynef.images.decode import MOST_PIXELS
 from raynef.images.geometry import resize
 
@@ -63,9 +63,7 @@ class Film:
 
 def available() -> bool:
     """Whether the extra is installed."""
-    with contextlib.suppress(ImportError, ValueError):  # ValueError: a module that is None
-        return importlib.util.find_spec("av") is not None
-    return False
+    return has_package("av")
 
 
 def look_at(file: BinaryIO, every: int | None) -> Film:

@@ -17,7 +17,7 @@ from raynef.features.backbone import NUM_TAPS
 from raynef.images.datasets.imageset import ImageSet
 from raynef.io.checkpoints import has_checkpoint
 from raynef.io.files import write_text
-from raynef.io.loggers.choice import Loggers
+from raynef.io.loggers.choice import NOWHERE, Loggers
 from raynef.jobs.baseline import Inputs
 from raynef.jobs.batches import StoredViews, StreamedViews, plan, usable_batch_size
 from raynef.jobs.clusters import with_clusters
@@ -44,8 +44,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("raynef")
 
-_NOWHERE = Loggers()
-
 
 def train(
     recipe: Recipe,
@@ -55,7 +53,7 @@ def train(
     address: str | None = None,
     on_epoch: EpochHook | None = None,
     callbacks: "Sequence[TrainCallback]" = (),
-    logged_by: Loggers = _NOWHERE,
+    logged_by: Loggers = NOWHERE,
 ) -> dict[str, Any]:
     """Train a segmenter without labels; the result of ``raynef train``.
 

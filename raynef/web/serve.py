@@ -1,7 +1,6 @@
 """A segmenter over HTTP, until somebody stops it: ``raynef serve``."""
 
 import contextlib
-import importlib.util
 import logging
 import os
 import secrets
@@ -13,6 +12,7 @@ from typing import Any
 from raynef.cluster.session import ray_session
 from raynef.cluster.tokens import is_loopback
 from raynef.core.errors import UserError, require
+from raynef.core.extras import has_package
 from raynef.models.segmenter import Segmenter, segmenter_folder
 from raynef.stores.run import RunFolder
 
@@ -172,7 +172,7 @@ def _trained(run: Path) -> Path:
 
 
 def _require_extra() -> None:
-    missing = [name for name in _NEEDS if importlib.util.find_spec(name) is None]
+    missing = [name for name in _NEEDS if not has_package(name)]
     if missing:
         raise UserError(
             f"raynef serve needs {', '.join(missing)}: pip install 'raynef[serve]', or in a "

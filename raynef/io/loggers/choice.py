@@ -1,11 +1,11 @@
 """Which loggers a training has: by name, and whether they can be had at all."""
 
-import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 from raynef.core.errors import UserError
+from raynef.core.extras import has_package
 
 LoggerName = Literal["tensorboard", "wandb", "mlflow", "none"]
 _COMES_FROM = {
@@ -35,6 +35,10 @@ class Loggers:
         return {"mlflow": self.mlflow, "wandb": self.wandb}.get(name)
 
 
+NOWHERE = Loggers()
+"""No log."""
+
+
 def loggers(
     names: str | Sequence[str], *, mlflow: str | None = None, wandb: str | None = None
 ) -> Loggers:
@@ -57,7 +61,7 @@ def loggers(
     found = tuple(dict.fromkeys(name for name in asked if name != "none"))
     for name in found:
         package, source = _COMES_FROM[name]
-        if importlib.util.find_spec(package) is None:
+        if not has_package(package):
             raise UserError(f"logger {name} needs the package {package}: pip install {source}")
     if "wandb" in found:
         from raynef.io.loggers.to_wandb import require_key

@@ -41,7 +41,8 @@ def torch_devices() -> dict[str, Any]:
         devices.append({"name": found.name, "memory": found.total_memory})
         kernels.append(_product(f"cuda:{index}"))
     try:
-        device, why = vars(choose_device()).values()
+        choice = choose_device()
+        device, why = choice.kind, choice.why
     except UserError as error:
         device, why = None, str(error)
     return {

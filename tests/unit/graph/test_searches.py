@@ -60,7 +60,6 @@ def test_fused_is_compiled_for_gpus_without_one():
 
     from raynef.graph import fused
 
-    sizes = {"ROWS": 32, "COLUMNS": 128, "FEATURES": 32, "GROUP": 8}
     shape = dict.fromkeys(("num_rows", "num_keys", "dim", "first_row"), "i32")
     outputs = {
         "_group_maxima": {"maxima": "*fp32", "num_groups": "i32"},
@@ -75,8 +74,8 @@ def test_fused_is_compiled_for_gpus_without_one():
     for name, out in outputs.items():
         kernel = getattr(fused, name)
         signature = {"queries": "*fp32", "keys": "*fp32", **shape, **out}
-        signature |= dict.fromkeys(sizes, "constexpr")
-        fixed = {(kernel.arg_names.index(size),): value for size, value in sizes.items()}
+        signature |= dict.fromkeys(fused.SIZES, "constexpr")
+        fixed = {(kernel.arg_names.index(size),): value for size, value in fused.SIZES.items()}
         for capability in (80, 90):
             source = ASTSource(kernel, signature=signature, constexprs=fixed)
             made = triton.compile(source, target=GPUTarget("cuda", capability, 32))

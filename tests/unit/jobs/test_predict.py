@@ -10,8 +10,6 @@ import torch
 from PIL import Image
 
 from raynef.core.errors import UserError
-from raynef.eigen.psi import AttentionPsi
-from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.images.datasets.imageset import ImageFile
 from raynef.images.decode import SCALED, read_image, read_label
 from raynef.jobs.predict import Options, predict
@@ -30,22 +28,6 @@ pytestmark = pytest.mark.usefixtures("without_ray")
 MAPPING = Mapping((1, 0, -1, 1, 0, 1, -1, 0, 0, 1, 1, 0), ("sky", "road"))
 
 
-@pytest.fixture(scope="module")
-def made(recipe, tmp_path_factory):
-    """Makes a segmenter's folder, with and without a mapping."""
-
-    def make(num_clusters=12, mapping=None):
-        folder = tmp_path_factory.mktemp("made") / "run"
-        backbone = load_backbone(recipe.backbone)
-        psi = AttentionPsi(NUM_TAPS * backbone.dim, num_clusters, num_blocks=1).plain()
-        config = recipe.backbone
-        found = Segmenter(backbone, psi, backbone_config=config, short_side=64, mapping=mapping)
-        found.save(folder / "segmenter")
-        return folder
-
-    return make
-
-
 @pytest.fixture
 def photos(sample, tmp_path):
     """Two scenes, of other sizes, and a file that is none."""
@@ -62,8 +44,8 @@ def files_in(folder):
     return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
 
 
-def test_ids_are_colored_and_still_ids(made, photos, tmp_path):
-    run, out = made(mapping=MAPPING), tmp_path / "out"
+def test_ids_are_colored_and_still_ids(untrained_run, photos, tmp_path):
+    run, out = untrained_run(mapping=MAPPING), tmp_path / "out"
     assert predict(run, photos, out)["num_images"] == 2
     segmenter = Segmenter.load(run)
     expected = segmenter(photos / "a.png")
@@ -86,8 +68,8 @@ def test_ids_are_colored_and_still_ids(made, photos, tmp_path):
     np.testing.assert_array_equal(colors[classes < 255], palette(2)[classes[classes < 255]])
 
 
-def test_legend_and_manifest_say_what_is_what(made, photos, tmp_path):
-    run, out = made(mapping=MAPPING), tmp_path / "out"
+def test_legend_and_manifest_say_what_is_what(untrained_run, photos, tmp_path):
+    run, out = untrained_run(mapping=MAPPING), tmp_path / "out"
     predict(run, photos, out)
     legend = json.loads((out / "legend.json").read_text())
     assert [entry["id"] for entry in legend["clusters"]] == list(range(12))
@@ -120,8 +102,10 @@ def test_legend_and_manifest_say_what_is_what(made, photos, tmp_path):
     assert found == listed | others
 
 
-def test_without_names_there_are_no_classes_and_an_old_manifest_goes(made, photos, tmp_path):
-    run, out = made(), tmp_path / "out"
+def test_without_names_there_are_no_classes_and_an_old_manifest_goes(
+    untrained_run, photos, tmp_path
+):
+    run, out = untrained_run(), tmp_path / "out"
     predict(run, photos, out)
     assert set(json.loads((out / "legend.json").read_text())) == {"clusters"}
     image = json.loads((out / "manifest.json").read_text())["images"][0]
@@ -133,8 +117,8 @@ def test_without_names_there_are_no_classes_and_an_old_manifest_goes(made, photo
     assert not (out / "manifest.json").exists()
 
 
-def test_many_clusters_are_sixteen_bits(made, photos, tmp_path):
-    predict(made(num_clusters=256), photos / "a.png", tmp_path / "out")
+def test_many_clusters_are_sixteen_bits(untrained_run, photos, tmp_path):
+    predict(untrained_run(num_clusters=256), photos / "a.png", tmp_path / "out")
     with Image.open(tmp_path / "out" / "clusters" / "a.png") as image:
         assert image.mode == "I;16"
     assert len(json.loads((tmp_path / "out" / "legend.json").read_text())["clusters"]) == 256
@@ -165,21 +149,21 @@ def test_results_do_not_become_images(photos, out, lies, as_address, tmp_path):
     assert files_in(tmp_path) == before
 
 
-def test_one_image_and_a_folder_of_a_longer_name_are_no_mistake(made, photos, tmp_path):
-    run = made()
+def test_one_image_and_a_folder_of_a_longer_name_are_no_mistake(untrained_run, photos, tmp_path):
+    run = untrained_run()
     assert predict(run, photos / "a.png", photos)["num_images"] == 1
     with pytest.raises(UserError, match="no segmenter"):
         predict(tmp_path / "no-run", photos, tmp_path / "photos-segmented")
 
 
-def test_images_of_ten_bits_are_said_once(made, tmp_path, caplog):
+def test_images_of_ten_bits_are_said_once(untrained_run, tmp_path, caplog):
     folder = tmp_path / "deep"
     folder.mkdir()
     for number in range(6):
         ramp = np.linspace(0, 1023, 64 * 64).reshape(64, 64).astype(np.uint16)
         Image.fromarray(np.roll(ramp, number)).save(folder / f"{number}.png")
     with caplog.at_level(logging.INFO, logger="raynef"):
-        predict(made(), folder, tmp_path / "out")
+        predict(untrained_run(), folder, tmp_path / "out")
     assert caplog.messages.count(SCALED) == 1
     shown = np.asarray(Image.open(tmp_path / "out" / "overlays" / "0.png"))
     assert shown[-8:].mean() > shown[:8].mean() + 40  # no black picture
@@ -197,9 +181,9 @@ def test_clusters_merged_by_their_tree(run_here, photos, tmp_path, cut):
     assert json.loads((out / "manifest.json").read_text())["groups"] == groups.tolist()
 
 
-def test_a_cut_without_a_tree_is_refused(made, photos, tmp_path):
+def test_a_cut_without_a_tree_is_refused(untrained_run, photos, tmp_path):
     with pytest.raises(UserError, match="no tree over its clusters"):
-        predict(made(), photos, tmp_path / "out", options=Options(cut=3))
+        predict(untrained_run(), photos, tmp_path / "out", options=Options(cut=3))
 
 
 def test_a_cut_keeps_the_classes(run_here, photos, tmp_path):

@@ -9,8 +9,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from raynef.eigen.psi import AttentionPsi
-from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.io.storage import join, list_files, read_bytes
 from raynef.jobs import segment_sources as module
 from raynef.jobs.predict import Options, predict
@@ -28,12 +26,9 @@ EVERYTHING = Options(format=FORMATS)
 
 
 @pytest.fixture(scope="module")
-def segmenter(recipe, tmp_path_factory):
+def segmenter(untrained_run):
     """A segmenter's folder; some of its clusters have names."""
-    backbone = load_backbone(recipe.backbone)
-    psi = AttentionPsi(NUM_TAPS * backbone.dim, 6, num_blocks=1).plain()
-    folder = tmp_path_factory.mktemp("again") / "segmenter"
-    Segmenter(backbone, psi, backbone_config=recipe.backbone, short_side=32).save(folder)
+    folder = untrained_run(6, short_side=32) / "segmenter"
     change_names(folder, 6, {0: "sky", 1: "road", 2: "sky"})
     return folder
 

@@ -9,8 +9,6 @@ import pytest
 from PIL import Image
 
 from raynef.core.errors import BadImageError, UserError
-from raynef.eigen.psi import AttentionPsi
-from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.images.decode import read_image
 from raynef.images.video import Frame, decoded, look_at, write_video
 from raynef.jobs.predict import Options, predict
@@ -23,12 +21,8 @@ SIZE, RATE, NUM = (66, 90), 10, 35  # three and a half seconds
 
 
 @pytest.fixture(scope="module")
-def segmenter(recipe, tmp_path_factory):
-    backbone = load_backbone(recipe.backbone)
-    psi = AttentionPsi(NUM_TAPS * backbone.dim, 6, num_blocks=1).plain()
-    folder = tmp_path_factory.mktemp("clips") / "segmenter"
-    Segmenter(backbone, psi, backbone_config=recipe.backbone, short_side=32).save(folder)
-    return folder
+def segmenter(untrained_run):
+    return untrained_run(6, short_side=32) / "segmenter"
 
 
 @pytest.fixture(scope="module")

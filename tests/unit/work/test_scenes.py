@@ -9,8 +9,6 @@ import pytest
 from PIL import Image
 
 from raynef.core.errors import BadImageError, UserError
-from raynef.eigen.psi import AttentionPsi
-from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.images.geotiff import Colors, kind_of, open_geotiff
 from raynef.jobs.predict import Options, predict
 from raynef.models.segmenter import Mapping, Segmenter
@@ -27,24 +25,8 @@ CRS, TRANSFORM = "EPSG:32633", rasterio.Affine(10.0, 0.0, 500_000.0, 0.0, -10.0,
 
 
 @pytest.fixture(scope="module")
-def made(recipe, tmp_path_factory):
-    """Makes a segmenter's folder."""
-
-    def make(num_clusters=12, mapping=None):
-        folder = tmp_path_factory.mktemp("made") / "run"
-        backbone = load_backbone(recipe.backbone)
-        psi = AttentionPsi(NUM_TAPS * backbone.dim, num_clusters, num_blocks=1).plain()
-        config = recipe.backbone
-        found = Segmenter(backbone, psi, backbone_config=config, short_side=64, mapping=mapping)
-        found.save(folder / "segmenter")
-        return folder
-
-    return make
-
-
-@pytest.fixture(scope="module")
-def run(made):
-    return made(mapping=MAPPING)
+def run(untrained_run):
+    return untrained_run(mapping=MAPPING)
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +112,7 @@ def test_an_overlay_does_not_show_where_its_parts_meet(run, pixels, tmp_path):
     np.testing.assert_array_equal(drawn, overlay(pixels, clusters, palette(12)))
 
 
-def test_a_window_may_be_chosen_and_groups_too(run, pixels, made, tmp_path):
+def test_a_window_may_be_chosen_and_groups_too(run, pixels, untrained_run, tmp_path):
     path = write(tmp_path / "scene.tif", pixels)
     predict(run, path, tmp_path / "out", options=Options(tile=96, overlay="none"))
     assert alike(opened(tmp_path / "out" / "clusters" / "scene.tif")[0], tiled(run, pixels, 96))
@@ -139,8 +121,8 @@ def test_a_window_may_be_chosen_and_groups_too(run, pixels, made, tmp_path):
         predict(run, path, tmp_path / "out", options=Options(tile=50))
 
 
-def test_many_clusters_are_sixteen_bits(made, pixels, tmp_path):
-    run = made(num_clusters=256)
+def test_many_clusters_are_sixteen_bits(untrained_run, pixels, tmp_path):
+    run = untrained_run(num_clusters=256)
     predict(run, write(tmp_path / "a.tiff", pixels), tmp_path / "out")
     found, profile, _, _ = opened(tmp_path / "out" / "clusters" / "a.tif")
     assert (profile["dtype"], profile["nodata"]) == ("uint16", 65535)

@@ -91,16 +91,25 @@ def _by_faiss(queries: Tensor, keys: Tensor, k: int, first_row: int) -> tuple[Te
 
 def _fused(queries: Tensor, keys: Tensor, k: int, first_row: int) -> tuple[Tensor, Tensor]:
     """Two passes of Triton, where there are many times k keys."""
-    try:
-        from raynef.graph.fused import fits, fused_neighbors, runs_on
-    except ImportError as error:
-        what = "graph.search fused needs Triton, which comes with torch for CUDA"
-        raise UserError(f"{what}: {error}; use blocks") from error
-    if not runs_on(keys.device):
-        raise UserError("graph.search fused needs a CUDA device; use blocks")
+    require_search("fused", keys.device)
+    from raynef.graph.fused import fits, fused_neighbors
+
     if keys.dtype != torch.float32 or not fits(len(keys), k):
         return _in_blocks(queries, keys, k, first_row, by_groups=True)
     return fused_neighbors(queries, keys, k=k, first_row=first_row)
+
+
+def require_search(search: Search, device: torch.device) -> None:
+    """Raise UserError: ``fused`` on a device that is not CUDA's, or without Triton."""
+    if search != "fused":
+        return
+    try:
+        from raynef.graph.fused import runs_on
+    except ImportError as error:
+        what = "graph.search fused needs Triton, which comes with torch for CUDA"
+        raise UserError(f"{what}: {error}; use blocks") from error
+    if not runs_on(device):
+        raise UserError("graph.search fused needs a CUDA device; use blocks")
 
 
 _SEARCHES: dict[Search, Callable[[Tensor, Tensor, int, int], tuple[Tensor, Tensor]]] = {

@@ -8,12 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from raynef.cluster.devices import device_here
 from raynef.cluster.fit import Spread, fit
+from raynef.cluster.place import in_this_process
 from raynef.cluster.process_worker import EpochHook
 from raynef.cluster.session import ray_session, worker_gpu_share
 from raynef.config.recipe import Recipe, check
 from raynef.core.errors import UserError
 from raynef.features.backbone import NUM_TAPS
+from raynef.graph.knn import require_search
 from raynef.images.datasets.imageset import ImageSet
 from raynef.io.checkpoints import has_checkpoint
 from raynef.io.files import write_text
@@ -156,6 +159,8 @@ def _train(
     callbacks: "Sequence[TrainCallback]",
     logged_by: Loggers,
 ) -> dict[str, Any]:
+    if in_this_process() and recipe.eigen.objective == "eigenfunctions":
+        require_search(recipe.graph.search, device_here())  # before features are made
     if recipe.train.features == "stored":
         store = ensure_store(recipe, images, recipe.train.store or run.store)
         indices, skipped = store.images(), store.skipped

@@ -63,3 +63,12 @@ def test_scrambled_labels_leave_the_weights_bit_identical(
     out = tmp_path / "scrambled"
     in_fresh_process(train, change(recipe, data={"root": str(copy_of_sample)}), out)
     assert weights(out) == weights(run_here[0])
+
+
+def test_a_search_that_cannot_run_here_is_said_before_features_are_made(
+    recipe, tmp_path, monkeypatch
+):
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    with pytest.raises(UserError, match=r"graph\.search fused"):
+        train(change(recipe, graph={"search": "fused"}), tmp_path / "run")
+    assert not list((tmp_path / "run").rglob("*.parquet"))

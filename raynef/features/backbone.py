@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from raynef.config.recipe import BUNDLED_BACKBONE, Tap
 from raynef.config.recipe import Backbone as BackboneConfig
 from raynef.core.errors import UserError
+from raynef.core.unfilled import unfilled
 from raynef.features.clip import PREFIX, empty_dense_clip, load_dense_clip
 from raynef.features.fallback import completed
 from raynef.features.taps import (
@@ -128,9 +129,11 @@ def load_model(config: BackboneConfig) -> Any:
             f"backbone.tap neighborhood is of a backbone {PREFIX}NAME.TAG, whose patches are "
             f"compared with texts; {config.name} is timm's"
         )
-    model = create_model(config.name, from_hub=path is None)
-    if path is not None:
-        load_weights(model, path, name=config.name)
+    if path is None:
+        return create_model(config.name, from_hub=True)
+    with unfilled():
+        model = create_model(config.name)
+    load_weights(model, path, name=config.name)
     return model
 
 

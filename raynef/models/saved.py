@@ -13,6 +13,7 @@ from torch import Tensor
 
 from raynef.config.recipe import Backbone as BackboneConfig
 from raynef.core.errors import UserError
+from raynef.core.unfilled import unfilled
 from raynef.eigen.conv_psi import ConvPsi
 from raynef.eigen.psi import AttentionPsi, Psi
 from raynef.features.backbone import NUM_TAPS
@@ -194,7 +195,8 @@ def load_head(
 
 def head_of(folder: Path, saved: SavedSegmenter, dim: int) -> Psi | LinearHead:
     """The head in a segmenter's folder. Errors as of ``load_head``."""
-    head, weights = saved.empty_head(dim, NUM_TAPS), folder / WEIGHTS
+    with unfilled():
+        head, weights = saved.empty_head(dim, NUM_TAPS), folder / WEIGHTS
     load_exactly(head, read_state(weights), f"{weights} does not fit its config.json")
     return head
 

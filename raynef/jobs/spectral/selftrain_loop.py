@@ -18,8 +18,9 @@ from raynef.config.recipe import Backbone as BackboneConfig
 from raynef.config.recipe import SelfTrain
 from raynef.core.draws import generator
 from raynef.core.errors import NonFiniteLossError, UserError
-from raynef.features.backbone import create_model
-from raynef.features.weights import load_exactly, load_weights, read_state, resolve_weights
+from raynef.core.unfilled import unfilled
+from raynef.features.backbone import create_model, load_model
+from raynef.features.weights import load_exactly, read_state
 from raynef.images.decode import read_image
 from raynef.images.geometry import resize
 from raynef.io.checkpoints import State
@@ -42,10 +43,7 @@ def new_network(
     config: BackboneConfig, num_labels: int, settings: SelfTrain
 ) -> SegmentationNetwork:
     """A network that starts from the recipe's backbone, on the CPU."""
-    path = resolve_weights(config)
-    model = create_model(config.name, from_hub=path is None)
-    if path is not None:
-        load_weights(model, path, name=config.name)
+    model = load_model(config)
     return SegmentationNetwork(model, num_labels, frozen=settings.frozen, seed=settings.seed)
 
 
@@ -178,7 +176,9 @@ def load_network(folder: str | Path) -> SegmentationNetwork:
     if not (folder / "config.json").is_file():
         raise UserError(f"{folder} holds no network; raynef spectral selftrain makes one")
     config = read_json(folder / "config.json")
-    network = SegmentationNetwork(create_model(config["backbone"]), config["num_labels"], frozen=0)
+    with unfilled():
+        model = create_model(config["backbone"])
+        network = SegmentationNetwork(model, config["num_labels"], frozen=0)
     weights = folder / "network.safetensors"
     load_exactly(network, read_state(weights), f"{weights} does not fit its config.json")
     return network.eval()

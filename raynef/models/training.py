@@ -27,6 +27,7 @@ from raynef.eigen.psi import AttentionPsi, Psi
 from raynef.features.backbone import NUM_TAPS
 from raynef.features.extract import Features
 from raynef.features.precision import uses_bfloat16
+from raynef.models.compiled import trunk_in_training
 from raynef.models.objectives import Batch, build_objective, num_outputs
 
 
@@ -107,6 +108,7 @@ class Trainer:
         self.half = uses_bfloat16(recipe.train.precision, self.device)
         self.objective = build_objective(recipe, teachers, self.host)
         self.psi = build_psi(recipe, in_dim).to(self.device)
+        self._trunk = trunk_in_training(self.psi, self.device, compiled=recipe.train.compile)
         self.leak = Labeleak(recipe, in_dim, num_classes).to(self.host) if num_classes else None
         parameters = self._parameters()
         lr, decay = recipe.train.lr, recipe.train.weight_decay
@@ -169,7 +171,7 @@ class Trainer:
 
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
             rows = batch.rows.to(self.device)
-            hidden = self.psi.features(batch.taps.to(self.device), rows, batch.grid)
+            hidden = self._trunk(batch.taps.to(self.device), rows, batch.grid)
             logits: Tensor = self.psi.head(hidden)
         hidden, logits = hidden.to(self.host), logits.to(self.host)
         found = self.objective.loss(logits, batch, goal, self.collectives)

@@ -75,10 +75,10 @@ def dense_loss(features: Tensor, thumbnails: Tensor, psi: Tensor, *, beta_eff: f
 def dense_pixels(thumbnails: Tensor) -> Tensor:
     images, height, width, _ = thumbnails.shape
     size = height * width
-    adjacency = torch.zeros((images * size, images * size))
-    rows, columns = torch.meshgrid(
-        torch.arange(height) / (height - 1), torch.arange(width) / (width - 1), indexing="ij"
-    )
+    device = thumbnails.device
+    adjacency = torch.zeros((images * size, images * size), device=device)
+    rows, columns = (torch.arange(n, device=device) / (n - 1) for n in (height, width))
+    rows, columns = torch.meshgrid(rows, columns, indexing="ij")
     place = torch.stack((columns, rows), dim=-1).reshape(size, 2)
     for image, colors in enumerate(thumbnails.reshape(images, size, 3)):
         block = adjacency[image * size : (image + 1) * size, image * size : (image + 1) * size]

@@ -2,10 +2,12 @@
 
     python -m tests.benchmarks.bench_step            # B = 16, 20×20 patches, D = 384, K = 256
     python -m tests.benchmarks.bench_step --check    # … and exit 1 where a bound is missed
+    python -m tests.benchmarks.bench_step --device cuda --compile
 
-Three ways, each step in turn, medians of ``--runs``:
+Three ways, or four, each step in turn, medians of ``--runs``:
 
 ours         ``Trainer.step`` as it is: ``train.precision auto``
+compiled     the same with ``train.compile``, where --compile asks for it
 float32      the same in float32, the head's reflections multiplied one after another by torch
 published    ψ and head of ``float32``; a dense N×N kernel, and autograd through the objective
 
@@ -26,6 +28,7 @@ import torch
 from torch.nn.utils.parametrizations import orthogonal
 
 from raynef.config.recipe import Eigen, Recipe, Train
+from raynef.core.devices import wait_for
 from raynef.eigen.gumbel import gumbel_noise, gumbel_softmax
 from raynef.eigen.objective import effective_beta
 from raynef.features.backbone import NUM_TAPS
@@ -37,7 +40,7 @@ from tests.benchmarks.bench_objective import GRID, dense_loss
 IMAGES = 16
 
 
-def batch(dim: int) -> Features:
+def batch(dim: int, device: torch.device) -> Features:
     """Features of a few directions with noise, and thumbnails."""
     generator = torch.Generator().manual_seed(0)
     centers = torch.randn((64, dim), generator=generator)
@@ -45,12 +48,14 @@ def batch(dim: int) -> Features:
     taps = [patches + torch.randn(patches.shape, generator=generator) for _ in range(NUM_TAPS)]
     thumbnails = torch.rand((IMAGES, GRID, GRID, 3), generator=generator)
     valid = torch.ones((IMAGES, GRID, GRID), dtype=torch.bool)
-    return Features(torch.stack(taps, dim=1), thumbnails, valid)
+    return Features(torch.stack(taps, dim=1).to(device), thumbnails.to(device), valid.to(device))
 
 
-def trainer(recipe: Recipe, dim: int, *, reflections: bool) -> Trainer:
+def trainer(
+    recipe: Recipe, dim: int, *, reflections: bool = False, device: torch.device
+) -> Trainer:
     """A trainer; with torch's orthogonal head in the place of ours for ``reflections``."""
-    made = Trainer(recipe, in_dim=NUM_TAPS * dim, num_steps=1000)
+    made = Trainer(recipe, in_dim=NUM_TAPS * dim, num_steps=1000, device=device)
     if reflections:
         orthogonal(made.psi.plain().head, "weight", orthogonal_map="householder")
         made.optimizer = torch.optim.Adam(made.psi.parameters(), lr=recipe.train.lr)
@@ -62,7 +67,7 @@ def published_step(made: Trainer, features: Features, epoch: int) -> None:
     eigen, seed = made.recipe.eigen, made.recipe.train.seed
     logits = made.psi(features.taps)
     size = tuple(logits.shape[1:])
-    noise = gumbel_noise(*size, seed=seed, epoch=epoch, images=range(IMAGES))
+    noise = gumbel_noise(*size, seed=seed, epoch=epoch, images=range(IMAGES)).to(made.device)
     psi = gumbel_softmax(logits, noise, eigen.tau_start).flatten(0, 1)
     loss = dense_loss(
         features.taps[:, -1].flatten(0, 1),
@@ -80,26 +85,34 @@ def main() -> None:
     parser.add_argument("--dim", type=int, default=384)
     parser.add_argument("--clusters", type=int, default=256)
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--compile", action="store_true")
     parser.add_argument("--check", action="store_true")
     options = parser.parse_args()
     recipe = Recipe(
         eigen=Eigen(num_eigenfunctions=options.clusters), train=Train(batch_size=IMAGES)
     )
     exact = replace(recipe, train=replace(recipe.train, precision="float32"))
-    features = batch(options.dim)
-    ours = trainer(recipe, options.dim, reflections=False)
-    slower = trainer(exact, options.dim, reflections=True)
-    published = trainer(exact, options.dim, reflections=True)
+    device = torch.device(options.device)
+    features = batch(options.dim, device)
+    ours = trainer(recipe, options.dim, device=device)
+    slower = trainer(exact, options.dim, reflections=True, device=device)
+    published = trainer(exact, options.dim, reflections=True, device=device)
     ways: dict[str, Callable[[int], object]] = {
         "ours": lambda epoch: ours.step(features, range(IMAGES), epoch=epoch),
         "float32": lambda epoch: slower.step(features, range(IMAGES), epoch=epoch),
         "published": lambda epoch: published_step(published, features, epoch),
     }
+    if options.compile:
+        compiles = replace(recipe, train=replace(recipe.train, compile=True))
+        compiled = trainer(compiles, options.dim, device=device)
+        ways["compiled"] = lambda epoch: compiled.step(features, range(IMAGES), epoch=epoch)
     times: dict[str, list[float]] = {name: [] for name in ways}
     for run in range(options.runs + 1):
         for name, step in ways.items():
             start = time.perf_counter()
             step(run)
+            wait_for(device)
             if run:  # the first loads and allocates
                 times[name].append(time.perf_counter() - start)
     seconds = {name: statistics.median(found) for name, found in times.items()}
@@ -108,10 +121,11 @@ def main() -> None:
         "patches": IMAGES * GRID**2,
         "dim": options.dim,
         "clusters": options.clusters,
-        "precision": "bfloat16" if uses_bfloat16("auto", torch.device("cpu")) else "float32",
+        "precision": "bfloat16" if uses_bfloat16("auto", device) else "float32",
         "seconds": {name: round(value, 3) for name, value in seconds.items()},
         "times_faster_than_float32": round(seconds["float32"] / seconds["ours"], 2),
         "times_faster_than_published": round(seconds["published"] / seconds["ours"], 2),
+        "device": str(device),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,

@@ -56,6 +56,7 @@ def test_features_are_made_once_and_results_are_kept(swept):
     assert (times(out, "features/*/*.parquet"), times(out, "trials/*/result.json")) == before
 
 
+@pytest.mark.slow
 def test_more_seeds_keep_what_is_there(swept, tmp_path):
     (ablation, data, out), _ = swept
     less = dataclasses.replace(ablation, methods=("ours",), axes=(Axis(ALPHA.key, "grid", (0.3,)),))
@@ -68,6 +69,7 @@ def test_more_seeds_keep_what_is_there(swept, tmp_path):
     sweep(ablation, data, out, seeds=(0, 1))  # the record that the other tests read
 
 
+@pytest.mark.slow
 def test_another_protocol_scores_what_is_there(swept, recipe):
     (ablation, data, out), _ = swept
     one = space(Axis(ALPHA.key, "grid", (0.3,)))

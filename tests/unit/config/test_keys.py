@@ -78,47 +78,47 @@ def keys(recipe: Recipe, folder) -> dict[str, str]:
 RECORDED = {
     "defaults": (
         "44136fa355b3678a 929325fbaf9cc307 6408b7cbbc00d227 f028255ad349cf20 b8d42c49dcf3695d"
-        " 0c9c884a043e0848 84f3f28b e54d96d0 513e17b9c6bfbbe3 ddf54af28eab1388 5f176b4dce75df45"
+        " 0c9c884a043e0848 84f3f28b e54d96d0 513e17b9c6bfbbe3 640e6835f447bb28 6871939790f3cf79"
     ),
     "folder": (
         "2a51e38d72faf3d5 1c23becb97c853ea 6408b7cbbc00d227 f028255ad349cf20 b8d42c49dcf3695d"
-        " 0c9c884a043e0848 9199baa0 54670038 572eab50f8ea6615 06bc8254c51c5cf4 c45ac71ea3b23078"
+        " 0c9c884a043e0848 9199baa0 54670038 572eab50f8ea6615 f6472a38a15f0b08 86d88bc934535b55"
     ),
     "demo": (
         "1dca2775fde39714 5d89a6982ab9025b 6408b7cbbc00d227 f028255ad349cf20 b8d42c49dcf3695d"
-        " 0c9c884a043e0848 2166c3bd d7608cbb b5fc30bee4cce9fe ddf54af28eab1388 5f176b4dce75df45"
+        " 0c9c884a043e0848 2166c3bd d7608cbb b5fc30bee4cce9fe 640e6835f447bb28 6871939790f3cf79"
     ),
     "cityscapes": (
         "f86bbc8001e2c74b c95a30954029d8b5 1a4f16292759344b 53bb8a9c97c8fc74 5a9f32230dade584"
-        " 7f4de17e3d631961 809f9393 dd8d5610 68e7d5273565fb07 ddf54af28eab1388 5f176b4dce75df45"
+        " 7f4de17e3d631961 809f9393 dd8d5610 68e7d5273565fb07 640e6835f447bb28 6871939790f3cf79"
     ),
     "ade20k": (
         "e996504b2f29d4b2 71d7891f9dae1654 1a4f16292759344b 53bb8a9c97c8fc74 5a9f32230dade584"
-        " 7f4de17e3d631961 e7d26a75 b36e8f7b e5aa354ec54bdbc4 ddf54af28eab1388 5f176b4dce75df45"
+        " 7f4de17e3d631961 e7d26a75 b36e8f7b e5aa354ec54bdbc4 640e6835f447bb28 6871939790f3cf79"
     ),
     "dsm": (
         "90655e76c1c5892c 656955d935920c76 0d0bfbe7af878b91 c3bc7ba6805cac34 6293fd4f5ea11664"
-        " 4c0d72e72dea0d5c 73a102ed 632f576b 3801ecfc447060c1 ddf54af28eab1388 5f176b4dce75df45"
+        " 4c0d72e72dea0d5c 73a102ed 632f576b 3801ecfc447060c1 640e6835f447bb28 6871939790f3cf79"
     ),
     "dsm_voc2012": (
         "0bf86d943ebcdb6e 656955d935920c76 0d0bfbe7af878b91 c3bc7ba6805cac34 6293fd4f5ea11664"
-        " 4c0d72e72dea0d5c 3a61ea76 e68c3980 8f5bd71802dd18a6 ddf54af28eab1388 5f176b4dce75df45"
+        " 4c0d72e72dea0d5c 3a61ea76 e68c3980 8f5bd71802dd18a6 640e6835f447bb28 6871939790f3cf79"
     ),
     "imagenet": (
         "41dc6567255dce16 74f079c8a87cc217 1a4f16292759344b 53bb8a9c97c8fc74 5a9f32230dade584"
-        " 7f4de17e3d631961 2c017c88 c273efe7 887a710f1ed29368 ddf54af28eab1388 5f176b4dce75df45"
+        " 7f4de17e3d631961 2c017c88 c273efe7 887a710f1ed29368 640e6835f447bb28 6871939790f3cf79"
     ),
     "cityscapes on dino_s16": (
         "8189e3fd00057a62 0efed20a7fc9b4d9 eafc206b13aa27e0 b6c18379d4c907c8 b971f85e4829e271"
-        " 1e247a098425cffa bcf13e27 12e1b17e 68e7d5273565fb07 ddf54af28eab1388 5f176b4dce75df45"
+        " 1e247a098425cffa bcf13e27 12e1b17e 68e7d5273565fb07 640e6835f447bb28 6871939790f3cf79"
     ),
     "folder on clip_b16": (
         "f3c68e59e82a7fc2 1903e490e87c2d4c 76be15b348aed99a ba3cc7ee7a992d47 e2e3123be06fd34b"
-        " 5c83cc10cf651943 a6fc583c 0e9031db 572eab50f8ea6615 06bc8254c51c5cf4 c45ac71ea3b23078"
+        " 5c83cc10cf651943 a6fc583c 0e9031db 572eab50f8ea6615 f6472a38a15f0b08 86d88bc934535b55"
     ),
     "other": (
         "a3256a36a0b84e88 3b3a971f2e3e779f 298fde02025d2ef5 886f30669a5294dd 9f4473e1c6463723"
-        " 14e943c508c7e1fd 3017c4b5 7d50bb97 faa6de52ecefc780 ddf54af28eab1388 5f176b4dce75df45"
+        " 14e943c508c7e1fd 3017c4b5 7d50bb97 faa6de52ecefc780 640e6835f447bb28 6871939790f3cf79"
     ),
 }
 """Of raynef 0.1.0, in the order of ``keys``."""
@@ -145,6 +145,7 @@ def test_what_may_change_on_a_folder():
         "evaluate.stride",
         "evaluate.window",
         "graph.search",
+        "train.compile",
         "train.max_failures",
         "train.num_workers",
         "train.store",

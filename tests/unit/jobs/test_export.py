@@ -29,10 +29,6 @@ DIM, K = 192, 12  # of the bundled backbone
 MAPPING = Mapping((1, 0, -1, 1, 0, 1, -1, 0, 0, 1, 1, 0), ("sky", "Straße"))
 
 
-def slow(kind):
-    return pytest.param(kind, marks=pytest.mark.slow)
-
-
 def head(kind):
     torch.manual_seed(3)
     if kind == "attention":
@@ -62,9 +58,8 @@ def photo(*size, seed=0):
     return np.asarray(Image.fromarray(coarse).resize(size[::-1], Image.Resampling.BICUBIC))
 
 
-@pytest.mark.parametrize(
-    "kind", [slow("attention"), "convolution", slow("context"), slow("extension")]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["attention", "convolution", "context", "extension"])
 def test_any_head_gives_the_same_clusters_at_any_size(kind):
     found = segmenter(kind)
     run = exported_program(found).module()

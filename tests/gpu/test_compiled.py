@@ -9,6 +9,8 @@ from raynef.features.extract import Features
 from raynef.models.training import Trainer
 from tests.unit.models.test_training import planted, small_recipe
 
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+
 
 def test_cuda_graphs_make_the_same_training():
     device = torch.device("cuda")

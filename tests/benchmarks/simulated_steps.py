@@ -45,11 +45,15 @@ class Phase:
         return self.coefficients * slice_.terms
 
 
-def fitted(before: str, slices: Sequence[Slice], seconds: Sequence[float]) -> Phase:
-    """The phase whose seconds are nearest to measured ones, in proportion; none negative."""
+def fitted(
+    before: str, slices: Sequence[Slice], seconds: Sequence[float], terms: Sequence[str] = TERMS
+) -> Phase:
+    """The phase of these terms whose seconds are nearest to measured ones, in proportion; none
+    negative."""
     target = np.maximum(np.array(seconds), 1e-7)
     matrix = np.stack([slice_.terms for slice_ in slices])
-    scale = matrix.max(axis=0)
+    matrix *= [name in terms for name in TERMS]
+    scale = matrix.max(axis=0).clip(1)
     coefficients, _ = nnls(matrix / scale / target[:, None], np.ones(len(target)))
     return Phase(before, coefficients / scale)
 

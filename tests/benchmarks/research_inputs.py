@@ -44,17 +44,17 @@ from research_teachers import (
     cluster_logits,
     crop_of,
     labels_of,
+    learn,
     opened,
     scored,
     shifted,
     unit_length,
 )
-from torch import Tensor, nn
+from torch import Tensor
 
 from raynef.assign.contingency import contingency
 from raynef.assign.matching import match, score
 from raynef.features.backbone import Backbone
-from raynef.features.precision import uses_bfloat16
 from raynef.features.taps import as_tokens, last_features, recording, taps_of
 from raynef.images.datasets.imageset import ImageSet
 from raynef.segment.upsample import interpolation_matrix
@@ -271,7 +271,6 @@ def fit(views: np.ndarray, target: Tensor, clusters: int, variant: Variant, seed
     trunk = Trunk(dim, target.shape[-2] * clusters, seed=seed)
     optimizer = torch.optim.AdamW(trunk.parameters(), lr=2e-3, weight_decay=0.3)
     draws, step = torch.Generator().manual_seed(seed), 0
-    half = uses_bfloat16("auto", torch.device("cpu"))
     while step < STEPS:
         for images in torch.randperm(num_images, generator=draws).split(BATCH):
             if len(images) < BATCH or step == STEPS:
@@ -282,14 +281,7 @@ def fit(views: np.ndarray, target: Tensor, clusters: int, variant: Variant, seed
             taps, wanted = grid_of(view[images.numpy()]), target[images].float()
             if variant.flips and torch.rand(1, generator=draws) < 0.5:
                 taps, wanted = taps.flip(2), wanted.flip(2)
-            with torch.autocast("cpu", torch.bfloat16, enabled=half):
-                logits = trunk(taps)
-            chances = logits.float().view(wanted.shape).log_softmax(-1)
-            loss = -(wanted * chances).sum(-1).mean()
-            optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(trunk.parameters(), 1.0)
-            optimizer.step()
+            learn(trunk, optimizer, taps, wanted)
             step += 1
     return trunk.eval()
 

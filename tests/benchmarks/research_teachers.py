@@ -38,6 +38,7 @@ from raynef.config.recipe import Backbone as BackboneConfig
 from raynef.config.recipe import Data
 from raynef.eigen.conv_psi import ConvBlock
 from raynef.features.backbone import Backbone, load_backbone
+from raynef.features.precision import uses_bfloat16
 from raynef.features.taps import as_tokens, last_features, recording, taps_of
 from raynef.images.datasets.imageset import ImageFile, ImageSet, require_labels
 from raynef.images.datasets.registry import open_split
@@ -205,16 +206,22 @@ def fit(views: Sequence[View], options: argparse.Namespace, seed: int) -> Trunk:
             taps, wanted = grid_of(view.taps[images.numpy()]), target[images].float()
             if torch.rand(1, generator=draws) < 0.5:
                 taps, wanted = taps.flip(2), wanted.flip(2)
-            with torch.autocast("cpu", torch.bfloat16):
-                logits = trunk(taps)
-            chances = logits.float().view(wanted.shape).log_softmax(-1)
-            loss = -(wanted * chances).sum(-1).mean()
-            optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(trunk.parameters(), 1.0)
-            optimizer.step()
+            learn(trunk, optimizer, taps, wanted)
             step += 1
     return trunk.eval()
+
+
+def learn(trunk: Trunk, optimizer: torch.optim.Optimizer, taps: Tensor, wanted: Tensor) -> None:
+    """One step of cross-entropy to soft clusters [B, 20, 20, teachers, K]."""
+    half = uses_bfloat16("auto", torch.device("cpu"))
+    with torch.autocast("cpu", torch.bfloat16, enabled=half):
+        logits = trunk(taps)
+    chances = logits.float().view(wanted.shape).log_softmax(-1)
+    loss = -(wanted * chances).sum(-1).mean()
+    optimizer.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_(trunk.parameters(), 1.0)
+    optimizer.step()
 
 
 def teacher(view: View, weight: float, num_clusters: int, seed: int) -> np.ndarray:

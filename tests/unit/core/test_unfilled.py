@@ -13,7 +13,7 @@ class Noted(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.zeros((40, 40)))
         self.gain = nn.Parameter(torch.full((4,), 0.5))
-        self.register_buffer("noise", torch.full((4,), 7.0))
+        self.noise = nn.Buffer(torch.full((4,), 7.0))
         fill(self.weight)
         nn.init.normal_(self.noise)
 
@@ -37,7 +37,7 @@ def test_parameters_are_left_and_all_else_is_filled(fill):
         made = Noted(fill)
     assert (made.weight == 0).all()
     assert (made.gain == 0.5).all()
-    assert not (made.noise == 7).any()
+    assert bool((made.noise != 7).all())
     assert made.weight.requires_grad
     assert not (Noted(fill).weight == 0).all()  # outside of it
 

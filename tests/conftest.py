@@ -25,7 +25,7 @@ settings.register_profile(
 )
 settings.load_profile("raynef")
 
-os.fsync = lambda fd: None  # what tests write need not outlive the machine; a tenth of their time
+os.fsync = lambda fd: None  # what tests write need not outlive the machine
 pytest_plugins = ["tests.tiny"]
 
 _MARKERS = {"ray": "ray", "cluster": "cluster", "gpu": "gpu", "e2e": "slow", "faults": "slow"}

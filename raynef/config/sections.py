@@ -205,7 +205,7 @@ class Train:
     backbone is not governed by it: bfloat16 on GPUs, float32 on CPUs."""
     compile: Annotated[bool, FREE] = False
     """Compile ψ's trunk by torch.compile, on a GPU as CUDA graphs: for steps that launches of small
-    kernels bound. It takes up to a minute before the first step, and on CPUs gains nothing."""
+    kernels bound. It takes up to a minute before the first step, and on CPUs gains little."""
     leak_labels: Annotated[bool, _NO_LEAK] = False
     """Train ψ's trunk on the LABELS too, as the code behind the paper's tables did. For comparison
     only: such a run is marked wherever it is shown."""

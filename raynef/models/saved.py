@@ -195,8 +195,9 @@ def load_head(
 
 def head_of(folder: Path, saved: SavedSegmenter, dim: int) -> Psi | LinearHead:
     """The head in a segmenter's folder. Errors as of ``load_head``."""
+    weights = folder / WEIGHTS
     with unfilled():
-        head, weights = saved.empty_head(dim, NUM_TAPS), folder / WEIGHTS
+        head = saved.empty_head(dim, NUM_TAPS)
     load_exactly(head, read_state(weights), f"{weights} does not fit its config.json")
     return head
 

@@ -50,13 +50,15 @@ from raynef.models.training import Trainer
 from raynef.ops.cost import Exchange, Shapes, exchanges, shapes_of
 from raynef.ops.rates import drawn_teachers
 from tests.benchmarks.simulated_steps import (
+    STRONG,
     TERMS,
     Network,
     Phase,
     Slice,
-    Step,
+    curve,
     fitted,
     shardings,
+    short,
     simulate,
     slices_of,
     with_workers,
@@ -65,11 +67,6 @@ from tests.benchmarks.simulated_steps import (
 DIM, GRID, BATCH = 192, 20, 12
 REHEARSED = ((4, 2), (16, 2), (12, 3), (8, 4), (16, 4), (32, 16), (64, 64))
 """(images of the global batch, workers)."""
-WORKERS = tuple(2**power for power in range(11))
-STRONG = 1024
-"""Images of the global batch that does not grow."""
-WEAK = 16
-"""Images of each worker where it does."""
 
 
 class Rehearsal:
@@ -265,35 +262,6 @@ def fit_phases(setting: Setting, cores: int) -> tuple[list[Phase], np.ndarray, f
     return phases, np.concatenate(noise), quiet / beside
 
 
-def curve(
-    shapes: Shapes, phases: list[Phase], network: Network, noise: np.ndarray, *, weak: bool
-) -> list[dict[str, Any]]:
-    """A step on each number of workers."""
-    points: list[dict[str, Any]] = []
-    alone: Step | None = None
-    for workers in WORKERS:
-        images = WEAK * workers if weak else STRONG
-        spread = with_workers(shapes, workers, batch_size=images)
-        step = simulate(spread, phases, network, noise=noise)
-        alone = alone or step
-        ideal = 1.0 if weak else 1 / workers  # of a step of one worker
-        points.append(
-            {
-                "workers": workers,
-                "images": images,
-                "seconds": _short(step.seconds),
-                "efficiency": round(alone.seconds * ideal / step.seconds, 3),
-                "costs_most": step.beyond(alone, ideal) if workers > 1 else None,
-                "parts": {name: _short(seconds) for name, seconds in step.parts.items()},
-            }
-        )
-    return points
-
-
-def _short(value: float) -> float:
-    return float(f"{value:.3g}")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--objective", default="eigenfunctions")
@@ -334,10 +302,10 @@ def main() -> None:
         "clusters": options.clusters,
         "compared": compared,
         "network_here": {
-            "message_seconds": _short(here.message_seconds),
+            "message_seconds": short(here.message_seconds),
             "gb_per_second": {kind: round(rate, 3) for kind, rate in here.gb_per_second.items()},
         },
-        "phases": {phase.before: [_short(c) for c in phase.coefficients] for phase in phases},
+        "phases": {phase.before: [short(c) for c in phase.coefficients] for phase in phases},
         "noise": round(float(noise.std()), 3),
         "alone": round(alone, 3),
         "strong": curve(shapes, phases, stated, noise, weak=False),

@@ -6,6 +6,7 @@ to it. What a worker waits for others is counted as waiting, apart from the work
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy.optimize import nnls
@@ -17,6 +18,12 @@ from raynef.ops.pace import GB
 TERMS = ("fixed", "images", "pairs", "rows")
 """What the seconds of a phase are made of: a constant, b images of the worker's slice, n·N pairs of
 patches, N rows."""
+
+WORKERS = tuple(2**power for power in range(11))
+STRONG = 1024
+"""Images of the global batch that does not grow."""
+WEAK = 16
+"""Images of each worker where it does."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +144,36 @@ def simulate(
 def with_workers(shapes: Shapes, workers: int, *, batch_size: int | None = None) -> Shapes:
     """The same recipe on so many workers."""
     return replace(shapes, num_workers=workers, batch_size=batch_size or shapes.batch_size)
+
+
+def curve(
+    shapes: Shapes, phases: Sequence[Phase], network: Network, noise: np.ndarray, *, weak: bool
+) -> list[dict[str, Any]]:
+    """A step on each number of workers."""
+    points: list[dict[str, Any]] = []
+    alone: Step | None = None
+    for workers in WORKERS:
+        images = WEAK * workers if weak else STRONG
+        spread = with_workers(shapes, workers, batch_size=images)
+        step = simulate(spread, phases, network, noise=noise)
+        alone = alone or step
+        ideal = 1.0 if weak else 1 / workers  # of a step of one worker
+        points.append(
+            {
+                "workers": workers,
+                "images": images,
+                "seconds": short(step.seconds),
+                "efficiency": round(alone.seconds * ideal / step.seconds, 3),
+                "costs_most": step.beyond(alone, ideal) if workers > 1 else None,
+                "parts": {name: short(seconds) for name, seconds in step.parts.items()},
+            }
+        )
+    return points
+
+
+def short(value: float) -> float:
+    """Three digits."""
+    return float(f"{value:.3g}")
 
 
 def shardings(shapes: Shapes) -> dict[str, dict[str, float]]:

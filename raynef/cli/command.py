@@ -100,6 +100,11 @@ class Command:
         """Where its jobs run."""
         return "auto"
 
+    def arguments(self) -> dict[str, Any]:
+        """All of a command but where it runs and how it prints, for a job of these parameters."""
+        own = ("local", "ray", "json")
+        return {name: value for name, value in vars(self).items() if name not in own}
+
     def execute(self) -> Result | Exit:
         """Do it."""
         raise NotImplementedError
@@ -122,11 +127,6 @@ class JobCommand(Command):
             other = "--ray" if self.ray else f"--address {self.address}"
             raise UserError(f"--local and {other} contradict each other")
         return "local" if self.local else "ray" if self.ray else "auto"
-
-    def arguments(self) -> dict[str, Any]:
-        """All of a command but where it runs and how it prints, for a job of these parameters."""
-        own = ("local", "ray", "json")
-        return {name: value for name, value in vars(self).items() if name not in own}
 
 
 class RecipeCommand(Command):

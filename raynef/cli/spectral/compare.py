@@ -20,4 +20,4 @@ class CompareSpectra(Command):
     def execute(self) -> Result:
         from raynef.jobs.spectral.bridge import compare_spectra
 
-        return compare_spectra(**vars(self))
+        return compare_spectra(**self.arguments())

@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional
 
 from raynef.assign.kmeans import find_centroids
+from raynef.cli.main import main
 from raynef.core.errors import UserError
 from raynef.eigen.psi import AttentionPsi
 from raynef.features.backbone import NUM_TAPS, load_backbone
@@ -174,6 +175,12 @@ def cut(kernel, clusters):
 def test_at_most_so_many_images(run, sample):
     found = compare_spectra(run, str(sample / "images"), num_images=7)
     assert (found["num_images"], found["skipped"]) == (7, {})
+
+
+def test_the_command(run, sample, capsys):
+    with pytest.raises(SystemExit, match="^0$"):
+        main(["spectral", "compare", str(run), str(sample / "images"), "--num-images", "7"])
+    assert json.loads(capsys.readouterr().out)["num_images"] == 7
 
 
 def test_too_few_patches_for_a_spectrum(run, sample):

@@ -178,7 +178,7 @@ def test_at_most_so_many_images(run, sample):
 
 
 def test_the_command(run, sample, capsys):
-    with pytest.raises(SystemExit, match="^0$"):
+    with pytest.raises(SystemExit, match=r"^0$"):
         main(["spectral", "compare", str(run), str(sample / "images"), "--num-images", "7"])
     assert json.loads(capsys.readouterr().out)["num_images"] == 7
 

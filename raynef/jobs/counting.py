@@ -17,6 +17,7 @@ from raynef.config.recipe import Recipe
 from raynef.core import IGNORE
 from raynef.core.errors import UserError
 from raynef.images.datasets.imageset import ImageSet
+from raynef.segment.sharpened import Temperature
 from raynef.work.maps import CountingActor, count_sharpened
 from raynef.work.reading import Scoring, read_examples
 from raynef.work.units import check_skipped, image_units
@@ -45,7 +46,7 @@ def count(
     images: ImageSet,
     *,
     num_clusters: int,
-    temperature: float,
+    temperature: Temperature,
     job: str,
     kept: Path | None = None,
 ) -> Counts:

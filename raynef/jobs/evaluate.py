@@ -25,9 +25,11 @@ from raynef.jobs.results import (
     protocol_in_words,
 )
 from raynef.jobs.training_log import log_evaluation
+from raynef.models.heads import LinearHead
 from raynef.models.origin import Evaluated, save_origin
 from raynef.models.segmenter import Mapping, Segmenter, save_mapping
 from raynef.segment.crf import require_crf
+from raynef.segment.sharpened import Temperature
 from raynef.stores.run import RunFolder, hold
 
 logger = logging.getLogger("raynef")
@@ -82,7 +84,7 @@ def evaluate(
                     recipe,
                     split,
                     num_clusters=segmenter.num_clusters,
-                    temperature=temperature_of(segmenter, own),
+                    temperature=temperature_of(segmenter, tau_of(segmenter.head, own)),
                     job=job,
                     kept=kept,
                 )
@@ -175,9 +177,13 @@ def _is_same(data: Data, other: Data) -> bool:
     return (data.name, _place(data)) == (other.name, _place(other))
 
 
-def temperature_of(segmenter: Segmenter, recipe: Recipe) -> float:
-    """At which outputs are probabilities: of eigenfunctions, where their training ended."""
-    return tau_of(segmenter.head, recipe) or 1.0
+def temperature_of(segmenter: Segmenter, tau: float | None) -> Temperature:
+    """At which outputs are probabilities: τ of eigenfunctions, where their training ended.
+
+    1 of what was trained by cross-entropy; K-means' scores and the like have none.
+    """
+    scores = isinstance(segmenter.head, LinearHead) and not segmenter.knows_classes
+    return tau or ("gap" if scores else 1.0)
 
 
 def _place(data: Data) -> str:

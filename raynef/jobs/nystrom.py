@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from raynef.assign.kmeans import find_centroids
 from raynef.assign.rotation import nearest_rotation
 from raynef.config.recipe import Recipe
+from raynef.core.affinity import Affinity
 from raynef.core.draws import generator
 from raynef.core.errors import UserError
 from raynef.eigen.spectrum import smallest_eigenpairs
@@ -53,15 +54,22 @@ def _fit(inputs: Inputs) -> tuple[LinearHead, Result]:
     return head, {**said, "nodes_of": sample.num_patches}
 
 
-def clusters_of_graph(nodes: Tensor, recipe: Recipe) -> tuple[LinearHead, Result]:
+def clusters_of_graph(
+    nodes: Tensor, recipe: Recipe, affinity: Affinity | None = None
+) -> tuple[LinearHead, Result]:
     """Clusters of unit rows [n, D], as a head for any patch, and what is to be said of them.
+
+    Args:
+        nodes: what prediction finds a patch's nearest landmarks among.
+        affinity: W over the nodes, where it is not that of their nearest neighbors.
 
     Raises:
         UserError: the graph has fewer eigenvectors than clusters are wanted.
     """
     config, seed = recipe.nystrom, recipe.train.seed
     num_clusters = recipe.eigen.num_eigenfunctions
-    affinity = whole_affinity(nodes, config.num_neighbors)
+    if affinity is None:
+        affinity = whole_affinity(nodes, config.num_neighbors)
     pairs = smallest_eigenpairs(affinity, num_clusters, tolerance=_TOLERANCE, seed=seed)
     vectors = pairs.vectors[0].float()
     if vectors.shape[1] < num_clusters:

@@ -13,11 +13,13 @@ from raynef.io.holds import hold_folder
 from raynef.io.state import note_end, state_in
 from raynef.io.storage import absolute, local_path, without_secrets
 from raynef.jobs.evaluate import temperature_of
+from raynef.jobs.product import tau_of
 from raynef.jobs.results import told_by_captions
 from raynef.jobs.segment_sources import Work, segment, told_by_clips
 from raynef.models.folder import segmenter_identity
 from raynef.models.segmenter import Segmenter, segmenter_folder
 from raynef.segment.crf import require_crf
+from raynef.segment.sharpened import Temperature
 from raynef.stores.documents import Documents
 from raynef.stores.formats.base import Categories
 from raynef.stores.formats.registry import FormatName
@@ -189,13 +191,13 @@ def _settings(segmenter: Segmenter, folder: Path, options: Options) -> dict[str,
     }
 
 
-def _temperature(run: str | Path, segmenter: Segmenter) -> float:
+def _temperature(run: str | Path, segmenter: Segmenter) -> Temperature:
     """At which the segmenter's outputs are probabilities, as far as its run tells."""
     try:
-        recipe = RunFolder(Path(run)).recipe()
+        tau = tau_of(segmenter.head, RunFolder(Path(run)).recipe())
     except UserError:  # a segmenter's folder alone
-        return 1.0
-    return temperature_of(segmenter, recipe)
+        tau = segmenter.tau
+    return temperature_of(segmenter, tau)
 
 
 def _describe_gone(gone: dict[str, list[str]]) -> str:

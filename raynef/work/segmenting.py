@@ -17,7 +17,7 @@ from raynef.io.storage import file_sizes
 from raynef.models.segmenter import Segmenter
 from raynef.report.palette import overlay, palette
 from raynef.segment.patch_map import PatchMap, cluster_maps
-from raynef.segment.sharpened import sharpened_clusters
+from raynef.segment.sharpened import Temperature, sharpened_clusters
 from raynef.stores.formats.base import Categories, Labeled
 from raynef.stores.formats.registry import FormatName, format_of
 from raynef.stores.label_files import encode_photograph
@@ -61,7 +61,7 @@ class Making:
     classes: tuple[int, ...] | None = None
     groups: np.ndarray | None = None
     tile: int | None = None
-    crf: float | None = None
+    crf: Temperature | None = None
 
     def labeled(self, output: str, clusters: np.ndarray) -> Labeled:
         """A segmenter's map [H, W] as formats take it."""

@@ -5,13 +5,16 @@ The trunk and its training are those of research_teachers.py, the teachers those
 0.9. Each variant changes one thing:
 
     default     nothing
-    flips       half of the steps see the image mirrored, with its targets
+    flips       half of the steps see the grid of features mirrored, and with it the targets
     averaged    targets are the mean of what the teachers say of the image in all five shifts
+    pair        … in the shift that the trunk sees and in the first
     debiased    of each tap, what an empty image has is projected out: its leading directions
     taps        teachers cluster all three taps, each at unit length, in place of the last
     keys        … the last attention's keys beside the last features
     rounds      a second training, whose teachers are K-means of the first one's features
     finer       at the end, logits of five shifts, averaged on a grid four times as fine
+    together    flips, averaged and keys at once
+    flipped_pair, flipped_averaged    two at once
     both        a second backbone beside the first (--and NAME FILE): teachers and trunk see both
 
 Labels enter the score alone. Prints one JSON line of mIoU and accuracy in percent for each seed and
@@ -29,6 +32,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -83,7 +87,7 @@ class Variant:
     """What is changed of the default."""
 
     flips: bool = False
-    averaged: bool = False
+    targets: Literal["first", "pair", "averaged"] = "first"
     points: Callable[[np.ndarray], np.ndarray] = lambda taps: unit_length(taps[..., 2, :])
     debiased: bool = False
     rounds: int = 1
@@ -103,12 +107,16 @@ def _joined(places: Sequence[int]) -> Callable[[np.ndarray], np.ndarray]:
 VARIANTS = {
     "default": Variant(),
     "flips": Variant(flips=True),
-    "averaged": Variant(averaged=True),
+    "averaged": Variant(targets="averaged"),
+    "pair": Variant(targets="pair"),
     "debiased": Variant(debiased=True),
     "taps": Variant(points=_joined((0, 1, 2))),
     "keys": Variant(points=_joined((2, 3))),
     "rounds": Variant(rounds=2),
     "finer": Variant(finer=True),
+    "together": Variant(flips=True, targets="averaged", points=_joined((2, 3))),
+    "flipped_pair": Variant(flips=True, targets="pair"),
+    "flipped_averaged": Variant(flips=True, targets="averaged"),
 }
 
 
@@ -231,9 +239,10 @@ def run(
     inputs: Inputs, variant: Variant, labels: Labels, num_clusters: int, seed: int
 ) -> tuple[float, float]:
     """(mIoU, accuracy) in percent of K-means of the trunk's features."""
-    shifts = inputs.known if variant.averaged else inputs.known[:1]
+    shifts = inputs.known[:1] if variant.targets == "first" else inputs.known
     points = [variant.points(taps.astype(np.float32)) for taps in shifts]
-    trunk = fit(inputs.known, soft_targets(points, num_clusters, seed), num_clusters, variant, seed)
+    targets = combined(soft_targets(points, num_clusters, seed), variant.targets)
+    trunk = fit(inputs.known, targets, num_clusters, variant, seed)
     for turn in range(1, variant.rounds):
         own = [unit_length(hidden(trunk, inputs.known[0]))]
         targets = soft_targets(own, num_clusters, seed + 1000 * turn)
@@ -246,17 +255,26 @@ def run(
     return scored_finer(views, labels)
 
 
-def soft_targets(points: Sequence[np.ndarray], num_clusters: int, seed: int) -> Tensor:
-    """Of each teacher, the mean over views: [N, 20, 20, teachers, K]. Centers are of the first."""
-    found = []
+def soft_targets(points: Sequence[np.ndarray], num_clusters: int, seed: int) -> list[Tensor]:
+    """What the teachers say of each view: [N, 20, 20, teachers, K]. Centers are of the first."""
+    found: list[list[Tensor]] = [[] for _ in points]
     for place, weight in enumerate(CONTEXTS):
         views = [in_context(view, weight) for view in points]
         centroids = centers(views[0], num_clusters, len(CONTEXTS) * seed + place)
-        soft = [
-            (torch.from_numpy(cluster_logits(view, centroids)) / 0.1).softmax(-1) for view in views
-        ]
-        found.append(torch.stack(soft).mean(0).half())
-    return torch.stack(found, dim=-2).unflatten(1, (GRID, GRID))
+        for said, view in zip(found, views, strict=True):
+            logits = torch.from_numpy(cluster_logits(view, centroids))
+            said.append((logits / 0.1).softmax(-1).half())
+    return [torch.stack(said, dim=-2).unflatten(1, (GRID, GRID)) for said in found]
+
+
+def combined(views: list[Tensor], how: str) -> list[Tensor]:
+    """The target of each view that the trunk sees; one for all of them where they are the same."""
+    if how == "averaged":
+        total = views[0].float()
+        for view in views[1:]:
+            total += view
+        return [(total / len(views)).half()]
+    return [((views[0].float() + view) / 2).half() for view in views] if how == "pair" else views
 
 
 def in_context(points: np.ndarray, weight: float) -> np.ndarray:
@@ -265,10 +283,12 @@ def in_context(points: np.ndarray, weight: float) -> np.ndarray:
     return np.concatenate([points, np.broadcast_to(mean, points.shape)], axis=2)
 
 
-def fit(views: np.ndarray, target: Tensor, clusters: int, variant: Variant, seed: int) -> Trunk:
-    """Train a trunk on targets [N, 20, 20, M, K], seen in any view."""
+def fit(
+    views: np.ndarray, targets: Sequence[Tensor], clusters: int, variant: Variant, seed: int
+) -> Trunk:
+    """Train a trunk on targets [N, 20, 20, M, K], of each view or one for all."""
     num_images, dim = views.shape[1], views.shape[-1]
-    trunk = Trunk(dim, target.shape[-2] * clusters, seed=seed)
+    trunk = Trunk(dim, targets[0].shape[-2] * clusters, seed=seed)
     optimizer = torch.optim.AdamW(trunk.parameters(), lr=2e-3, weight_decay=0.3)
     draws, step = torch.Generator().manual_seed(seed), 0
     while step < STEPS:
@@ -277,8 +297,9 @@ def fit(views: np.ndarray, target: Tensor, clusters: int, variant: Variant, seed
                 break
             rate = (1 + math.cos(math.pi * step / STEPS)) / 2
             optimizer.param_groups[0]["lr"] = 2e-3 * rate
-            view = views[int(torch.randint(len(views), (1,), generator=draws))]
-            taps, wanted = grid_of(view[images.numpy()]), target[images].float()
+            at = int(torch.randint(len(views), (1,), generator=draws))
+            target = targets[at] if len(targets) > 1 else targets[0]
+            taps, wanted = grid_of(views[at][images.numpy()]), target[images].float()
             if variant.flips and torch.rand(1, generator=draws) < 0.5:
                 taps, wanted = taps.flip(2), wanted.flip(2)
             learn(trunk, optimizer, taps, wanted)

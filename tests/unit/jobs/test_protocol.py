@@ -73,10 +73,11 @@ def assert_scores(found, table, classes):
 
 @pytest.mark.parametrize("kind", ["psi", "linear"])
 def test_the_crf_starts_from_probabilities_at_the_temperature_of_the_head(a_run, sharpened, kind):
-    """ψ's where its training ended; K-means' scores have none. Each map has its own mapping."""
+    """ψ's where its training ended; K-means' scores have that of their gaps. Each map has its own
+    mapping."""
     require_crf()
     out = a_run(LinearHead(192, NUM_CLUSTERS) if kind == "linear" else None)
-    right, wrong = (TAU, 1.0) if kind == "psi" else (1.0, TAU)
+    right, wrong = (TAU, 1.0) if kind == "psi" else ("gap", 1.0)
     plain, after = tables_of(out, sharpened, "val", right)
     assert (after != tables_of(out, sharpened, "val", wrong)[1]).any()
     with this_process():

@@ -403,6 +403,7 @@ def test_a_probe_that_ends_badly(monkeypatch):
         assert str(error.value) == said
 
 
+@pytest.mark.slow
 def test_the_libraries_here():
     """Every trial, as it is run: CRF, faiss, torchvision, torch, and gloo over two processes."""
     found = {finding.name: finding for finding in libraries.library_findings()}

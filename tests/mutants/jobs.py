@@ -210,18 +210,18 @@ MUTANTS = (
     Mutant(
         "evaluate-temperature",
         "raynef/jobs/evaluate.py",
-        "return tau_of(segmenter.head, recipe) or 1.0",
-        "return 1.0",
+        'return tau or ("gap" if scores else 1.0)',
+        'return "gap" if scores else 1.0',
         _PROTOCOL,
         "the CRF starts from ψ's probabilities at the temperature where training ended",
     ),
     Mutant(
         "evaluate-temperature-of-kmeans",
         "raynef/jobs/evaluate.py",
-        "return tau_of(segmenter.head, recipe) or 1.0",
-        "return recipe.eigen.tau_end",
+        'return tau or ("gap" if scores else 1.0)',
+        "return tau or 1.0",
         _PROTOCOL,
-        "K-means' scores have no temperature",
+        "K-means' scores start at the gap of the image's",
     ),
     Mutant(
         "evaluate-one-mapping",

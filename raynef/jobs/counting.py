@@ -17,7 +17,7 @@ from raynef.config.recipe import Recipe
 from raynef.core import IGNORE
 from raynef.core.errors import UserError
 from raynef.images.datasets.imageset import ImageSet
-from raynef.segment.sharpened import Temperature
+from raynef.segment.crf import Temperature
 from raynef.work.maps import CountingActor, count_sharpened
 from raynef.work.reading import Scoring, read_examples
 from raynef.work.units import check_skipped, image_units

@@ -28,8 +28,7 @@ from raynef.jobs.training_log import log_evaluation
 from raynef.models.heads import LinearHead
 from raynef.models.origin import Evaluated, save_origin
 from raynef.models.segmenter import Mapping, Segmenter, save_mapping
-from raynef.segment.crf import require_crf
-from raynef.segment.sharpened import Temperature
+from raynef.segment.crf import Temperature, require_crf
 from raynef.stores.run import RunFolder, hold
 
 logger = logging.getLogger("raynef")

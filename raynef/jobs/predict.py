@@ -18,8 +18,7 @@ from raynef.jobs.results import told_by_captions
 from raynef.jobs.segment_sources import Work, segment, told_by_clips
 from raynef.models.folder import segmenter_identity
 from raynef.models.segmenter import Segmenter, segmenter_folder
-from raynef.segment.crf import require_crf
-from raynef.segment.sharpened import Temperature
+from raynef.segment.crf import Temperature, require_crf
 from raynef.stores.documents import Documents
 from raynef.stores.formats.base import Categories
 from raynef.stores.formats.registry import FormatName

@@ -6,10 +6,14 @@ positions and colors, by the package pydensecrf.
 
 import importlib
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from raynef.core.errors import UserError
+
+Temperature = float | Literal["gap"]
+"""Of the softmax that a CRF starts from. ``gap``: the image's own (``sharpened.gap_of``)."""
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,11 @@
 """Clusters moved to the edges of their image: what a segmenter says, and a CRF after it."""
 
-from typing import Literal
-
 import numpy as np
 from torch import Tensor
 
-from raynef.segment.crf import dense_crf
+from raynef.segment.crf import Temperature, dense_crf
 from raynef.segment.patch_map import PatchMap
 from raynef.segment.probabilities import top_probabilities
-
-Temperature = float | Literal["gap"]
-"""Of the softmax that a CRF starts from. ``gap``: the image's own (``gap_of``)."""
 
 
 def gap_of(logits: Tensor) -> float:

@@ -15,7 +15,7 @@ from raynef.images.datasets.imageset import LabelCodes
 from raynef.images.decode import decode_image, read_encoded, stored_in
 from raynef.images.geometry import for_scoring, resize_bicubic
 from raynef.images.oriented import read_truth
-from raynef.segment.sharpened import Temperature
+from raynef.segment.crf import Temperature
 from raynef.stores.predicted import hash_of
 from raynef.work.units import Carried, Examined, ImageUnit, U, readable
 

@@ -16,8 +16,9 @@ from raynef.io.sink import write_all, write_bytes
 from raynef.io.storage import file_sizes
 from raynef.models.segmenter import Segmenter
 from raynef.report.palette import overlay, palette
+from raynef.segment.crf import Temperature
 from raynef.segment.patch_map import PatchMap, cluster_maps
-from raynef.segment.sharpened import Temperature, sharpened_clusters
+from raynef.segment.sharpened import sharpened_clusters
 from raynef.stores.formats.base import Categories, Labeled
 from raynef.stores.formats.registry import FormatName, format_of
 from raynef.stores.label_files import encode_photograph

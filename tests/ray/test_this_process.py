@@ -1,6 +1,7 @@
 """Work in this process alone: the same results as on Ray, without it."""
 
 import numpy as np
+import pytest
 
 import raynef
 from raynef.cluster.place import this_process
@@ -26,6 +27,7 @@ def test_the_same_scores_as_on_ray(here, local_ray):
         assert result[name] == found[name]
 
 
+@pytest.mark.slow
 def test_the_same_kmeans_as_on_ray(here, recipe, local_ray, tmp_path):
     run, _ = here
     stored = change(recipe, train={"store": str(run / "store")})

@@ -131,6 +131,7 @@ def _links(text):
     return re.findall(r"\]\(([^)]+)\)", text)
 
 
+@pytest.mark.slow
 def test_a_failed_trial_is_reported_and_ends_nothing(swept, tmp_path):
     (_, data, out), _ = swept
     again = Path(shutil.copytree(out, tmp_path / "again"))

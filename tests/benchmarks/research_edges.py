@@ -257,9 +257,5 @@ def measured(study: Study, maps: list[list[np.ndarray]]) -> dict[str, float]:
     }
 
 
-def mean(parts: list[np.ndarray]) -> np.floating:
-    return np.concatenate(parts).mean()
-
-
 if __name__ == "__main__":
     main()

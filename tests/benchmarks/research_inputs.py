@@ -13,8 +13,7 @@ The trunk and its training are those of research_teachers.py, the teachers those
     keys        … the last attention's keys beside the last features
     rounds      a second training, whose teachers are K-means of the first one's features
     finer       at the end, logits of five shifts, averaged on a grid four times as fine
-    together    flips, averaged and keys at once
-    flipped_pair, flipped_averaged    two at once
+    flipped_pair    flips and pair at once
     both        a second backbone beside the first (--and NAME FILE): teachers and trunk see both
 
 Labels enter the score alone. Prints one JSON line of mIoU and accuracy in percent for each seed and
@@ -114,9 +113,7 @@ VARIANTS = {
     "keys": Variant(points=_joined((2, 3))),
     "rounds": Variant(rounds=2),
     "finer": Variant(finer=True),
-    "together": Variant(flips=True, targets="averaged", points=_joined((2, 3))),
     "flipped_pair": Variant(flips=True, targets="pair"),
-    "flipped_averaged": Variant(flips=True, targets="averaged"),
 }
 
 

@@ -11,6 +11,7 @@ Everything follows from the model's own ``feature_info``. Two plans are known:
 """
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -170,10 +171,17 @@ def taps_of(plan: Plan, *, keys: bool) -> dict[str, Tap]:
 def recording(taps: dict[str, Tap]) -> Iterator[dict[str, Any]]:
     """What taps hand over in one forward pass within the block, by name.
 
-    Raises NoGridError at its end where the model went another way than through these modules.
+    Of this thread's pass: others may run the same modules meanwhile. Raises NoGridError at its end
+    where the model went another way than through these modules.
     """
     seen: dict[str, Any] = {}
-    handles = [tap(partial(seen.__setitem__, name)) for name, tap in taps.items()]
+    thread = threading.get_ident()
+
+    def keep(name: str, value: Any) -> None:
+        if threading.get_ident() == thread:
+            seen[name] = value
+
+    handles = [tap(partial(keep, name)) for name, tap in taps.items()]
     try:
         yield seen
     finally:

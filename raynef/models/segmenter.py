@@ -58,6 +58,8 @@ class Segmenter(OnHub):
     position embeddings that the backbone was trained with. (K-means on MSRC, ViT-Ti at 224: mIoU
     60.3 %; 58.4 % with each photograph squeezed into one square.)
 
+    Several threads may segment with one of them at once.
+
     Args:
         head: ψ, trained (its own head is made plain), or a linear head.
         backbone_config: the recipe's, for saving and for its ``input_size``.

@@ -1,7 +1,6 @@
 """A segmenter as a service uses it: encoded images in, cluster maps out, several side by side."""
 
 import asyncio
-import copy
 import logging
 import queue
 from collections import defaultdict
@@ -62,17 +61,16 @@ class Lanes:
     """
 
     def __init__(self, segmenter: Segmenter, *, threads: int, most: int) -> None:
-        self._threads = threads
-        count = max(1, min(threads, most)) if segmenter.device.type == "cpu" else 1
-        self._lanes = [segmenter, *(_twin(segmenter) for _ in range(count - 1))]
-        self._pool = ThreadPoolExecutor(count, thread_name_prefix="lane")
+        self._segmenter, self._threads = segmenter, threads
+        self._count = max(1, min(threads, most)) if segmenter.device.type == "cpu" else 1
+        self._pool = ThreadPoolExecutor(self._count, thread_name_prefix="lane")
 
     def __call__(self, batch: Sequence[Seen]) -> list[Found]:
         """The images of a batch, one batch at a time."""
-        if self._lanes[0].device.type == "cpu":
+        if self._segmenter.device.type == "cpu":
             maps = self._side_by_side(batch)
         else:
-            maps = _together(self._lanes[0], batch)
+            maps = _together(self._segmenter, batch)
         return [Found(clusters, len(batch)) for clusters in maps]
 
     def _side_by_side(self, batch: Sequence[Seen]) -> list[np.ndarray | None]:
@@ -80,28 +78,20 @@ class Lanes:
         for index in range(len(batch)):
             waiting.put(index)
         maps: list[np.ndarray | None] = [None] * len(batch)
-        lanes = self._lanes[: len(batch)]
+        lanes = min(self._count, len(batch))
 
-        def work(segmenter: Segmenter) -> None:
-            torch.set_num_threads(self._threads // len(lanes))
+        def work() -> None:
+            torch.set_num_threads(self._threads // lanes)
             while True:
                 try:
                     index = waiting.get_nowait()
                 except queue.Empty:
                     return
-                maps[index] = _alone(segmenter, batch[index])
+                maps[index] = _alone(self._segmenter, batch[index])
 
-        for done in [self._pool.submit(work, lane) for lane in lanes]:
+        for done in [self._pool.submit(work) for _ in range(lanes)]:
             done.result()
         return maps
-
-
-def _twin(segmenter: Segmenter) -> Segmenter:
-    """Another segmenter on the same weights: a forward pass hangs hooks into its modules, so that
-    two threads cannot share these."""
-    modules = (segmenter.backbone, segmenter.head)
-    weights = [w for m in modules for w in (*m.parameters(), *m.buffers())]
-    return copy.deepcopy(segmenter, {id(weight): weight for weight in weights})
 
 
 def _alone(segmenter: Segmenter, image: Seen) -> np.ndarray | None:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +99,20 @@ def test_images_arrays_and_paths_are_one(segmenter, tmp_path):
         np.testing.assert_array_equal(segmenter(image).clusters, expected)
     assert segmenter(pixels).classes is None
     assert segmenter(pixels).class_names is None
+
+
+@pytest.mark.parametrize("tap", ["norm", "keys"])
+def test_threads_share_a_segmenter(weights, tap):
+    config = BackboneConfig(name=NAME, weights=str(weights), tap=tap)
+    backbone = load_backbone(config)
+    head = from_centroids(torch.randn(K, backbone.dim, generator=torch.Generator().manual_seed(0)))
+    segmenter = Segmenter(backbone, head, backbone_config=config, short_side=40)
+    pictures = [picture(50 + 8 * (n % 3), 70, seed=n) for n in range(24)]
+    expected = [segmenter(pixels).clusters for pixels in pictures]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(segmenter, pictures))
+    for one, alone in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one.clusters, alone)
 
 
 def test_gray_and_transparent_inputs(segmenter):

@@ -168,7 +168,7 @@ def test_the_accept_header_picks_the_format(accept, format):
 
 
 def test_images_of_a_batch_are_segmented_as_alone(segmenter):
-    """Each lane has hooks of its own: in one shared backbone they would mix the images up."""
+    """Lanes share a backbone: hooks that hear one another's images would mix them up."""
     draws = np.random.default_rng(0)
     images = [draws.integers(0, 256, (64, 64 + 16 * (n % 3), 3), np.uint8) for n in range(9)]
     batch = [Seen(image, (40 + n, 50)) for n, image in enumerate(images)]

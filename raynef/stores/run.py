@@ -28,6 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from raynef import __version__
 from raynef.config.recipe import Recipe, from_dict, may_change, to_dict
 from raynef.core.errors import UserError
 from raynef.io.files import read_json, write_json
@@ -113,8 +114,12 @@ class RunFolder:
             raise UserError(f"{self.record_file} is damaged: {error!r}") from error
 
     def recipe(self) -> Recipe:
-        """The recipe that the run is bound to."""
-        return from_dict(self.record().recipe, source=str(self.record_file))
+        """The recipe that the run is bound to. Raises UserError where it is of another version."""
+        record = self.record()
+        try:
+            return from_dict(record.recipe, source=str(self.record_file))
+        except UserError as error:
+            raise UserError(f"{error} {_written_by(record.environment)}") from error
 
     def finished(self) -> dict[str, Any] | None:
         """The result of training, or None while there is none."""
@@ -233,6 +238,16 @@ def differing_fields(found: Recipe, wanted: Recipe, *, besides: frozenset[str]) 
         for name, value in fields.items()
         if there[section][name] != value and f"{section}.{name}" not in besides
     ]
+
+
+def _written_by(made: dict[str, Any]) -> str:
+    """What wrote a record, beside what reads it now."""
+
+    def at(commit: str | None) -> str:
+        return f", commit {commit[:12]}" if commit else ""
+
+    then = made.get("versions", {}).get("raynef", "of unknown version") + at(made.get("git_commit"))
+    return f"(It was written by raynef {then}; this is raynef {__version__}{at(git_commit())}.)"
 
 
 def environment() -> dict[str, Any]:

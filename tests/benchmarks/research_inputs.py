@@ -12,6 +12,8 @@ The trunk and its training are those of research_teachers.py, the teachers those
     taps        teachers cluster all three taps, each at unit length, in place of the last
     keys        … the last attention's keys beside the last features
     rounds      a second training, whose teachers are K-means of the first one's features
+    tuned       at the end, K-means' head and the trunk below it are trained on their own clusters
+                of the image, seen in any shift: a third of the steps, a quarter of the rate
     finer       at the end, logits of five shifts, averaged on a grid four times as fine
     flipped_pair    flips and pair at once
     both        a second backbone beside the first (--and NAME FILE): teachers and trunk see both
@@ -90,6 +92,7 @@ class Variant:
     points: Callable[[np.ndarray], np.ndarray] = lambda taps: unit_length(taps[..., 2, :])
     debiased: bool = False
     rounds: int = 1
+    tuned: bool = False
     finer: bool = False
 
 
@@ -112,6 +115,7 @@ VARIANTS = {
     "taps": Variant(points=_joined((0, 1, 2))),
     "keys": Variant(points=_joined((2, 3))),
     "rounds": Variant(rounds=2),
+    "tuned": Variant(tuned=True),
     "finer": Variant(finer=True),
     "flipped_pair": Variant(flips=True, targets="pair"),
 }
@@ -246,6 +250,8 @@ def run(
         trunk = fit(inputs.known, targets, num_clusters, variant, seed)
     known, new = hidden(trunk, inputs.known[0]), hidden(trunk, inputs.new[0])
     centroids = centers(known, num_clusters, seed)
+    if variant.tuned:
+        return scored(tuned(trunk, inputs, known, centroids, seed), labels)
     if not variant.finer:
         return scored(cluster_logits(new, centroids), labels)
     views = [cluster_logits(hidden(trunk, view), centroids) for view in inputs.new]
@@ -284,16 +290,30 @@ def fit(
     views: np.ndarray, targets: Sequence[Tensor], clusters: int, variant: Variant, seed: int
 ) -> Trunk:
     """Train a trunk on targets [N, 20, 20, M, K], of each view or one for all."""
-    num_images, dim = views.shape[1], views.shape[-1]
-    trunk = Trunk(dim, targets[0].shape[-2] * clusters, seed=seed)
-    optimizer = torch.optim.AdamW(trunk.parameters(), lr=2e-3, weight_decay=0.3)
+    trunk = Trunk(views.shape[-1], targets[0].shape[-2] * clusters, seed=seed)
+    train(trunk, views, targets, variant, seed)
+    return trunk.eval()
+
+
+def train(
+    trunk: Trunk,
+    views: np.ndarray,
+    targets: Sequence[Tensor],
+    variant: Variant,
+    seed: int,
+    *,
+    steps: int = STEPS,
+    top: float = 2e-3,
+) -> None:
+    """Steps of AdamW, at a rate that falls from ``top``."""
+    optimizer = torch.optim.AdamW(trunk.parameters(), lr=top, weight_decay=0.3)
     draws, step = torch.Generator().manual_seed(seed), 0
-    while step < STEPS:
-        for images in torch.randperm(num_images, generator=draws).split(BATCH):
-            if len(images) < BATCH or step == STEPS:
+    while step < steps:
+        for images in torch.randperm(views.shape[1], generator=draws).split(BATCH):
+            if len(images) < BATCH or step == steps:
                 break
-            rate = (1 + math.cos(math.pi * step / STEPS)) / 2
-            optimizer.param_groups[0]["lr"] = 2e-3 * rate
+            rate = (1 + math.cos(math.pi * step / steps)) / 2
+            optimizer.param_groups[0]["lr"] = top * rate
             at = int(torch.randint(len(views), (1,), generator=draws))
             target = targets[at] if len(targets) > 1 else targets[0]
             taps, wanted = grid_of(views[at][images.numpy()]), target[images].float()
@@ -301,7 +321,25 @@ def fit(
                 taps, wanted = taps.flip(2), wanted.flip(2)
             learn(trunk, optimizer, taps, wanted)
             step += 1
-    return trunk.eval()
+
+
+def tuned(
+    trunk: Trunk, inputs: Inputs, known: np.ndarray, centroids: np.ndarray, seed: int
+) -> np.ndarray:
+    """Logits [N, 400, K] of new images; ``known`` are the trunk's features of training images."""
+    logits = cluster_logits(known, centroids)
+    best = np.partition(logits, -2, axis=-1)[..., -2:]
+    scale = float(np.median(best[..., 1] - best[..., 0]))
+    target = (torch.from_numpy(logits) / scale).softmax(-1).half().unflatten(1, (GRID, GRID))
+    head = trunk.head = torch.nn.Linear(known.shape[-1], len(centroids))
+    with torch.no_grad():
+        head.weight.copy_(torch.from_numpy(2 * centroids / scale))
+        head.bias.copy_(torch.from_numpy(-np.square(centroids).sum(axis=1) / scale))
+    targets = [target[..., None, :]]
+    train(trunk.train(), inputs.known, targets, Variant(), seed, steps=STEPS // 3, top=5e-4)
+    features = hidden(trunk.eval(), inputs.new[0])
+    with torch.inference_mode():
+        return trunk.head(torch.from_numpy(features)).numpy()
 
 
 def grid_of(values: np.ndarray) -> Tensor:

@@ -51,14 +51,13 @@ class Segmenter(OnHub):
     """A frozen backbone, what makes clusters of its features, and a mapping to classes if any.
 
     A photograph is seen with its short side at ``short_side``, both sides rounded to whole patches.
+    Several threads may segment with one segmenter at once.
 
     Where the recipe gives ``backbone.input_size``, a center crop or a window is resized bicubically
     to that square, as training crops are, and a whole photograph is cut into squares of its short
     side, which are averaged where they overlap. Nothing is distorted then, and patches have the
     position embeddings that the backbone was trained with. (K-means on MSRC, ViT-Ti at 224: mIoU
     60.3 %; 58.4 % with each photograph squeezed into one square.)
-
-    Several threads may segment with one of them at once.
 
     Args:
         head: ψ, trained (its own head is made plain), or a linear head.

@@ -170,8 +170,12 @@ def inputs_of(options: argparse.Namespace) -> tuple[Inputs, Labels]:
 
 def beside(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Two backbones' taps as one, each at unit length times √D, as its norm leaves it."""
-    parts = [unit_length(part.astype(np.float32)) for part in (first, second)]
-    return (np.concatenate(parts, -1) * math.sqrt(first.shape[-1])).astype(np.float16)
+    scale = math.sqrt(first.shape[-1])
+    out = np.empty((*first.shape[:-1], first.shape[-1] + second.shape[-1]), np.float16)
+    for view, pair in enumerate(zip(first, second, strict=True)):
+        parts = [unit_length(part.astype(np.float32)) for part in pair]
+        out[view] = scale * np.concatenate(parts, axis=-1)
+    return out
 
 
 def cached(folder: Path, backbone: Backbone, train: ImageSet, val: ImageSet) -> Inputs:

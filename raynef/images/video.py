@@ -28,7 +28,8 @@ _FORMATS = "asf,avi,matroska,mov,mpeg,mpegts,mpegvideo"
 """That are opened, whatever a file's name: playlists, which FFmpeg knows too, name other files."""
 _PAST = 32  # frames after the last one wanted, among which it may still come
 _CLOCK = 90_000  # ticks a second of a video that is written
-_CODECS = ("libx264", "mpeg4")  # the first that FFmpeg was built with
+# The first that FFmpeg was built with. x264 on busy cores else writes other bytes now and then.
+_CODECS = {"libx264": {"x264-params": "cpu-independent=1"}, "mpeg4": {}}
 
 
 @dataclass(frozen=True)
@@ -196,7 +197,8 @@ def write_video(path: Path, pictures: Iterable[tuple[float, np.ndarray]]) -> Non
         stream: Any = None
         for time_s, pixels in pictures:
             if stream is None:
-                stream = container.add_stream(_codec(), rate=25)
+                codec = next((name for name in _CODECS if name in av.codecs_available), "mpeg4")
+                stream = container.add_stream(codec, rate=25, options=_CODECS[codec])
                 stream.height, stream.width = (side + side % 2 for side in pixels.shape[:2])
                 stream.pix_fmt = "yuv420p"
                 stream.codec_context.time_base = Fraction(1, _CLOCK)
@@ -206,9 +208,3 @@ def write_video(path: Path, pictures: Iterable[tuple[float, np.ndarray]]) -> Non
             container.mux(stream.encode(picture))
         if stream is not None:
             container.mux(stream.encode(None))
-
-
-def _codec() -> str:
-    import av
-
-    return next((name for name in _CODECS if name in av.codecs_available), _CODECS[-1])

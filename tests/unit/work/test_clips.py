@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -202,6 +203,28 @@ def test_sides_of_a_written_video_are_even(tmp_path):
     write_video(tmp_path / "a.mp4", [(0.0, pictures[0]), (2.5, pictures[1])])
     film = looked_at(tmp_path / "a.mp4", 1)
     assert (film.size, [frame.time_s for frame in film.frames]) == ((32, 48), [0, 2.5])
+
+
+@pytest.mark.slow
+def test_busy_cores_write_the_same_bytes(tmp_path):
+    draws, done = np.random.default_rng(0), threading.Event()
+    small = draws.integers(0, 256, (7, 6, 8, 3), np.uint8)
+    pictures = [(n / 2, small[n].repeat(8, axis=0).repeat(8, axis=1)) for n in range(7)]
+
+    def busy() -> None:
+        square = draws.random((300, 300))
+        while not done.is_set():
+            np.matmul(square, square)
+
+    threads = [threading.Thread(target=busy) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    found = set()
+    for _ in range(400):
+        write_video(tmp_path / "a.mp4", pictures)
+        found.add((tmp_path / "a.mp4").read_bytes())
+    done.set()
+    assert len(found) == 1
 
 
 def test_names_that_are_taken(segmenter, pictures, tmp_path):

@@ -6,6 +6,11 @@ color: houses, vehicles and clothes come in many colors, and light, haze and sea
 them. Shapes: H, W image height and width in pixels.
 """
 
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +29,8 @@ from raynef.io.files import write_atomic, write_text
 CLASSES: tuple[str, ...] = tuple(label.name.lower() for label in Label)
 
 KINDS = (street, country, lakeside, square, park, highway, canal)  # equally likely
+
+SCENES_EACH = 48  # of a process, at least: it takes half a second to start
 
 MIN_SIDE = 64  # pixels; below this, people and flowers vanish
 
@@ -99,10 +106,12 @@ def write_scenes(root: Path, *, num_train: int, num_val: int, seed: int = 0) -> 
     splits = {"train": num_train, "val": num_val}
     for name in (*splits, "classes"):
         (root / f"{name}.txt").unlink(missing_ok=True)
-    for split, (name, count) in enumerate(splits.items()):
-        for k in range(count):
-            scene = render_scene(_scene_seed(seed, split, k))
-            _write_scene(root, f"{name}_{k:05d}", scene)
+    wanted = {
+        f"{name}_{k:05d}": _scene_seed(seed, split, k)
+        for split, (name, count) in enumerate(splits.items())
+        for k in range(count)
+    }
+    _write_all(root, list(wanted.items()))
     for name, count in splits.items():
         write_text(root / f"{name}.txt", "".join(f"{name}_{k:05d}\n" for k in range(count)))
     write_text(root / "classes.txt", "".join(f"{name}\n" for name in CLASSES))
@@ -112,6 +121,39 @@ def write_scenes(root: Path, *, num_train: int, num_val: int, seed: int = 0) -> 
 def _scene_seed(seed: int, split: int, index: int) -> int:
     """The seed of one scene of a folder."""
     return int(np.random.SeedSequence((seed, split, index)).generate_state(1, np.uint64)[0])
+
+
+def _write_all(root: Path, wanted: Sequence[tuple[str, int]]) -> None:
+    """Scenes by name and seed, where there are many in several processes.
+
+    What another process could not write is written here, so that its error is said once.
+    """
+    count = min(os.cpu_count() or 1, len(wanted) // SCENES_EACH)
+    shares = [wanted[start::count] for start in range(count)] if count > 1 else [wanted]
+    spawn = multiprocessing.get_context("spawn")
+    others = [spawn.Process(target=_renderer, args=(root, share)) for share in shares[1:]]
+    for process in others:
+        process.daemon = True  # it ends with this one
+        process.start()
+    _write_share(root, shares[0])
+    for process, share in zip(others, shares[1:], strict=True):
+        process.join()
+        if process.exitcode != 0:
+            _write_share(root, share)
+
+
+def _renderer(root: Path, wanted: Sequence[tuple[str, int]]) -> None:
+    """A process of its own: without a word, as Ctrl-C is for its parent to answer."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        _write_share(root, wanted)
+    except Exception:  # noqa: BLE001  # its parent meets it too
+        sys.exit(1)
+
+
+def _write_share(root: Path, wanted: Sequence[tuple[str, int]]) -> None:
+    for stem, seed in wanted:
+        _write_scene(root, stem, render_scene(seed))
 
 
 def _write_scene(root: Path, stem: str, scene: Scene) -> None:

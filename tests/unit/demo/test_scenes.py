@@ -176,6 +176,33 @@ def test_writing_again_leaves_the_same_bytes(tmp_path: Path) -> None:
     assert _contents(root) == before
 
 
+def test_several_processes_write_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = _contents(write_scenes(tmp_path / "alone", num_train=4, num_val=1))
+    monkeypatch.setattr("raynef.demo.scenes.SCENES_EACH", 2)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    rendered: list[int] = []
+
+    def counted(seed: int) -> Scene:  # here; the other process has its own
+        rendered.append(seed)
+        return render_scene(seed)
+
+    monkeypatch.setattr("raynef.demo.scenes.render_scene", counted)
+    assert _contents(write_scenes(tmp_path / "together", num_train=4, num_val=1)) == alone
+    assert len(rendered) == 3
+
+
+def test_what_another_process_could_not_write_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("raynef.demo.scenes.SCENES_EACH", 1)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    (tmp_path / "labels" / "train_00001.png").mkdir(parents=True)  # of the other's share
+    with pytest.raises(IsADirectoryError, match="train_00001"):
+        write_scenes(tmp_path, num_train=2, num_val=0)
+    assert not list(tmp_path.glob("*.txt"))
+    assert "Traceback" not in capfd.readouterr().err
+
+
 def test_more_scenes_keep_the_earlier_ones(tmp_path: Path) -> None:
     small = _contents(write_scenes(tmp_path / "small", num_train=1, num_val=1, seed=9))
     large = _contents(write_scenes(tmp_path / "large", num_train=2, num_val=1, seed=9))

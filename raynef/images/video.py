@@ -28,7 +28,7 @@ _FORMATS = "asf,avi,matroska,mov,mpeg,mpegts,mpegvideo"
 """That are opened, whatever a file's name: playlists, which FFmpeg knows too, name other files."""
 _PAST = 32  # frames after the last one wanted, among which it may still come
 _CLOCK = 90_000  # ticks a second of a video that is written
-# The first that FFmpeg was built with. x264 on busy cores else writes other bytes now and then.
+# The first that FFmpeg was built with. Without its option x264 writes other bytes on busy cores.
 _CODECS = {"libx264": {"x264-params": "cpu-independent=1"}, "mpeg4": {}}
 
 

@@ -220,10 +220,12 @@ def test_busy_cores_write_the_same_bytes(tmp_path):
     for thread in threads:
         thread.start()
     found = set()
-    for _ in range(400):
-        write_video(tmp_path / "a.mp4", pictures)
-        found.add((tmp_path / "a.mp4").read_bytes())
-    done.set()
+    try:
+        for _ in range(400):
+            write_video(tmp_path / "a.mp4", pictures)
+            found.add((tmp_path / "a.mp4").read_bytes())
+    finally:
+        done.set()
     assert len(found) == 1
 
 

@@ -12,8 +12,8 @@ import faiss
 import numpy as np
 import torch
 from scipy.cluster.vq import kmeans2, vq
-from scipy.sparse import csr_array
 
+from raynef.assign.sums import sums_of_groups
 from raynef.core.devices import allows_cuda
 from raynef.core.draws import seed_of
 from raynef.core.errors import UserError
@@ -131,10 +131,8 @@ def members(points: np.ndarray, centroids: np.ndarray) -> Members:
     points = np.asarray(points, dtype=np.float32)
     distances = _distances(points, centroids)
     nearest = distances.argmin(axis=1)
-    rows = np.arange(len(points))
-    chosen = csr_array((np.ones(len(points)), (nearest, rows)), shape=(len(centroids), len(points)))
-    sums = chosen @ points.astype(np.float64)
-    inertia = distances[rows, nearest].sum() + np.square(points).sum()
+    sums = sums_of_groups(points, nearest, len(centroids))
+    inertia = distances[np.arange(len(points)), nearest].sum() + np.square(points).sum()
     counts = np.bincount(nearest, minlength=len(centroids))
     return Members(sums, counts, float(inertia))
 

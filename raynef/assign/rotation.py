@@ -6,6 +6,8 @@ is then its largest coordinate. There are as many clusters as eigenvectors.
 
 import numpy as np
 
+from raynef.assign.sums import sums_of_groups
+
 
 def nearest_rotation(rows: np.ndarray, *, seed: int, most: int = 100) -> np.ndarray:
     """The rotation R that brings unit rows [n, K] nearest to one-hot ones: [K, K] of float32.
@@ -30,8 +32,7 @@ def nearest_rotation(rows: np.ndarray, *, seed: int, most: int = 100) -> np.ndar
     before = 0.0
     for _ in range(most):
         nearest = (rows @ rotation).argmax(axis=1)
-        sums = np.zeros((width, width))
-        np.add.at(sums, nearest, rows)
+        sums = sums_of_groups(rows, nearest, width)
         left, sizes, right = np.linalg.svd(sums)
         rotation = (right.T @ left.T).astype(np.float32)
         total = float(sizes.sum())

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from raynef.assign.sums import sums_of_groups
 from raynef.assign.tree import ClusterTree, agglomerate
 from raynef.cluster.session import feature_actors
 from raynef.cluster.stream import stream
@@ -120,8 +121,7 @@ def neighborhoods(
 ) -> Neighborhoods:
     """Of images: features float [B, h·w, D], clusters int and valid bool [B, h, w]."""
     kept = clusters[valid]
-    sums = np.zeros((num_clusters, features.shape[-1]))
-    np.add.at(sums, kept, features[valid.reshape(len(valid), -1)])
+    sums = sums_of_groups(features[valid.reshape(len(valid), -1)], kept, num_clusters)
     touches = np.zeros((num_clusters, num_clusters), dtype=np.int64)
     below, beside = (slice(1, None), slice(None)), (slice(None), slice(1, None))
     above, before = (slice(None, -1), slice(None)), (slice(None), slice(None, -1))

@@ -74,10 +74,13 @@ def recipe(sample: Path, tiny_weights: Path) -> Recipe:
     """Two short epochs of two steps."""
     return Recipe(
         data=Data(root=str(sample), short_side=64, crop=64, scale=(0.8, 1.5), num_views=2),
-        backbone=Backbone(name="vit_tiny_patch16_224", weights=str(tiny_weights)),
+        # Here and for ψ, the same on any processor.
+        backbone=Backbone(
+            name="vit_tiny_patch16_224", weights=str(tiny_weights), precision="float32"
+        ),
         graph=Graph(num_neighbors=12),
         eigen=Eigen(num_eigenfunctions=12),
-        train=Train(batch_size=5, epochs=2, precision="float32"),  # the same on any processor
+        train=Train(batch_size=5, epochs=2, precision="float32"),
         evaluate=Evaluate(short_side=64, crop=64),
     )
 

@@ -15,6 +15,6 @@ def sums_of_groups(rows: np.ndarray, groups: np.ndarray, count: int) -> np.ndarr
     sums = torch.zeros((count, rows.shape[1]), dtype=torch.float64)
     for start in range(0, len(rows), _BLOCK):
         block = rows[start : start + _BLOCK].astype(np.float64, order="C")
-        members = torch.from_numpy(groups[start : start + _BLOCK].astype(np.int64))
-        sums.index_add_(0, members, torch.from_numpy(block))
+        members = torch.tensor(groups[start : start + _BLOCK].astype(np.int64))
+        sums.index_add_(0, members, torch.tensor(block))
     return sums.numpy()

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from raynef.features.precision import Precision, usual_precision
+from raynef.features.precision import Asked, Precision, backbone_precision
 
 
 @dataclass(frozen=True)
@@ -18,13 +18,15 @@ class FeatureActors:
     threads: int  # of torch in each
     resources: Mapping[str, float] = field(default_factory=dict)  # custom: on which nodes
     on_mps: bool = False  # the only one, in this process, on its Apple GPU
+    elsewhere: bool = False  # on other machines too, whose processors are not known here
 
     @property
     def device(self) -> str:
         """Where each holds its model."""
         return "cuda" if self.num_gpus else "mps" if self.on_mps else "cpu"
 
-    @property
-    def precision(self) -> Precision:
-        """In which they compute features, where nothing else is asked of them."""
-        return usual_precision(torch.device(self.device))
+    def precision(self, asked: Asked = "auto") -> Precision:
+        """In which they all compute features, by ``backbone.precision``."""
+        if self.elsewhere and self.device == "cpu":
+            return "bfloat16" if asked == "bfloat16" else "float32"
+        return backbone_precision(asked, torch.device(self.device))

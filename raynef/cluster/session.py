@@ -280,9 +280,14 @@ def feature_actors(*, workers: int = 0) -> FeatureActors:
             f"{workers} train workers stream features, each with an actor of its own, but nodes "
             f"for {FEATURES} take {room:g}; declare more, or lower train.num_workers"
         )
-    count = 1 if workers else len(nodes_for(FEATURES))
-    threads = _threads(max(1, workers))
-    return FeatureActors(count, num_cpus=1, num_gpus=0, threads=threads, resources=resources)
+    return FeatureActors(
+        1 if workers else len(nodes_for(FEATURES)),
+        num_cpus=1,
+        num_gpus=0,
+        threads=_threads(max(1, workers)),
+        resources=resources,
+        elsewhere=len(_cpu_nodes()) > 1,
+    )
 
 
 def worker_gpu_share(*, streams: bool) -> float:

@@ -101,6 +101,11 @@ class Backbone:
     """Side of the square to which training crops are resized (bicubic) before the backbone, and at
     test center crops, windows, or squares that a whole image is cut into: the native resolution of
     CLIP and DINOv2. None: all as they are."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of the products within it, for stored features and at test; auto is bfloat16 on GPUs and
+    where this machine's processor multiplies in it natively (``raynef doctor`` says so), float32
+    elsewhere, and on the processors of a cluster of several machines. A feature store keeps the
+    precision in which it was begun."""
     batch_size: Annotated[Count, FREE] = 16
     """Images per forward pass of a feature actor."""
 
@@ -202,7 +207,7 @@ class Train:
     """Of the products within ψ, in training and in the passes of Ours* and ψ's probe; auto is
     bfloat16 where the GPU or processor multiplies in it natively (``raynef doctor`` says so),
     float32 elsewhere. Graph, norm, loss and, at test, all of ψ are float32 always. The frozen
-    backbone is not governed by it: bfloat16 on GPUs, float32 on CPUs."""
+    backbone has ``backbone.precision``."""
     compile: Annotated[bool, FREE] = False
     """Compile ψ's trunk by torch.compile, on a GPU as CUDA graphs: for steps that launches of small
     kernels bound. It takes up to a minute before the first step, and on CPUs gains little."""

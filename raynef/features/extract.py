@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from raynef.core.devices import beside
 from raynef.features.backbone import Backbone
-from raynef.features.precision import Precision, computing_in, usual_precision
+from raynef.features.precision import Precision, computing_in
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ def extract_features(
     pixels: np.ndarray,
     extents: np.ndarray | None = None,
     *,
-    precision: Precision | None = None,
+    precision: Precision = "float32",
 ) -> Features:
     """Run the backbone on uint8 pixels [B, H, W, 3], H and W multiples of the patch size.
 
@@ -34,7 +34,7 @@ def extract_features(
         pixels: the image at the top left of each crop; what follows repeats its edge.
         extents: (height, width) of each image within its crop, [B, 2]; all of it if None. The
             backbone sees zeros (its mean) beyond, and patches with a pixel beyond are not valid.
-        precision: that of the device if None.
+        precision: in which the backbone computes.
     """
     device = next(backbone.parameters()).device
     host = beside(device)
@@ -54,7 +54,7 @@ def extract_features(
     inside = limits // backbone.patch_size  # whole patches down and across
     down = torch.arange(grid[0], device=host)[None, :] < inside[:, :1]
     across = torch.arange(grid[1], device=host)[None, :] < inside[:, 1:]
-    with computing_in(precision or usual_precision(device), device):
+    with computing_in(precision, device):
         taps = backbone(images.to(device))
     return Features(
         taps=taps,

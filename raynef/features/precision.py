@@ -11,11 +11,15 @@ logger = logging.getLogger("raynef")
 
 Precision = Literal["float32", "bfloat16"]
 """Of the products within a network, by torch's autocast."""
+Asked = Literal["auto", "float32", "bfloat16"]
+"""``auto``: bfloat16 where the device multiplies in it natively, float32 elsewhere."""
 
 
-def usual_precision(device: torch.device) -> Precision:
-    """In which a backbone computes on a device where nothing else is asked."""
-    return "bfloat16" if device.type == "cuda" else "float32"
+def backbone_precision(asked: Asked, device: torch.device) -> Precision:
+    """In which a frozen backbone computes on a device, by ``backbone.precision``."""
+    if asked == "auto" and device.type == "cuda":  # whoever asks may have no such GPU himself
+        return "bfloat16"
+    return "bfloat16" if uses_bfloat16(asked, device, field="backbone.precision") else "float32"
 
 
 def computing_in(precision: Precision, device: torch.device) -> torch.autocast:
@@ -37,22 +41,23 @@ def has_bfloat16(device: torch.device) -> bool:
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
-def uses_bfloat16(precision: str, device: torch.device) -> bool:
-    """Whether ψ's products are made in bfloat16 on a device, by ``train.precision``.
+def uses_bfloat16(precision: str, device: torch.device, *, field: str = "train.precision") -> bool:
+    """Whether products are made in bfloat16 on a device, by the ``field`` that asks for it.
 
     Where it is asked for: on an Apple GPU from macOS 14 on, before which it has none; where it is
     emulated too, with a warning.
     """
     if precision == "bfloat16":
         if device.type == "cpu" and not has_bfloat16(device):
-            _warn_of_emulation()
+            _warn_of_emulation(field)
         return device.type != "mps" or torch.backends.mps.is_macos_or_newer(14, 0)
     return precision == "auto" and has_bfloat16(device)
 
 
-@cache  # once in a process
-def _warn_of_emulation() -> None:
+@cache  # once in a process for each field
+def _warn_of_emulation(field: str) -> None:
     logger.warning(
-        "train.precision bfloat16: this processor has no such products and emulates them, many "
-        "times slower than float32, which auto would take"
+        "%s bfloat16: this processor has no such products and emulates them, many times slower "
+        "than float32, which auto would take",
+        field,
     )

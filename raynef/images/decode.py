@@ -318,3 +318,21 @@ def _open_label(path: str | Path) -> Image.Image:
         raise UserError(f"label {path} is missing") from error
     except (OSError, BadImageError) as error:
         raise UserError(f"label {path} cannot be read: {error}") from error
+
+
+def rgb_of(image: Image.Image | np.ndarray | str | Path) -> np.ndarray:
+    """A photograph, an array of one, or a path, as RGB: uint8 [H, W, 3], upright.
+
+    Raises ValueError: an array of another type or shape; BadImageError: an unreadable file.
+    """
+    if isinstance(image, str | Path):
+        return read_image(image)
+    if isinstance(image, np.ndarray):
+        shaped = image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (3, 4))
+        if image.dtype != np.uint8 or not shaped or 0 in image.shape:
+            raise ValueError(
+                "an image array must be uint8 [H, W, 3], [H, W, 4] or [H, W], got "
+                f"{image.dtype} {list(image.shape)}"
+            )
+        image = Image.fromarray(image)
+    return to_rgb(upright(image))

@@ -111,6 +111,7 @@ class StreamedViews:
         Raises:
             UserError: a file that could be read before training cannot be read any more.
         """
+        actors = feature_actors(workers=collectives.world_size)
         results = stream(
             [
                 ImageUnit(own, tuple(self.images.files[index] for index in own), view=epoch)
@@ -118,8 +119,11 @@ class StreamedViews:
             ],
             prepare=partial(make_views, data=recipe.data, side=view_side(recipe)),
             actor=FeatureActor,
-            actor_kwargs={"config": recipe.backbone},
-            actors=feature_actors(workers=collectives.world_size),
+            actor_kwargs={
+                "config": recipe.backbone,
+                "precision": actors.precision(recipe.backbone.precision),
+            },
+            actors=actors,
             in_order=True,
         )
         for found in results:

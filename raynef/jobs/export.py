@@ -1,5 +1,6 @@
 """A segmenter as one file that other programs run: ``raynef export``."""
 
+import dataclasses
 import importlib
 import json
 import logging
@@ -56,6 +57,9 @@ def export(run: str | Path, out: str | Path, *, format: Format = "onnx") -> dict
         raise UserError(f"{out} is a folder; --out is a file, such as {out / 'segmenter.onnx'}")
     _require(format)
     segmenter = Segmenter.load(run)
+    # As the file computes, on whatever runs it.
+    config = dataclasses.replace(segmenter.backbone_config, precision="float32")
+    segmenter.backbone_config = config
     described = description(segmenter)
     logger.info("export: tracing %s", segmenter.backbone.name)
     try:

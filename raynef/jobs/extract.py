@@ -56,7 +56,7 @@ def ensure_store(recipe: Recipe, images: ImageSet, folder: str | Path) -> Featur
     Needs a running Ray where anything is to be made. Raises UserError as ``ensure_shards``.
     """
     folder = Path(folder)
-    precision = precision_for(folder)
+    precision = precision_for(folder, recipe.backbone.precision)
 
     def run(units: list[ShardUnit]) -> Iterator[ShardMade]:
         return stream(

@@ -25,6 +25,7 @@ from raynef.features.backbone import load_backbone
 from raynef.features.clip import CAPTIONS, PREFIX, ClipName
 from raynef.features.dense_clip import Attention
 from raynef.features.extract import extract_features
+from raynef.features.precision import Precision, backbone_precision
 from raynef.features.text import TextClasses, embed_classes, read_classes
 from raynef.images.datasets.imageset import ImageFile
 from raynef.images.geometry import resize_bicubic, short_side_size, whole_patches
@@ -105,6 +106,8 @@ class TextActor:
     ) -> None:
         self.segmenter = Segmenter.load(segmenter, device=device)
         self.clip = load_backbone(backbone).to(device)
+        asked = backbone.precision
+        self.precision: Precision = backbone_precision(asked, torch.device(device))
         self.embeddings, self.scale = texts.embeddings.to(device), texts.scale
 
     def __call__(self, read: Carried[ImageUnit, np.ndarray]) -> Scored:
@@ -118,7 +121,8 @@ class TextActor:
         size = whole_patches(short_side_size(image.shape, SHORT_SIDE), patch)
         grid = (size[0] // patch, size[1] // patch)
         seen = resize_bicubic(image, size)[None]
-        features = extract_features(self.clip, seen).taps[0, -1].float()
+        taps = extract_features(self.clip, seen, precision=self.precision).taps
+        features = taps[0, -1].float()
         with torch.inference_mode():
             cosines = functional.normalize(features, dim=-1) @ self.embeddings.T
             probabilities = (self.scale * cosines).softmax(dim=-1).unflatten(0, grid)

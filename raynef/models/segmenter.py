@@ -16,8 +16,9 @@ from raynef.core.errors import UserError
 from raynef.eigen.psi import Psi
 from raynef.features.backbone import Backbone, load_backbone
 from raynef.features.extract import extract_features
+from raynef.features.precision import Precision, backbone_precision
 from raynef.features.weights import weights_identity
-from raynef.images.decode import read_image, to_rgb, upright
+from raynef.images.decode import rgb_of
 from raynef.images.geometry import (
     pad_to,
     resize,
@@ -135,6 +136,11 @@ class Segmenter(OnHub):
         """Where it runs."""
         return self.head.head.bias.device
 
+    @property
+    def precision(self) -> Precision:
+        """In which its backbone computes there."""
+        return backbone_precision(self.backbone_config.precision, self.device)
+
     def to(self, device: torch.device | str) -> Self:
         """Move backbone and head to a device."""
         self.backbone.to(device)
@@ -167,7 +173,7 @@ class Segmenter(OnHub):
     @torch.inference_mode()
     def taps(self, padded: np.ndarray) -> Tensor:
         """The backbone's taps: uint8 [B, H, W, 3] of whole patches -> float32 [B, T, h·w, D]."""
-        return extract_features(self.backbone, padded).taps.float()
+        return extract_features(self.backbone, padded, precision=self.precision).taps.float()
 
     @torch.inference_mode()
     def logits(self, taps: Tensor, size: tuple[int, ...]) -> Tensor:
@@ -221,7 +227,7 @@ class Segmenter(OnHub):
         Raises:
             BadImageError: a file that cannot be read as an image.
         """
-        pixels = _pixels(image)
+        pixels = rgb_of(image)
         (found,) = maps = self.patch_maps(self.seen(pixels)[None])
         (clusters,) = cluster_maps(maps, (pixels.shape[0], pixels.shape[1]))
         classes = self.classes.classes if self.classes else None
@@ -333,18 +339,3 @@ class Segmenter(OnHub):
             tau=saved.tau,
             origin=read_origin(folder),
         ).to(device)
-
-
-def _pixels(image: Image.Image | np.ndarray | str | Path) -> np.ndarray:
-    """Any accepted image as RGB, uint8 [H, W, 3]."""
-    if isinstance(image, str | Path):
-        return read_image(image)
-    if isinstance(image, np.ndarray):
-        shaped = image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (3, 4))
-        if image.dtype != np.uint8 or not shaped or 0 in image.shape:
-            raise ValueError(
-                "an image array must be uint8 [H, W, 3], [H, W, 4] or [H, W], got "
-                f"{image.dtype} {list(image.shape)}"
-            )
-        image = Image.fromarray(image)
-    return to_rgb(upright(image))

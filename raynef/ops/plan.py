@@ -220,7 +220,7 @@ def _measure(
                 found.update(zip(names.split(), rates(), strict=True))
 
     def extract() -> float:
-        return here.extract_rate(backbone, shapes.side, recipe.backbone.batch_size)
+        return here.extract_rate(backbone, recipe.backbone, shapes.side)
 
     take(_DECODE, 1, lambda: [here.decode_rate(recipe, encoded, shapes.side)])
     take(_EXTRACT, cores, lambda: [extract()])

@@ -18,12 +18,14 @@ import torch
 from PIL import Image
 
 from raynef.assign.teachers import Teachers
+from raynef.config.recipe import Backbone as BackboneConfig
 from raynef.config.recipe import Recipe
 from raynef.core.devices import beside, wait_for
 from raynef.core.draws import generator
 from raynef.core.errors import BadImageError, UserError
 from raynef.features.backbone import NUM_TAPS, Backbone
 from raynef.features.extract import Features, extract_features
+from raynef.features.precision import backbone_precision
 from raynef.graph.knn import nearest_neighbors, unit_rows
 from raynef.images.augment import augment
 from raynef.images.decode import decode_image
@@ -107,22 +109,24 @@ def decode_rate(recipe: Recipe, encoded: Sequence[bytes], side: int) -> float:
     return 1 / _seconds_each(views)
 
 
-def extract_rate(backbone: Backbone, side: int, batch_size: int) -> float:
+def extract_rate(backbone: Backbone, config: BackboneConfig, side: int) -> float:
     """Views a second through the backbone, in batches of the recipe or as large as time allows."""
     device = next(backbone.parameters()).device
+    precision = backbone_precision(config.precision, device)
 
     def run(batch: int) -> Callable[[], int]:
         pixels = np.random.default_rng(0).integers(0, 256, (batch, side, side, 3), np.uint8)
 
         def once() -> int:
-            extract_features(backbone, pixels).taps.half().cpu()
+            extract_features(backbone, pixels, precision=precision).taps.half().cpu()
             return batch
 
         return once
 
     single = _seconds_each(run(1))
-    fitting = batch_size if device.type == "cuda" else int(_PATIENCE_S / 2 / single)
-    return 1 / _seconds_each(run(max(1, min(batch_size, fitting))))
+    most = config.batch_size
+    fitting = most if device.type == "cuda" else int(_PATIENCE_S / 2 / single)
+    return 1 / _seconds_each(run(max(1, min(most, fitting))))
 
 
 def score_rate(backbone: Backbone, recipe: Recipe, aspect: float) -> float:

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from raynef.config.recipe import fingerprint
-from raynef.features.precision import usual_precision
 from raynef.io.files import write_atomic
 from raynef.models.segmenter import Segmenter
 
@@ -40,7 +39,7 @@ class TapCache:
         self.folder: Path | None = None
         self.room = 0
         if folder is not None:
-            config, precision = segmenter.backbone_config, usual_precision(segmenter.device)
+            config, precision = segmenter.backbone_config, segmenter.precision
             made_by = [config.name, segmenter.backbone_weights(), config.tap]
             made_by += [] if precision == "float32" else [precision]
             self.folder = Path(folder) / fingerprint(made_by)

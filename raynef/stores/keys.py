@@ -8,6 +8,8 @@ from raynef.config.recipe import Recipe
 from raynef.core.errors import UserError
 
 _FORMATS = ("format", "eigen_format", "hue_degrees")
+_UNSAID = {"feature_precision": "float32", "stored_bits": 16}
+"""What a key means where it says nothing."""
 
 
 def require_same_key(folder: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
@@ -36,7 +38,7 @@ def differences(found: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
         elif name in _FORMATS:
             phrases.append("it was made by another version of raynef")
         else:
-            there, here = found.get(name), wanted.get(name)
+            there, here = (key.get(name, _UNSAID.get(name)) for key in (found, wanted))
             phrases.append(f"{_field(name)} is {there!r} there, {here!r} here")
     return phrases
 
@@ -52,4 +54,5 @@ def _field(name: str) -> str:
     for setting in settings(Recipe):
         if name in setting.in_keys().values():
             return setting.name
-    return "train.precision" if name == "precision" else f"the {name.replace('_', ' ')}"
+    other = {"precision": "train.precision", "feature_precision": "backbone.precision"}
+    return other.get(name) or f"the {name.replace('_', ' ')}"

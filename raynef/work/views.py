@@ -27,14 +27,12 @@ class ViewFeatures(Generic[U]):
 
 
 class FeatureActor:
-    """Actor: one frozen backbone; it computes in the precision of its device if that is None."""
+    """Actor: one frozen backbone, and the precision in which it computes."""
 
-    def __init__(
-        self, config: BackboneConfig, device: str, precision: Precision | None = None
-    ) -> None:
+    def __init__(self, config: BackboneConfig, device: str, *, precision: Precision) -> None:
         self.backbone = load_backbone(config).to(device)
         self.batch_size = config.batch_size
-        self.precision: Precision | None = precision
+        self.precision: Precision = precision
 
     def __call__(self, read: Carried[U, View]) -> ViewFeatures[U]:
         parts = [

@@ -86,7 +86,7 @@ digest = hashlib.sha256(found.clusters.tobytes()).hexdigest()
 print(json.dumps({"shape": found.clusters.shape, "sha256": digest, "names": found.class_names}))
 """
 
-_SIZE = "--data.short-side 96 --data.crop 96"
+_SIZE = "--data.short-side 96 --data.crop 96 --backbone.precision float32"
 _SMALL = (
     f"--recipe folder paper --data.root sample {_SIZE} --data.num-views 1 --evaluate.short-side 96 "
     "--evaluate.crop 96 --graph.num-neighbors 32 --eigen.num-eigenfunctions 16 "
@@ -113,7 +113,7 @@ STEPS = (
         "demo --out demo --num-train 24 --num-val 6 --data.short-side 96 --data.crop 96 "
         "--evaluate.short-side 96 --evaluate.crop 96 --graph.num-neighbors 32 "
         "--eigen.num-eigenfunctions 16 --train.batch-size 8 --train.epochs 2 "
-        "--train.precision float32",
+        "--train.precision float32 --backbone.precision float32",
     ),
     Step("sample", (), ("demo",), 'import os; os.symlink("demo/sample", "sample"); print("{}")'),
     Step("teacher", (), (), _TEACHER + 'print("{}")\n'),

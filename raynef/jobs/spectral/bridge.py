@@ -118,7 +118,8 @@ def _read(
 def _features(segmenter: Segmenter, images: list[np.ndarray]) -> tuple[Tensor, Tensor]:
     """Taps [B, T, h·w, D] and thumbnails [B, h, w, 3] of images of one size."""
     inputs = [segmenter.padded(image[None]) for image in images]
-    parts = [extract_features(segmenter.backbone, pixels) for pixels in inputs]
+    backbone, precision = segmenter.backbone, segmenter.precision
+    parts = [extract_features(backbone, pixels, precision=precision) for pixels in inputs]
     return torch.cat([p.taps for p in parts]).float(), torch.cat([p.thumbnails for p in parts])
 
 

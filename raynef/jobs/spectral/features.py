@@ -64,7 +64,8 @@ def ensure_features(
     ``stride`` is what the sides of an image must be multiples of. Raises UserError as
     ``ensure_shards``, and where not one image can be read.
     """
-    spectral, precision = recipe.spectral, precision_for(folder)
+    spectral = recipe.spectral
+    precision = precision_for(folder, recipe.backbone.precision)
     actor_kwargs = {"config": recipe.backbone, "spectral": spectral, "precision": precision}
 
     def run(units: list[ShardUnit]) -> Iterator[ShardMade]:

@@ -97,7 +97,7 @@ def devices_finding(seen: dict[str, Any]) -> Outcome:
     if seen["device"] is None:
         return "fail", seen["why"], "unset RAYNEF_DEVICE"
     devices = seen["devices"]
-    precision = f"ψ trains in {'bfloat16' if seen['bfloat16'] else 'float32'}"
+    precision = f"their products are in {'bfloat16' if seen['bfloat16'] else 'float32'}"
     used = f"networks run on {seen['device']} ({seen['why']}); {precision}"
     if devices:
         names = ", ".join(f"{device['name']} ({in_bytes(device['memory'])})" for device in devices)

@@ -24,7 +24,7 @@ def torch_devices() -> dict[str, Any]:
     ``kernels`` has for each the error of a small product, or None, and ``mps`` that of an Apple
     GPU, where there is one; ``device`` is where networks run in one process, ``why`` the reason,
     or, where ``device`` is None, what is wrong with the one that was asked for; ``bfloat16`` says
-    whether ψ trains in it there.
+    whether their products are made in it there.
     """
     import torch
 

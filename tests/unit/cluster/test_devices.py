@@ -15,7 +15,8 @@ from raynef.cluster.place import this_process
 from raynef.cluster.session import FEATURES, SMALL, feature_actors, gpus_for, is_small
 from raynef.core.devices import beside
 from raynef.core.errors import UserError
-from raynef.features.precision import uses_bfloat16, usual_precision
+from raynef.features import precision
+from raynef.features.precision import backbone_precision, uses_bfloat16
 from raynef.ops.doctor.probes import torch_devices
 
 MPS = torch.device("mps")
@@ -61,7 +62,10 @@ def test_the_choice(there, monkeypatch, cuda, mps, named, kind, why):
     with this_process():
         pool = feature_actors()
     assert (pool.count, pool.device, pool.num_gpus) == (1, kind, int(kind == "cuda"))
-    assert pool.precision == ("bfloat16" if kind == "cuda" else "float32")
+    for native in (False, True):
+        monkeypatch.setattr(precision, "has_bfloat16", lambda device, native=native: native)
+        half = kind == "cuda" or native
+        assert pool.precision() == ("bfloat16" if half else "float32")
 
 
 @pytest.mark.parametrize(
@@ -122,7 +126,7 @@ def test_what_is_computed_where(there):
     there(mps=True)
     assert beside(MPS).type == "cpu"
     assert beside(torch.device("cuda", 1)) == torch.device("cuda", 1)
-    assert usual_precision(MPS) == "float32"
+    assert backbone_precision("auto", MPS) == "float32"
     assert not uses_bfloat16("auto", MPS)
 
 

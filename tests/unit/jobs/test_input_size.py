@@ -73,7 +73,7 @@ def test_an_extent_never_vanishes_or_grows_beyond(crop, side):
 
 def test_grid_and_thumbnails_follow_from_the_resized_pixels(recipe):
     resized = change(recipe, backbone={"input_size": 96})
-    found = FeatureActor(resized.backbone, "cpu")(views_of(resized, [0, 1, 2]))
+    found = FeatureActor(resized.backbone, "cpu", precision="float32")(views_of(resized, [0, 1, 2]))
     assert found.features is not None
     assert found.features.taps.shape == (3, 3, 36, 192)
     assert found.features.thumbnails.shape == (3, 6, 6, 3)
@@ -84,7 +84,7 @@ def test_units_without_a_readable_image(recipe):
     bad = ImageUnit([0], (ImageFile("bad", __file__),))
     made = make_views(bad, data=recipe.data, side=96)
     assert (made.values, list(made.skipped)) == ({}, ["bad"])
-    assert FeatureActor(recipe.backbone, "cpu")(made).features is None
+    assert FeatureActor(recipe.backbone, "cpu", precision="float32")(made).features is None
 
 
 DINOV2, RESNET = "vit_small_patch14_dinov2", "resnet18"

@@ -61,7 +61,7 @@ def model(tmp_path_factory) -> Path:
 def recipe(photos, model) -> Recipe:
     return Recipe(
         data=Data(root=str(photos)),
-        backbone=Backbone(name=f"open_clip/local-dir:{model}"),
+        backbone=Backbone(name=f"open_clip/local-dir:{model}", precision="float32"),
         evaluate=Evaluate(short_side=336, crop=336),
     )
 

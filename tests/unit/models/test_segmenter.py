@@ -41,7 +41,7 @@ def weights(tmp_path_factory) -> Path:
 
 
 def make(weights: Path, **options) -> Segmenter:
-    config = BackboneConfig(name=NAME, weights=str(weights))
+    config = BackboneConfig(name=NAME, weights=str(weights), precision="float32")
     backbone = load_backbone(config)
     psi = AttentionPsi(NUM_TAPS * backbone.dim, K, num_blocks=1, seed=3)
     with torch.no_grad():  # the initial blocks add almost nothing

@@ -345,7 +345,7 @@ OLD = "The NVIDIA driver on your system is too old (found version 11040)"
     ("seen", "nvidia", "hidden", "verdict", "found", "advice"),
     [
         (NONE, False, None, "ok", "no GPU", ""),
-        (NONE | {"bfloat16": True}, False, None, "ok", "trains in bfloat16", ""),
+        (NONE | {"bfloat16": True}, False, None, "ok", "products are in bfloat16", ""),
         (NONE | {"devices": [H200], "kernels": [None]}, True, None, "ok", "H200 (150 GB)", ""),
         (
             NONE | {"devices": [H200], "kernels": ["no kernel image is available"]},
@@ -357,7 +357,14 @@ OLD = "The NVIDIA driver on your system is too old (found version 11040)"
         ),
         (NONE, True, "", "warn", "hidden by CUDA_VISIBLE_DEVICES=''", "unset"),
         (NONE | {"built_for": None}, True, None, "warn", "CPU alone", "torch with CUDA"),
-        (ON_MPS, False, None, "ok", "run on mps (torch sees an Apple GPU); ψ trains in float", ""),
+        (
+            ON_MPS,
+            False,
+            None,
+            "ok",
+            "run on mps (torch sees an Apple GPU); their products are in float",
+            "",
+        ),
         (ON_MPS | FORCED, False, None, "ok", "run on cpu (RAYNEF_DEVICE says so)", ""),
         (
             ON_MPS | {"mps": {"error": "no Metal"}},

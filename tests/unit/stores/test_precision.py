@@ -11,6 +11,7 @@ from raynef.cluster import session
 from raynef.cluster.session import FEATURES, FeatureActors, feature_actors
 from raynef.core.errors import UserError
 from raynef.eigen.psi import AttentionPsi
+from raynef.features import precision as feature_precision
 from raynef.features.backbone import NUM_TAPS, load_backbone
 from raynef.features.extract import extract_features
 from raynef.images.augment import augment
@@ -29,6 +30,13 @@ from tests.tiny import change
 
 pytestmark = pytest.mark.usefixtures("without_ray")
 HALF = {"feature_precision": "bfloat16"}
+
+
+@pytest.fixture
+def recipe(recipe, monkeypatch):
+    """As a user has it, on a processor without bfloat16."""
+    monkeypatch.setattr(feature_precision, "has_bfloat16", lambda device: False)
+    return change(recipe, backbone={"precision": "auto"})
 
 
 @pytest.fixture
@@ -74,7 +82,7 @@ def test_what_gpus_began_is_finished_and_read_alike_without_them(recipe, tmp_pat
     with pytest.raises(KeyboardInterrupt):
         ensure_store(recipe, images, tmp_path)
     gpus.undo()
-    assert feature_actors().precision == "float32"
+    assert feature_actors().precision() == "float32"
 
     store = ensure_store(recipe, images, tmp_path)
     assert len(store.images()) == 10
@@ -93,6 +101,36 @@ def test_what_gpus_began_is_finished_and_read_alike_without_them(recipe, tmp_pat
     assert ensure_store(recipe, images, tmp_path).key == store.key
 
 
+def test_a_processor_with_bfloat16_computes_in_it(recipe, tmp_path, monkeypatch):
+    """Stores and segmenters, unless float32 is asked for, which such a store is not."""
+    monkeypatch.setattr(feature_precision, "has_bfloat16", lambda device: True)
+    images = open_split(recipe.data, "train")
+    asked = {
+        name: change(recipe, backbone={"precision": name})
+        for name in ("auto", "bfloat16", "float32")
+    }
+    stores = {name: ensure_store(one, images, tmp_path / name).key for name, one in asked.items()}
+    assert stores["auto"] == stores["bfloat16"] == {**stores["float32"], **HALF}
+    said = "backbone.precision is 'bfloat16' there, 'float32' here"
+    with pytest.raises(UserError, match=said):
+        ensure_store(asked["float32"], images, tmp_path / "auto")
+
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
+    taps = {}
+    for name, one in asked.items():
+        backbone = load_backbone(one.backbone)
+        psi = AttentionPsi(NUM_TAPS * backbone.dim, 12, num_blocks=1)
+        taps[name] = Segmenter(backbone, psi, backbone_config=one.backbone, short_side=64).taps(
+            pixels
+        )
+        assert taps[name].dtype == torch.float32
+    assert torch.equal(taps["auto"], taps["bfloat16"])
+    largest = (taps["auto"] - taps["float32"]).abs().max()
+    assert 1e-4 < largest / taps["float32"].abs().max() < 0.05
+    monkeypatch.setattr(feature_precision, "has_bfloat16", lambda device: False)
+    assert ensure_store(recipe, images, tmp_path / "auto").key == stores["auto"]  # as it was begun
+
+
 def test_a_store_in_an_unknown_precision_is_refused(recipe, tmp_path):
     images = open_split(recipe.data, "train")
     ensure_store(recipe, images, tmp_path)
@@ -107,19 +145,27 @@ def node(**resources):
     return {"Alive": True, "Resources": {"CPU": 4.0, **resources}}
 
 
+@pytest.mark.parametrize("native", [False, True])
 @pytest.mark.parametrize(
     ("nodes", "expected"),
     [
         ([node(), node(GPU=1.0)], "bfloat16"),  # a driver without a GPU, a worker with one
-        ([node(), node()], "float32"),
+        ([node(), node()], "float32"),  # whose processors may differ
         ([node(**{FEATURES: 4.0}), node(GPU=1.0)], "float32"),  # GPUs are there to train alone
         ([node(GPU=8.0), node(GPU=1.0, **{FEATURES: 1.0})], "bfloat16"),
+        ([node()], None),  # this machine
     ],
 )
-def test_the_pool_decides_not_the_driver(monkeypatch, nodes, expected):
+def test_the_pool_decides_not_the_driver(monkeypatch, nodes, native, expected):
+    expected = expected or ("bfloat16" if native else "float32")
+    monkeypatch.setattr(feature_precision, "has_bfloat16", lambda device: native)
     monkeypatch.setattr(session, "in_this_process", lambda: False)
     monkeypatch.setattr(ray, "nodes", lambda: nodes)
-    assert feature_actors().precision == expected
+    assert feature_actors().precision() == expected
+    assert [feature_actors().precision(asked) for asked in ("bfloat16", "float32")] == [
+        "bfloat16",
+        "float32",
+    ]
 
 
 def test_stores_of_eigenpairs_say_it_too(recipe, tmp_path, gpus):
@@ -187,9 +233,9 @@ def test_outputs_kept_by_gpus_are_kept_apart(recipe, monkeypatch, tmp_path):
     psi = AttentionPsi(NUM_TAPS * backbone.dim, 12, num_blocks=1)
     segmenter = Segmenter(backbone, psi, backbone_config=recipe.backbone, short_side=64)
     here = TapCache(segmenter, tmp_path).folder
-    monkeypatch.setattr(Segmenter, "device", property(lambda _: torch.device("cuda")))
-    assert TapCache(segmenter, tmp_path).folder != here
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(Segmenter, "device", property(lambda _: torch.device("cuda")))
+        assert TapCache(segmenter, tmp_path).folder != here
     assert TapCache(segmenter, tmp_path).folder == here
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from raynef.assign.context import in_context
+from raynef.assign.context import patch_and_image
 from raynef.assign.kmeans import find_centroids
 
 
@@ -33,11 +33,19 @@ class Teachers:
 
         Without the temperature the largest is the nearest center's, in squared distance.
         """
-        found: list[Tensor] = []
-        for centers, weight in zip(self.centers, self.contexts, strict=True):
-            points = in_context(features, valid, weight)
-            found.append(2 * points @ centers.T - centers.square().sum(dim=1))
-        return torch.softmax(torch.stack(found, dim=-2) / self.temperature, dim=-1)
+        unit, image = patch_and_image(features, valid)
+        dim, (count, num_clusters) = unit.shape[-1], self.centers.shape[:2]
+        # What an image adds is the same for all its patches: [B, 1, M, K].
+        shared = torch.stack(
+            [
+                2 * weight * (image @ centers[:, dim:].T)
+                for centers, weight in zip(self.centers, self.contexts, strict=True)
+            ],
+            dim=-2,
+        ) - self.centers.square().sum(dim=-1)
+        scores = unit @ (2 * self.centers[:, :, :dim].flatten(0, 1)).T
+        scores = scores.view(*unit.shape[:2], count, num_clusters).add_(shared)
+        return scores.div_(self.temperature).softmax(dim=-1)
 
 
 def find_teachers(

@@ -2,12 +2,14 @@
 
     python tests/benchmarks/bench_extract.py --images DIR [--backbone NAME --weights FILE]
 
-Prints one JSON line. The bare loop runs on the same cores with as many threads, on the same views
-(without them for --plain, where both see a resize and a center crop only). The start-up of Ray and
-of the actors is left out: the rate counts from the first finished shard on.
+Prints one JSON line for each precision of the backbone: float32, and bfloat16 where the processor
+has it. The bare loop runs on the same cores with as many threads, on the same views (without them
+for --plain, where both see a resize and a center crop only). The start-up of Ray and of the actors
+is left out: the rate counts from the first finished shard on.
 """
 
 import argparse
+import dataclasses
 import json
 import os
 import tempfile
@@ -24,6 +26,7 @@ from raynef.cluster.session import ray_session
 from raynef.config.recipe import BUNDLED_BACKBONE, Backbone, Data, Recipe
 from raynef.features.backbone import load_backbone
 from raynef.features.extract import extract_features
+from raynef.features.precision import backbone_precision, has_bfloat16
 from raynef.images.augment import augment
 from raynef.images.datasets.registry import open_split
 from raynef.images.decode import read_image
@@ -35,6 +38,7 @@ def bare_loop(recipe: Recipe, files: list[str]) -> float:
     """Images a second of one process."""
     torch.set_num_threads(os.cpu_count() or 1)
     backbone = load_backbone(recipe.backbone)
+    precision = backbone_precision(recipe.backbone.precision, torch.device("cpu"))
     size = recipe.backbone.batch_size
     started = 0.0
     for start in range(0, len(files), size):
@@ -48,6 +52,7 @@ def bare_loop(recipe: Recipe, files: list[str]) -> float:
             backbone,
             np.stack([view.pixels for view in views]),
             np.array([view.extent for view in views]),
+            precision=precision,
         )
     return (len(files) - size) / (time.perf_counter() - started)
 
@@ -55,7 +60,7 @@ def bare_loop(recipe: Recipe, files: list[str]) -> float:
 class Timed(Progress):
     """Notes when shards end, to leave start-up and the last, partial shards out."""
 
-    marks: list[tuple[float, int]] = []  # noqa: RUF012  (one extraction a process)
+    marks: list[tuple[float, int]] = []  # noqa: RUF012  (emptied before each extraction)
 
     def advance(self, count: int, note: str = "", facts: Mapping[str, Any] | None = None) -> None:
         super().advance(count, note, facts)
@@ -65,6 +70,7 @@ class Timed(Progress):
 def ours(recipe: Recipe) -> float:
     """Images a second of ``raynef extract``, from the first finished shard to the last."""
     shards_module.Progress = Timed
+    Timed.marks = []
     images = open_split(recipe.data, "train")
     with tempfile.TemporaryDirectory() as folder, ray_session():
         ensure_store(recipe, images, Path(folder) / "store")
@@ -91,21 +97,24 @@ def main() -> None:
             flip=0.0,
             photometric=False,
         )
-    recipe = Recipe(data=data, backbone=Backbone(name=options.backbone, weights=options.weights))
+    backbone = Backbone(options.backbone, weights=options.weights, precision="float32")
     files = [file.path for file in open_split(data, "train").files]
-    bare = bare_loop(recipe, files)
-    rate = ours(recipe)
-    result = {
-        "backbone": options.backbone,
-        "crop": options.crop,
-        "images": len(files),
-        "bare_images_per_s": round(bare, 2),
-        "extract_images_per_s": round(rate, 2),
-        "share": round(rate / bare, 3),
-        "cores": os.cpu_count(),
-        "torch": torch.__version__,
-    }
-    print(json.dumps(result))
+    halves = [dataclasses.replace(backbone, precision="bfloat16")]
+    for each in (backbone, *halves * has_bfloat16(torch.device("cpu"))):
+        bare = bare_loop(Recipe(data=data, backbone=each), files)
+        rate = ours(Recipe(data=data, backbone=each))
+        result = {
+            "backbone": options.backbone,
+            "precision": each.precision,
+            "crop": options.crop,
+            "images": len(files),
+            "bare_images_per_s": round(bare, 2),
+            "extract_images_per_s": round(rate, 2),
+            "share": round(rate / bare, 3),
+            "cores": os.cpu_count(),
+            "torch": torch.__version__,
+        }
+        print(json.dumps(result), flush=True)
 
 
 if __name__ == "__main__":

@@ -58,6 +58,7 @@ set:
   data.num_views: 1
   evaluate.short_side: 96
   evaluate.crop: 96
+  backbone.precision: float32
   graph.num_neighbors: 32
   eigen.num_eigenfunctions: 16
   train.batch_size: 8

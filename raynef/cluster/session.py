@@ -23,6 +23,7 @@ from raynef.cluster.actors import FeatureActors
 from raynef.cluster.devices import choose_device, num_cuda
 from raynef.cluster.interrupt import terminable
 from raynef.cluster.place import in_this_process, place, this_process
+from raynef.cluster.stderr import stderr_to
 from raynef.core.devices import allows_cuda
 from raynef.core.errors import UserError
 
@@ -36,7 +37,9 @@ each, and never two workers, whatever a placement group makes of the shares: NCC
 on one GPU."""
 
 SMALL = 256
-"""Images of a job that one process does sooner than an embedded Ray starts and shares it out."""
+"""Images of a job that one process does sooner than an embedded Ray starts and shares it out …"""
+SMALL_ON_FEW_CORES, FEW_CORES = 1024, 4
+"""… and of one of networks on so few cores and no GPU, which Ray's processes would come out of."""
 
 _ANSWER_S = 10.0  # that a cluster has to take a connection
 _SHARED: ContextVar[contextlib.ExitStack | None] = ContextVar("shared", default=None)
@@ -61,6 +64,7 @@ def ray_session(
     min_cpus: int = 2,
     images: int | None = None,
     model_bound: bool = False,
+    network_bound: bool = False,
     on_gpu: bool = False,
 ) -> Iterator[None]:
     """Join the Ray that runs already or lives at ``address``; else start one and stop it.
@@ -76,6 +80,8 @@ def ray_session(
         images: of the job; None for one that needs Ray.
         model_bound: almost all of the job's time is one model's. On a machine without GPUs that
             takes all cores in any process, and an embedded Ray would only take some of them away.
+        network_bound: most of it is, the rest is reading and decoding, for which threads will do on
+            a few cores, and what follows in this process.
         on_gpu: networks are a good part of it. On an Apple GPU, which Ray lends to nobody, they
             are quicker in this process than on all cores under Ray.
 
@@ -88,7 +94,8 @@ def ray_session(
     if in_this_process():
         yield
         return
-    if is_small(address, images, model_bound=model_bound, on_gpu=on_gpu):
+    work = {"model_bound": model_bound, "network_bound": network_bound, "on_gpu": on_gpu}
+    if is_small(address, images, **work):
         terminable()
         with this_process():
             yield
@@ -124,7 +131,12 @@ def ray_session(
 
 
 def is_small(
-    address: str | None, images: int | None, *, model_bound: bool = False, on_gpu: bool = False
+    address: str | None,
+    images: int | None,
+    *,
+    model_bound: bool = False,
+    network_bound: bool = False,
+    on_gpu: bool = False,
 ) -> bool:
     """Whether a job runs in this process alone; arguments and errors as of ``ray_session``."""
     if place() == "local":
@@ -136,7 +148,8 @@ def is_small(
     if place() == "ray" or images is None or address is not None:
         return False
     if images > SMALL:
-        alone = model_bound and num_cuda() == 0
+        few = (os.cpu_count() or 1) <= FEW_CORES and images <= SMALL_ON_FEW_CORES
+        alone = (model_bound or (network_bound and few)) and num_cuda() == 0
         if not alone and not (on_gpu and choose_device().kind == "mps"):
             return False
     there = _ray_runs() or _address_of_environment() is not None
@@ -175,7 +188,7 @@ def _join(address: str) -> None:
 
     with tempfile.TemporaryFile() as said:
         try:
-            with _stderr_to(said.fileno()):
+            with stderr_to(said.fileno()):
                 ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
         except AuthenticationError as error:
             raise UserError(tokens.token_refused(address)) from error
@@ -196,7 +209,7 @@ def _start_ray(num_cpus: int, scratch: Path) -> None:
     for attempt in range(2):
         try:
             # Ray's core says on stderr that it was told to say nothing; what fails raises anyway.
-            with Path(os.devnull).open("w") as nowhere, _stderr_to(nowhere.fileno()):
+            with Path(os.devnull).open("w") as nowhere, stderr_to(nowhere.fileno()):
                 ray.init(
                     num_cpus=num_cpus,
                     include_dashboard=True,  # the State API, or Train leaks placement groups
@@ -212,20 +225,6 @@ def _start_ray(num_cpus: int, scratch: Path) -> None:
                 raise
             logger.warning("Ray did not start within its 30 s (load %.0f)", os.getloadavg()[0])
     raise TimeoutError("Ray cannot start: the machine is too busy. Run the same command later")
-
-
-@contextlib.contextmanager
-def _stderr_to(descriptor: int) -> Iterator[None]:
-    """What this process writes to stderr, its C++ parts too, goes to an open file meanwhile."""
-    sys.stderr.flush()
-    saved = os.dup(2)
-    try:
-        os.dup2(descriptor, 2)
-        yield
-    finally:
-        sys.stderr.flush()
-        os.dup2(saved, 2)
-        os.close(saved)
 
 
 def _address_of_environment() -> str | None:

@@ -93,7 +93,7 @@ def make(baseline: Baseline, out: str | Path, address: str | None = None) -> Res
             labels = patch_labels(images, recipe.data, grid=grid)
         begin(run, recipe, images, kind=baseline.kind)
         started = time.monotonic()
-        with ray_session(address, images=len(images.files), on_gpu=True):
+        with ray_session(address, images=len(images.files), network_bound=True, on_gpu=True):
             store = ensure_store(recipe, images, recipe.train.store or (trained or run).store)
             trunk = segmenter_folder(baseline.trained).absolute() if baseline.trained else None
             views, precision = views_of_patches(recipe.data), recipe.train.precision

@@ -76,7 +76,7 @@ def evaluate(
 
         started = time.monotonic()
         num_images = sum(len(split.files) for split in splits.values())
-        with ray_session(address, images=num_images, on_gpu=True):
+        with ray_session(address, images=num_images, network_bound=not config.crf, on_gpu=True):
             counts = {
                 job: count(
                     run.path,

@@ -39,7 +39,7 @@ def extract_store(
     check(recipe)
     images = open_split(recipe.data, recipe.data.train_split)
     fitting_backbone(recipe)
-    with ray_session(address, images=len(images.files), on_gpu=True):
+    with ray_session(address, images=len(images.files), network_bound=True, on_gpu=True):
         store = ensure_store(recipe, images, folder)
     return {
         "store": os.path.abspath(folder),

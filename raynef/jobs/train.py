@@ -96,7 +96,8 @@ def train(
         begin(run, recipe, images, started_from=started_from)
         logger.info("%d training images under %s", len(images.files), images.root)
         small = _alone(recipe, images)
-        with ray_session(address, min_cpus=cpus_needed(recipe), images=small, on_gpu=True):
+        cpus = cpus_needed(recipe)
+        with ray_session(address, min_cpus=cpus, images=small, network_bound=True, on_gpu=True):
             return _train(
                 recipe,
                 run,

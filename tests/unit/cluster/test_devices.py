@@ -12,7 +12,14 @@ from raynef.assign.kmeans import find_centroids
 from raynef.cluster import session
 from raynef.cluster.devices import Choice, choose_device, device_here, num_cuda
 from raynef.cluster.place import this_process
-from raynef.cluster.session import FEATURES, SMALL, feature_actors, gpus_for, is_small
+from raynef.cluster.session import (
+    FEATURES,
+    SMALL,
+    SMALL_ON_FEW_CORES,
+    feature_actors,
+    gpus_for,
+    is_small,
+)
 from raynef.core.devices import beside
 from raynef.core.errors import UserError
 from raynef.features import precision
@@ -107,6 +114,18 @@ def test_jobs_of_networks_stay_in_the_process_that_has_an_apple_gpu(there, monke
     there()
     monkeypatch.delenv("RAYNEF_DEVICE")
     assert not is_small(None, SMALL + 1, on_gpu=True)
+
+
+@pytest.mark.parametrize(("cores", "few"), [(2, True), (4, True), (5, False), (None, True)])
+def test_on_a_few_cores_jobs_of_networks_do_without_ray(there, monkeypatch, cores, few):
+    there()
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    assert is_small(None, SMALL + 1, network_bound=True) is few
+    assert is_small(None, SMALL_ON_FEW_CORES, network_bound=True) is few
+    assert not is_small(None, SMALL_ON_FEW_CORES + 1, network_bound=True)
+    assert not is_small(None, SMALL + 1)  # such as a CRF of each image, in processes
+    there(cuda=1)
+    assert not is_small(None, SMALL + 1, network_bound=True)
 
 
 def test_no_gpu_is_reserved_where_the_cpu_was_named(there, monkeypatch):

@@ -9,8 +9,8 @@ _BLOCK = 65_536  # rows that are held in float64 at once
 def sums_of_groups(rows: np.ndarray, groups: np.ndarray, count: int) -> np.ndarray:
     """Sums of the rows [N, D] of each of ``count`` groups, int64 [N] -> float64 [count, D].
 
-    A group's rows are added one after the other in float64, as ``numpy.add.at`` does, so that the
-    result is the same to the last bit; it takes a fifth of the time or less.
+    A group's rows are added one after the other in float64: the bits are those of ``numpy.add.at``,
+    which is slower.
     """
     sums = torch.zeros((count, rows.shape[1]), dtype=torch.float64)
     for start in range(0, len(rows), _BLOCK):

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 import torch
 
-from raynef.features.precision import Asked, Precision, backbone_precision
+from raynef.config.sections import AskedPrecision
+from raynef.features.precision import Precision, backbone_precision
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class FeatureActors:
         """Where each holds its model."""
         return "cuda" if self.num_gpus else "mps" if self.on_mps else "cpu"
 
-    def precision(self, asked: Asked = "auto") -> Precision:
+    def precision(self, asked: AskedPrecision = "auto") -> Precision:
         """In which they all compute features, by ``backbone.precision``."""
         if self.elsewhere and self.device == "cpu":
             return "bfloat16" if asked == "bfloat16" else "float32"

@@ -80,8 +80,8 @@ def ray_session(
         images: of the job; None for one that needs Ray.
         model_bound: almost all of the job's time is one model's. On a machine without GPUs that
             takes all cores in any process, and an embedded Ray would only take some of them away.
-        network_bound: most of it is, the rest is reading and decoding, for which threads will do on
-            a few cores, and what follows in this process.
+        network_bound: most of it is that of networks; what else there is, reading and decoding
+            above all, a few threads do as well as Ray's tasks where cores are few.
         on_gpu: networks are a good part of it. On an Apple GPU, which Ray lends to nobody, they
             are quicker in this process than on all cores under Ray.
 

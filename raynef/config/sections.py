@@ -23,6 +23,7 @@ from raynef.config.fields import (
 BUNDLED_BACKBONE = "raynef_vit_micro_patch16"
 Tap = Literal["norm", "keys", "neighborhood"]
 Search = Literal["blocks", "topk", "faiss", "fused"]
+AskedPrecision = Literal["auto", "float32", "bfloat16"]
 
 VIEWS, IMAGES = Key("views", always=True), Key("images", always=True)
 _NAME = (Key("views", always=True, alias="backbone"), Key("images", always=True, alias="backbone"))
@@ -101,7 +102,7 @@ class Backbone:
     """Side of the square to which training crops are resized (bicubic) before the backbone, and at
     test center crops, windows, or squares that a whole image is cut into: the native resolution of
     CLIP and DINOv2. None: all as they are."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: AskedPrecision = "auto"
     """Of the products within it, for stored features and at test; auto is bfloat16 on GPUs and
     where this machine's processor multiplies in it natively (``raynef doctor`` says so), float32
     elsewhere, and on the processors of a cluster of several machines. A feature store keeps the
@@ -203,7 +204,7 @@ class Train:
     """Feature store to use or to make (shared by many runs); by default RUN/store."""
     max_failures: Annotated[int, at_least(0), FREE] = 3
     """Times that a run goes on from its last checkpoint after a lost worker."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: AskedPrecision = "auto"
     """Of the products within ψ, in training and in the passes of Ours* and ψ's probe; auto is
     bfloat16 where the GPU or processor multiplies in it natively (``raynef doctor`` says so),
     float32 elsewhere. Graph, norm, loss and, at test, all of ψ are float32 always. The frozen

@@ -7,15 +7,15 @@ from typing import Literal
 
 import torch
 
+from raynef.config.sections import AskedPrecision
+
 logger = logging.getLogger("raynef")
 
 Precision = Literal["float32", "bfloat16"]
 """Of the products within a network, by torch's autocast."""
-Asked = Literal["auto", "float32", "bfloat16"]
-"""``auto``: bfloat16 where the device multiplies in it natively, float32 elsewhere."""
 
 
-def backbone_precision(asked: Asked, device: torch.device) -> Precision:
+def backbone_precision(asked: AskedPrecision, device: torch.device) -> Precision:
     """In which a frozen backbone computes on a device, by ``backbone.precision``."""
     if asked == "auto" and device.type == "cuda":  # whoever asks may have no such GPU himself
         return "bfloat16"

@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any, get_args
 
 from raynef.cluster.session import feature_actors
+from raynef.config.sections import AskedPrecision
 from raynef.core.errors import UserError
-from raynef.features.precision import Asked, Precision
+from raynef.features.precision import Precision
 from raynef.stores.progress import begun_key
 
 _NAME = "feature_precision"
 
 
-def precision_for(folder: Path, asked: Asked) -> Precision:
+def precision_for(folder: Path, asked: AskedPrecision) -> Precision:
     """The precision of a store, by ``backbone.precision``: what is asked for; of ``auto`` that in
     which it was begun, else that of the actors that will make it.
 

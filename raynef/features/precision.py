@@ -1,13 +1,16 @@
 """In which precision networks compute."""
 
+import contextlib
 import logging
 import platform
+from collections.abc import Generator
 from functools import cache
 from typing import Literal
 
 import torch
 
 from raynef.config.sections import AskedPrecision
+from raynef.features.attention import BlockAttention
 
 logger = logging.getLogger("raynef")
 
@@ -22,9 +25,13 @@ def backbone_precision(asked: AskedPrecision, device: torch.device) -> Precision
     return "bfloat16" if uses_bfloat16(asked, device, field="backbone.precision") else "float32"
 
 
-def computing_in(precision: Precision, device: torch.device) -> torch.autocast:
+@contextlib.contextmanager
+def computing_in(precision: Precision, device: torch.device) -> Generator[None]:
     """The products of the block are made in this precision, on any device."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+    half = precision == "bfloat16"
+    attention = BlockAttention() if half and device.type == "cpu" else contextlib.nullcontext()
+    with torch.autocast(device.type, torch.bfloat16, enabled=half), attention:
+        yield
 
 
 def has_bfloat16(device: torch.device) -> bool:

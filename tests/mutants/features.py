@@ -4,6 +4,7 @@ from tests.mutants.mutant import Mutant
 
 _TAPS = ("tests/unit/features/test_backbone.py",)
 _EXTRACT = ("tests/unit/features/test_extract.py",)
+_ATTENTION = ("tests/unit/features/test_attention.py",)
 
 MUTANTS = (
     Mutant(
@@ -61,5 +62,21 @@ MUTANTS = (
         "inside = -(-limits // backbone.patch_size)",
         _EXTRACT,
         "a patch with a pixel of padding enters no graph, norm, loss or K-means",
+    ),
+    Mutant(
+        "attention-ignores-masks",
+        "raynef/features/attention.py",
+        "asks_more = attn_mask is not None or dropout_p",
+        "asks_more = dropout_p",
+        _ATTENTION,
+        "what a mask hides is not attended to",
+    ),
+    Mutant(
+        "attention-overlaps-blocks",
+        "raynef/features/attention.py",
+        "out=found[some, top : top + rows]",
+        "out=found[some, : len(found[0, top : top + rows])]",
+        _ATTENTION,
+        "each block of queries has its own place",
     ),
 )

@@ -66,6 +66,7 @@ def ensure_store(recipe: Recipe, images: ImageSet, folder: str | Path) -> Featur
             actor_kwargs={"config": recipe.backbone, "precision": precision},
             actors=feature_actors(),
             finish=partial(finish_shard, bits=recipe.data.stored_bits),
+            finish_behind=True,
         )
 
     num_views = recipe.data.num_views

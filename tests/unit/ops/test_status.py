@@ -31,6 +31,7 @@ from raynef.ops.status import status
 from raynef.ops.status_words import ago, in_words
 from raynef.stores.run import bind, hold
 from raynef.sweeps.compare import compare
+from raynef.work.views import FeatureActor
 from tests.known import present
 from tests.tiny import change
 
@@ -199,26 +200,27 @@ def test_a_lock_is_tried_and_let_go(tmp_path):
 
 
 def test_a_store_that_is_being_made(recipe, tmp_path, monkeypatch, every_step):
-    seen, write = [], features.finish_shard
+    seen = []
 
-    def finish(unit, **options):
-        seen.append(status(tmp_path / "store") if seen else None)
-        if len(seen) == 3:
-            raise KeyboardInterrupt
-        return write(unit, **options)
+    class Watched(FeatureActor):
+        def __call__(self, read):  # a shard is written behind it while the next is computed
+            seen.append(status(tmp_path / "store") if len(seen) == 2 else None)
+            if len(seen) == 4:
+                raise KeyboardInterrupt
+            return super().__call__(read)
 
-    monkeypatch.setattr(features, "finish_shard", finish)
+    monkeypatch.setattr(features, "FeatureActor", Watched)
     monkeypatch.setattr(features, "images_per_shard", lambda _recipe: 4)
     with this_process(), pytest.raises(KeyboardInterrupt):
         extract_store(recipe, tmp_path / "store")
-    assert seen[1]["state"] == "working"
-    assert seen[1]["shards"] == [1, 6]
-    assert seen[1]["now"]["done"] == 4
+    assert seen[2]["state"] == "working"
+    assert seen[2]["shards"] == [1, 6]
+    assert seen[2]["now"]["done"] == 4
     found = status(tmp_path / "store")
     assert (found["kind"], found["state"]) == ("store", "unfinished")
     assert (found["shards"], found["images"], found["skipped"]) == ([2, 6], [8, 10], 0)
     assert "2 of 6 shards, 8 of 10 images" in words(tmp_path / "store")
-    monkeypatch.setattr(features, "finish_shard", write)
+    monkeypatch.setattr(features, "FeatureActor", FeatureActor)
     with this_process():
         extract_store(recipe, tmp_path / "store")
     found = status(tmp_path / "store")

@@ -1,11 +1,12 @@
 """One Ray Data pipeline under extraction, streamed training, evaluation and prediction.
 
-A *unit* is a row of plain values: a handful of images that stay together from reading to the end.
-Tasks prepare it (read, decode, crop), an actor of a pool computes on it, and, where given, a task
-finishes it (writes). A task's process loads the module of its function: one that does without torch
-starts ten times as fast. A lost actor or task means that its unit is done again, whole. Within
-``this_process()`` the same is done without Ray. What tasks note of their input (see
-``raynef.core.notes``) is logged here, each note once.
+A *unit* is a row of plain values: a handful of images that stay together from reading to the end,
+or, where preparing makes several parts of them, such as views, to there. Tasks prepare it (read,
+decode, crop), an actor of a pool computes on it, and, where given, a task finishes it (writes). A
+task's process loads the module of its function: one that does without torch starts ten times as
+fast. A lost actor or task means that its unit is done again, whole. Within ``this_process()`` the
+same is done without Ray. What tasks note of their input (see ``raynef.core.notes``) is logged here,
+each note once.
 """
 
 import logging
@@ -13,6 +14,7 @@ import pickle
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +40,7 @@ def stream(
     actor_kwargs: dict[str, Any] | None = None,
     actors: "FeatureActors | None" = None,
     finish: Callable[[Any], Any] | None = None,
+    in_parts: bool = False,
     in_order: bool = False,
     bounded: bool = False,
     finish_is_slow: bool = False,
@@ -53,6 +56,8 @@ def stream(
         actor_kwargs: of its constructor, besides ``threads`` and ``device``.
         actors: the pool.
         finish: module-level function of what the actor returned, run as a task.
+        in_parts: ``prepare`` returns a list of parts of a unit, each of which goes on alone and has
+            a result of its own.
         in_order: yield in the order of ``units``.
         bounded: hold few units at once, ``_BYTES_PER_CPU`` in all; else reading that is faster than
             computing fills Ray's object store.
@@ -63,9 +68,10 @@ def stream(
     """
     if not units:
         return
+    parts = prepare if in_parts else partial(_in_one_part, prepare)
     if in_this_process():
         behind = _AHEAD if finish_behind else 0
-        yield from _stream_here(units, prepare, actor, actor_kwargs or {}, actors, finish, behind)
+        yield from _stream_here(units, parts, actor, actor_kwargs or {}, actors, finish, behind)
         return
     import ray
     import ray.data
@@ -75,11 +81,12 @@ def stream(
     cpus = max(1, int(ray.cluster_resources().get("CPU", 1)))
     most = min(cpus, len(rows)) if finish_is_slow else None
     # Other resources than the actor's, or Ray would fuse the two and decode in the actor.
-    dataset = dataset.map(
-        _Sealed(prepare),
+    dataset = dataset.flat_map(
+        _SealedParts(parts),
         num_cpus=0.1 if finish_is_slow else 0.5,
         concurrency=most,
     )
+    dataset.context.target_max_block_size = 1  # byte: each part is a block, and goes on at once
     if actor is not None and actors is not None:
         dataset = dataset.map(
             _SealedActor,  # pyright: ignore[reportArgumentType]  # a class, as the docs say
@@ -127,8 +134,8 @@ def _stream_here(
     finish: Callable[[Any], Any] | None,
     behind: int,
 ) -> Iterator[Any]:
-    """The same in this process, in order: threads prepare a few units ahead of the actor, and
-    finish ``behind`` of them behind it.
+    """The same in this process, in order: threads prepare a few units ahead of the actor, in parts,
+    and finish ``behind`` of these behind it.
     """
     compute: Callable[[Any], Any] = _as_it_is
     if actor is not None and actors is not None:
@@ -141,18 +148,19 @@ def _stream_here(
         for unit in islice(coming, _AHEAD):
             waiting.append(pool.submit(_noted, prepare, unit))
         while waiting:
-            prepared, notes = waiting.popleft().result()
+            parts, notes = waiting.popleft().result()
             _say(notes, said)
             waiting.extend(pool.submit(_noted, prepare, unit) for unit in islice(coming, 1))
-            computed = compute(prepared)
-            del prepared
-            if finish is None or not behind:
-                yield computed if finish is None else finish(computed)
-                continue
-            finishing.append(last.submit(finish, computed))
-            del computed
-            while len(finishing) >= behind:
-                yield finishing.popleft().result()
+            parts.reverse()
+            while parts:
+                computed = compute(parts.pop())
+                if finish is None or not behind:
+                    yield computed if finish is None else finish(computed)
+                    continue
+                finishing.append(last.submit(finish, computed))
+                del computed
+                while len(finishing) >= behind:
+                    yield finishing.popleft().result()
         for future in finishing:
             yield future.result()
 
@@ -167,6 +175,10 @@ def _as_it_is(value: Any) -> Any:
     return value
 
 
+def _in_one_part(prepare: Callable[[Any], Any], unit: Any) -> list[Any]:
+    return [prepare(unit)]
+
+
 class _Sealed:
     """A function of values as a function of rows; our own values travel as one binary column,
     with the notes that were made on their way.
@@ -179,6 +191,19 @@ class _Sealed:
         value, notes = pickle.loads(row["payload"])
         result, more = _noted(self.function, value)
         return {"payload": pickle.dumps((result, notes | more), protocol=5)}
+
+
+class _SealedParts:
+    """The same of a function whose result is a list of parts, as a row for each."""
+
+    def __init__(self, function: Callable[[Any], list[Any]]) -> None:
+        self.function = function
+
+    def __call__(self, row: dict[str, bytes]) -> Iterator[dict[str, bytes]]:
+        value, notes = pickle.loads(row["payload"])
+        parts, more = _noted(self.function, value)
+        notes |= more
+        return ({"payload": pickle.dumps((part, notes), protocol=5)} for part in parts)
 
 
 class _SealedActor(_Sealed):

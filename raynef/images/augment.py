@@ -93,11 +93,27 @@ def place(shape: Sequence[int], data: Data, draws: np.random.Generator) -> Place
 
 def augment(image: np.ndarray, data: Data, *, seed: int, view: int, index: int) -> View:
     """View number ``view`` of image ``index``, from its pixels uint8 [H, W, 3]."""
-    draws = draws_of_view(seed, view, index)
-    where = place_view(image.shape, data, view=view, draws=draws)
+    (only,) = augment_all(image, data, seed=seed, views=[view], index=index)
+    return only
+
+
+def augment_all(
+    image: np.ndarray, data: Data, *, seed: int, views: Sequence[int], index: int
+) -> list[View]:
+    """The views of these numbers, as ``augment`` makes each; shifted ones are resized once."""
     if data.views == "shifted":
-        part = resize(image, where.size)[where.pixels()]
-        return View(pad_to(part, data.crop, data.crop), where.extent)
+        places = [place_shifted(image.shape, data, view) for view in views]
+        whole = resize(image, places[0].size) if places else image
+        return [
+            View(pad_to(whole[where.pixels()], data.crop, data.crop), where.extent)
+            for where in places
+        ]
+    return [_augmented(image, data, draws_of_view(seed, view, index)) for view in views]
+
+
+def _augmented(image: np.ndarray, data: Data, draws: np.random.Generator) -> View:
+    """A view as in the paper."""
+    where = place(image.shape, data, draws)
     part = resized_part(image, where.size, top=where.top, left=where.left, part=where.extent)
     if where.flipped:
         part = part[:, ::-1]

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,11 @@ from raynef.jobs.shards import (
 )
 from raynef.stores.features import FeatureStore, store_key, write_shard
 from raynef.stores.precision import precision_for, with_precision
-from raynef.work.reading import find_bad, make_views
-from raynef.work.units import check_skipped, image_units, watched
+from raynef.work.reading import find_bad, make_all_views
+from raynef.work.units import check_skipped, chunks, image_units, watched
 from raynef.work.views import FeatureActor, ViewFeatures, fitting_backbone, view_side
 
+MOST_VIEWS = 8  # of an image that are made at once, and so held by one task
 _SHARD_BYTES = 32 << 20  # about what one shard holds; a unit of work, lost whole by a kill
 
 
@@ -60,12 +61,13 @@ def ensure_store(recipe: Recipe, images: ImageSet, folder: str | Path) -> Featur
 
     def run(units: list[ShardUnit]) -> Iterator[ShardMade]:
         return stream(
-            units,
-            prepare=partial(make_views, data=recipe.data, side=view_side(recipe)),
+            list(of_the_same_images(units)),
+            prepare=partial(make_all_views, data=recipe.data, side=view_side(recipe)),
             actor=FeatureActor,
             actor_kwargs={"config": recipe.backbone, "precision": precision},
             actors=feature_actors(),
             finish=partial(finish_shard, bits=recipe.data.stored_bits),
+            in_parts=True,
             finish_behind=True,
         )
 
@@ -74,6 +76,20 @@ def ensure_store(recipe: Recipe, images: ImageSet, folder: str | Path) -> Featur
     key = with_precision(store_key(recipe, images), precision)
     made = ensure_shards(folder, key, ShardWork("features", recipe.data, images, units, run))
     return opened(FeatureStore(folder), images, made=made)
+
+
+def of_the_same_images(units: Sequence[ShardUnit]) -> Iterator[Sequence[ShardUnit]]:
+    """Units that hold the same images in other views, a few together: they are decoded once."""
+    together: dict[tuple[int, ...], list[ShardUnit]] = {}
+    for unit in units:
+        together.setdefault(tuple(unit.images), []).append(unit)
+    for those in together.values():
+        yield from chunks(those, MOST_VIEWS)
+
+
+def views_together(num_views: int, *, streamed: bool) -> int:
+    """Views of an image that share one decoding, where each image has so many in all."""
+    return 1 if streamed else min(num_views, MOST_VIEWS)
 
 
 def finish_shard(found: ViewFeatures[ShardUnit], *, bits: int) -> ShardMade:

@@ -4,6 +4,7 @@ import logging
 from typing import Any
 
 from raynef.config.recipe import Recipe
+from raynef.jobs.extract import views_together
 from raynef.ops import pace
 from raynef.ops.cost import Shapes, object_store_bytes, worker_memory
 
@@ -28,7 +29,8 @@ def estimate(
         stages["features"] = pace.features_stage(shapes, rates, layout)
     stages["training"] = pace.training_stage(shapes, rates, layout, streamed=streamed)
     if num_val is not None:
-        stages["evaluation"] = pace.evaluation_stage(num_val, rates, layout)
+        together = views_together(shapes.num_views, streamed=streamed)
+        stages["evaluation"] = pace.evaluation_stage(num_val, rates, layout, together=together)
     starts = pace.START_SECONDS * (1 if num_val is None else 2)
     longest = max(stages, key=lambda name: stages[name].seconds)
     memory = worker_memory(shapes)

@@ -18,7 +18,8 @@ class StatedRates:
     """Rates that are known; a rate that is given is not measured."""
 
     decode_images_per_second: float | None = None
-    """Training views that one core reads, decodes and augments in a second."""
+    """Training views that one core reads, decodes and augments in a second. A store's views of an
+    image share its decoding."""
     extract_images_per_second: float | None = None
     """Training views that the backbone of one device (GPU, or machine without one) takes."""
     score_images_per_second: float | None = None
@@ -168,10 +169,11 @@ def scan_stage(shapes: Shapes, rates: Rates, layout: Layout) -> Stage:
     return _stage(pieces, pieces["decode"], shapes.num_images)
 
 
-def evaluation_stage(num_val: int, rates: Rates, layout: Layout) -> Stage:
-    """Scoring of the validation images by the recipe's protocol, without a CRF."""
+def evaluation_stage(num_val: int, rates: Rates, layout: Layout, *, together: int) -> Stage:
+    """Scoring of the validation images by the recipe's protocol, without a CRF. Decoding one takes
+    at most what the training views take that are decoded ``together``."""
     pieces = {
-        "decode": 1 / (rates.decode_images_per_second * layout.cores),
+        "decode": together / (rates.decode_images_per_second * layout.cores),
         "scoring": 1 / (rates.score_images_per_second * layout.devices),
     }
     return _stage(pieces, layout.seconds(pieces), num_val)

@@ -18,7 +18,7 @@ from raynef.core.errors import UserError, require
 from raynef.features.backbone import NUM_TAPS, Backbone, create_model
 from raynef.images.datasets.registry import open_split
 from raynef.jobs.clusters import with_clusters
-from raynef.jobs.extract import images_per_shard
+from raynef.jobs.extract import images_per_shard, views_together
 from raynef.ops import rates as here
 from raynef.ops.cost import Shapes, edges_per_row, shapes_of, valid_share
 from raynef.ops.estimate import estimate, say
@@ -222,7 +222,12 @@ def _measure(
     def extract() -> float:
         return here.extract_rate(backbone, recipe.backbone, shapes.side)
 
-    take(_DECODE, 1, lambda: [here.decode_rate(recipe, encoded, shapes.side)])
+    def decoded() -> float:
+        streamed = recipe.train.features == "streamed"
+        together = views_together(shapes.num_views, streamed=streamed)
+        return here.decode_rate(recipe, encoded, shapes.side, together=together)
+
+    take(_DECODE, 1, lambda: [decoded()])
     take(_EXTRACT, cores, lambda: [extract()])
     take(_SCORE, cores, lambda: [here.score_rate(backbone, recipe, aspect)])
     # Pairs also for a stated search: what is taken off a step is what it takes here.

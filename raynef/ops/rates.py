@@ -27,7 +27,7 @@ from raynef.features.backbone import NUM_TAPS, Backbone
 from raynef.features.extract import Features, extract_features
 from raynef.features.precision import backbone_precision
 from raynef.graph.knn import nearest_neighbors, unit_rows
-from raynef.images.augment import augment
+from raynef.images.augment import augment_all
 from raynef.images.decode import decode_image
 from raynef.images.geometry import center_crop, resize, short_side_size
 from raynef.io.storage import read_bytes
@@ -97,14 +97,17 @@ def aspect_of(encoded: Sequence[bytes]) -> float:
     return statistics.median(max(shape[:2]) / min(shape[:2]) for shape in sizes)
 
 
-def decode_rate(recipe: Recipe, encoded: Sequence[bytes], side: int) -> float:
-    """Views a second that one core decodes and augments; reading the file is not in it."""
+def decode_rate(recipe: Recipe, encoded: Sequence[bytes], side: int, *, together: int) -> float:
+    """Views a second that one core decodes and augments, so many of an image together; reading the
+    file is not in it."""
 
     def views() -> int:
         for index, image in enumerate(encoded):
             pixels = decode_image(image)
-            resized_view(augment(pixels, recipe.data, seed=0, view=0, index=index), side)
-        return len(encoded)
+            made = augment_all(pixels, recipe.data, seed=0, views=range(together), index=index)
+            for view in made:
+                resized_view(view, side)
+        return len(encoded) * together
 
     return 1 / _seconds_each(views)
 

@@ -4,13 +4,14 @@ Nothing here imports torch: Ray starts a process for each task that runs at once
 load it, which takes seconds and half a gigabyte.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from raynef.config.recipe import Data, Evaluate
 from raynef.core.errors import BadImageError, UserError
-from raynef.images.augment import View, augment
+from raynef.images.augment import View, augment_all
 from raynef.images.datasets.imageset import LabelCodes
 from raynef.images.decode import decode_image, read_encoded, stored_in
 from raynef.images.geometry import for_scoring, resize_bicubic
@@ -22,13 +23,21 @@ from raynef.work.units import Carried, Examined, ImageUnit, U, readable
 
 def make_views(unit: U, *, data: Data, side: int) -> Carried[U, View]:
     """Task: read, decode and augment the images of a unit; a bad file becomes a named reason."""
-    views: dict[int, View] = {}
+    (made,) = make_all_views([unit], data=data, side=side)
+    return made
+
+
+def make_all_views(units: Sequence[U], *, data: Data, side: int) -> list[Carried[U, View]]:
+    """Task: ``make_views`` of units that hold the same images, each of which is decoded once."""
+    numbers, first = [unit.view for unit in units], units[0]
+    views: list[dict[int, View]] = [{} for _ in units]
     skipped: dict[str, str] = {}
-    for position, _, image in readable(unit.files, skipped):
-        index = unit.images[position]
-        view = augment(image, data, seed=data.view_seed, view=unit.view, index=index)
-        views[index] = resized_view(view, side)
-    return Carried(unit, views, skipped)
+    for position, _, image in readable(first.files, skipped):
+        index = first.images[position]
+        made = augment_all(image, data, seed=data.view_seed, views=numbers, index=index)
+        for of_unit, view in zip(views, made, strict=True):
+            of_unit[index] = resized_view(view, side)
+    return [Carried(*each, skipped) for each in zip(units, views, strict=True)]
 
 
 def resized_view(view: View, side: int) -> View:

@@ -11,7 +11,14 @@ from PIL import Image
 
 from raynef.config.recipe import Data
 from raynef.images import augment as augment_module
-from raynef.images.augment import View, augment, draws_of_view, photometric_distortion, place
+from raynef.images.augment import (
+    View,
+    augment,
+    augment_all,
+    draws_of_view,
+    photometric_distortion,
+    place,
+)
 from raynef.images.geometry import resize, short_side_size
 
 DATA = Data(short_side=40, crop=32)
@@ -41,10 +48,23 @@ def test_any_other_key_gives_another_view():
 
 
 def test_there_is_no_way_in_for_a_label():
-    functions = [augment, photometric_distortion]
+    functions = [augment, augment_all, photometric_distortion]
     parameters = {name for f in functions for name in inspect.signature(f).parameters}
-    assert parameters == {"image", "data", "seed", "view", "index", "pixels", "draws"}
+    assert parameters == {"image", "data", "seed", "view", "views", "index", "pixels", "draws"}
     assert not any("label" in name for name in vars(augment_module))
+
+
+@pytest.mark.parametrize("kind", ["shifted", "augmented"])
+@pytest.mark.parametrize("shape", [(50, 60), (33, 90), (7, 400)])
+def test_views_made_together_are_those_made_alone(kind, shape):
+    data = dataclasses.replace(DATA, views=kind, shift=3)
+    numbers = [2, 0, 5, 1]
+    together = augment_all(noise(*shape), data, seed=1, views=numbers, index=4)
+    for number, found in zip(numbers, together, strict=True):
+        alone = view(noise(*shape), data, seed=1, number=number, index=4)
+        np.testing.assert_array_equal(found.pixels, alone.pixels)
+        assert found.extent == alone.extent
+    assert len({found.pixels.tobytes() for found in together}) == len(numbers)
 
 
 def test_the_image_is_not_touched():

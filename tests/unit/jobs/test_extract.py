@@ -19,6 +19,7 @@ from raynef.jobs.extract import ensure_store, scan
 from raynef.stores.features import FeatureStore, as_bytes, from_bytes, store_key, write_shard
 from raynef.stores.keys import differences
 from raynef.stores.progress import StoreProgress
+from raynef.work import units as units_module
 from tests.tiny import change
 
 pytestmark = pytest.mark.usefixtures("without_ray")
@@ -39,6 +40,23 @@ def spoil(root: Path) -> set[str]:
     (root / "train.txt").unlink()
     (root / "val.txt").unlink()
     return {"truncated.jpg", "empty.png", "text.jpg", "bytes.png"}
+
+
+@pytest.mark.parametrize(("most", "times"), [(8, 1), (2, 2)])
+def test_views_of_an_image_are_decoded_together(recipe, tmp_path, monkeypatch, most, times):
+    decoded, real = [], units_module.read_image
+
+    def counted(path):
+        decoded.append(path)
+        return real(path)
+
+    monkeypatch.setattr(units_module, "read_image", counted)
+    monkeypatch.setattr(features_module, "MOST_VIEWS", most)
+    several = change(recipe, data={"num_views": 3})
+    images = open_split(several.data, "train")
+    store = ensure_store(several, images, tmp_path / "store")
+    assert sorted(decoded) == sorted(times * [file.path for file in images.files])
+    assert all(len(store.read(store.images(), view=view).taps) == 10 for view in range(3))
 
 
 def test_bad_files_are_skipped_counted_and_named(recipe, copy_of_sample, tmp_path):
@@ -88,7 +106,7 @@ def test_an_interrupted_extraction_resumes(recipe, tmp_path, monkeypatch):
     real, asked = features_module.stream, []
 
     def interrupted(units, **kwargs):
-        asked.append([unit.file for unit in units])
+        asked.append([unit.file for of_some_images in units for unit in of_some_images])
         for count, result in enumerate(real(units, **kwargs)):
             if len(asked) == 1 and count == 2:
                 raise KeyboardInterrupt

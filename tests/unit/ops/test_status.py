@@ -218,8 +218,8 @@ def test_a_store_that_is_being_made(recipe, tmp_path, monkeypatch, every_step):
     assert seen[2]["now"]["done"] == 4
     found = status(tmp_path / "store")
     assert (found["kind"], found["state"]) == ("store", "unfinished")
-    assert (found["shards"], found["images"], found["skipped"]) == ([2, 6], [8, 10], 0)
-    assert "2 of 6 shards, 8 of 10 images" in words(tmp_path / "store")
+    assert (found["shards"], found["images"], found["skipped"]) == ([2, 6], [4, 10], 0)
+    assert "2 of 6 shards, 4 of 10 images" in words(tmp_path / "store")
     monkeypatch.setattr(features, "FeatureActor", FeatureActor)
     with this_process():
         extract_store(recipe, tmp_path / "store")

@@ -55,7 +55,7 @@ def remake(recipe, monkeypatch):
         real = features_module.stream
 
         def seen(units, **kwargs):
-            asked.extend(unit.file for unit in units)
+            asked.extend(unit.file for of_some_images in units for unit in of_some_images)
             return real(units, **kwargs)
 
         with monkeypatch.context() as patch, this_process():

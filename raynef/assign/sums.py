@@ -1,7 +1,8 @@
-"""Sums of rows by the group of each."""
+"""Sums of rows by the group of each, and how large the groups are."""
 
 import numpy as np
 import torch
+from torch import Tensor
 
 _BLOCK = 65_536  # rows that are held in float64 at once
 
@@ -18,3 +19,12 @@ def sums_of_groups(rows: np.ndarray, groups: np.ndarray, count: int) -> np.ndarr
         members = torch.tensor(groups[start : start + _BLOCK].astype(np.int64))
         sums.index_add_(0, members, torch.tensor(block))
     return sums.numpy()
+
+
+def sizes_of_groups(groups: Tensor, count: int) -> Tensor:
+    """How many of ``groups``, int64 [N], are each of 0 … ``count`` - 1: int64 [count].
+
+    As ``bincount``, which on a GPU waits for the largest of them.
+    """
+    sizes = torch.zeros(count, dtype=torch.int64, device=groups.device)
+    return sizes.scatter_add_(0, groups, torch.ones_like(groups))

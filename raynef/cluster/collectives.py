@@ -14,9 +14,10 @@ class Distributed:
         self.rank = dist.get_rank()
         self.world_size = dist.get_world_size()
 
-    def all_gather_rows(self, rows: Tensor) -> Tensor:
-        """Concatenate every worker's rows. Collectives: one gather of a count, one of the rows."""
-        counts = self._counts(rows)
+    def all_gather_rows(self, rows: Tensor, counts: list[int] | None = None) -> Tensor:
+        """Concatenate every worker's rows. Collectives: one gather of the rows, before it one of a
+        count where ``counts`` are not known."""
+        counts = self._counts(rows) if counts is None else counts
         longest = max(counts)
         padded = rows.new_zeros((longest, *rows.shape[1:]))
         padded[: rows.shape[0]] = rows

@@ -16,8 +16,11 @@ class Collectives(Protocol):
     rank: int
     world_size: int
 
-    def all_gather_rows(self, rows: Tensor) -> Tensor:
-        """Concatenate every worker's ``rows [n, ...]`` in rank order: ``[N, ...]``."""
+    def all_gather_rows(self, rows: Tensor, counts: list[int] | None = None) -> Tensor:
+        """Concatenate every worker's ``rows [n, ...]`` in rank order: ``[N, ...]``.
+
+        ``counts``: rows of every worker, where they are known; else they are asked for first.
+        """
         ...
 
     def all_reduce_sum(self, value: Tensor) -> Tensor:
@@ -35,7 +38,7 @@ class SingleProcess:
     rank = 0
     world_size = 1
 
-    def all_gather_rows(self, rows: Tensor) -> Tensor:
+    def all_gather_rows(self, rows: Tensor, counts: list[int] | None = None) -> Tensor:
         return rows
 
     def all_reduce_sum(self, value: Tensor) -> Tensor:

@@ -41,7 +41,7 @@ class Kernel:
         Collectives, needed when the batch is spread: one gather and one reduce-scatter of [N, K].
         """
         collectives = collectives or SingleProcess()
-        gathered = collectives.all_gather_rows(local)
+        gathered = collectives.all_gather_rows(local, self.counts)
         to_everyone = self.half_t @ local
         return self.half @ gathered + collectives.reduce_scatter_rows(to_everyone, self.counts)
 

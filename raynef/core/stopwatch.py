@@ -2,7 +2,9 @@
 
 import contextlib
 import time
+from collections import deque
 from collections.abc import Generator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,17 +16,62 @@ PARTS = ("features", "graph", "communication", "psi")
 """Waiting for features; neighbors and kernel; what goes between workers; all else."""
 
 
+class HostMoment:
+    """Now, when the device has done what it was given."""
+
+    def __init__(self, device: torch.device) -> None:
+        wait_for(device)
+        self._seconds = time.perf_counter()
+
+    def until(self, later: Any) -> float:
+        """Seconds to a later one."""
+        return later._seconds - self._seconds
+
+    def is_past(self) -> bool:
+        """Whether the device has come to it."""
+        return True
+
+    def wait(self) -> None:
+        """Until it is past."""
+
+
+class GpuMoment:
+    """When CUDA's current device will have done what it was given."""
+
+    def __init__(self) -> None:
+        self._event = torch.cuda.Event(enable_timing=True)
+        self._event.record()
+
+    def until(self, later: Any) -> float:
+        """Seconds to a later one."""
+        return self._event.elapsed_time(later._event) / 1000  # of milliseconds
+
+    def is_past(self) -> bool:
+        """Whether the device has come to it."""
+        return self._event.query()
+
+    def wait(self) -> None:
+        """Until it is past."""
+        self._event.synchronize()
+
+
+Moment = HostMoment | GpuMoment
+"""A turn of the clock."""
+
+
 class Stopwatch:
     """Seconds of each part of a step; within a part that another interrupts, the inner one counts.
 
-    On a GPU ``device``, which runs behind, the clock waits for it at each turn.
+    On CUDA, where a GPU runs behind, turns are events among its work, and nobody waits for them; on
+    mps the clock waits for the device at each turn.
     """
 
     def __init__(self, device: torch.device | None = None) -> None:
         self._device = device or CPU
-        self._spent: dict[str, float] = dict.fromkeys(PARTS, 0.0)
         self._running: list[str] = []
-        self._mark = 0.0
+        self._mark: Moment | None = None
+        # Part, its beginning and its end; the last of them, where nobody asks.
+        self._ended: deque[tuple[str, Moment, Moment]] = deque(maxlen=4096)
 
     @contextlib.contextmanager
     def running(self, part: str) -> Generator[None]:
@@ -37,17 +84,23 @@ class Stopwatch:
             self._turn()
             self._running.pop()
 
-    def lap(self) -> dict[str, float]:
-        """Seconds of each part since the last call."""
-        spent = dict(self._spent)
-        self._spent.update(dict.fromkeys(PARTS, 0.0))
+    def lap(self, *, wait: bool = False) -> dict[str, float]:
+        """Seconds of each part since the last call.
+
+        What a GPU has not come to counts in a later lap, unless this one is to ``wait`` for it.
+        """
+        spent: dict[str, float] = dict.fromkeys(PARTS, 0.0)
+        if wait and self._ended:
+            self._ended[-1][-1].wait()
+        while self._ended and self._ended[0][-1].is_past():
+            part, begin, end = self._ended.popleft()
+            spent[part] += begin.until(end)
         return spent
 
     def _turn(self) -> None:
-        wait_for(self._device)
-        now = time.perf_counter()
-        if self._running:
-            self._spent[self._running[-1]] += now - self._mark
+        now = GpuMoment() if self._device.type == "cuda" else HostMoment(self._device)
+        if self._running and self._mark is not None:
+            self._ended.append((self._running[-1], self._mark, now))
         self._mark = now
 
 
@@ -58,9 +111,9 @@ class Timed:
         self.rank, self.world_size = collectives.rank, collectives.world_size
         self._collectives, self._watch = collectives, watch
 
-    def all_gather_rows(self, rows: Tensor) -> Tensor:
+    def all_gather_rows(self, rows: Tensor, counts: list[int] | None = None) -> Tensor:
         with self._watch.running("communication"):
-            return self._collectives.all_gather_rows(rows)
+            return self._collectives.all_gather_rows(rows, counts)
 
     def all_reduce_sum(self, value: Tensor) -> Tensor:
         with self._watch.running("communication"):

@@ -25,12 +25,14 @@ class LinearAttention(nn.Module):
         self.qkv = nn.Linear(dim, 3 * num_heads * head_dim, bias=False)
         self.proj = nn.Linear(num_heads * head_dim, dim)
 
-    def forward(self, tokens: Tensor, valid: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, valid: Tensor | None) -> Tensor:
         """tokens [B, h·w, dim], valid [B, h·w] (False: padding, attended by none) -> tokens."""
         batch, length, _ = tokens.shape
         q, k, v = self.qkv(tokens).view(batch, length, 3, self.num_heads, -1).permute(2, 0, 3, 1, 4)
         q = q.softmax(dim=-1) * self.scale
-        k = k.masked_fill(~valid[:, None, :, None], -torch.inf).softmax(dim=-2)
+        if valid is not None:
+            k = k.masked_fill(~valid[:, None, :, None], -torch.inf)
+        k = k.softmax(dim=-2)
         context = k.transpose(-1, -2) @ v  # [B, heads, head_dim, head_dim]
         return self.proj((q @ context).transpose(1, 2).reshape(batch, length, -1))
 
@@ -45,7 +47,7 @@ class Block(nn.Module):
         self.norm_mlp = nn.LayerNorm(dim)
         self.mlp = nn.Sequential(nn.Linear(dim, mlp_dim), nn.GELU(), nn.Linear(mlp_dim, dim))
 
-    def forward(self, tokens: Tensor, valid: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, valid: Tensor | None) -> Tensor:
         tokens = tokens + self.attention(self.norm_attention(tokens), valid)
         return tokens + self.mlp(self.norm_mlp(tokens))
 
@@ -131,10 +133,10 @@ class AttentionPsi(Psi):
         """As of ``Psi``, T·D wide; attention needs no grid."""
         batch, _, length, _ = taps.shape
         tokens = taps.transpose(1, 2).reshape(batch, length, -1)
-        if valid is None:
-            valid = torch.ones((batch, length), dtype=torch.bool, device=taps.device)
-        # An image without one valid patch has no row in the loss; unmask it, or softmax gives NaN.
-        valid = valid | ~valid.any(dim=1, keepdim=True)
+        if valid is not None:
+            # An image without one valid patch has no row in the loss; unmask it, or softmax gives
+            # NaN.
+            valid = valid | ~valid.any(dim=1, keepdim=True)
         for block in self.blocks:
             tokens = block(tokens, valid)
         return self.norm(tokens)

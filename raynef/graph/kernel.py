@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from raynef.assign.sums import sizes_of_groups
 from raynef.config.sections import Search
 from raynef.core.collectives import Collectives, SingleProcess
 from raynef.core.kernel import Kernel, csr, transposed
@@ -55,10 +57,9 @@ def build_kernel(
     _check(features, thumbnails, valid, num_neighbors, pixel_neighbors, alpha)
 
     local = unit_rows(features)
-    own_count = torch.tensor([local.shape[0]], dtype=torch.int64, device=local.device)
-    counts = [int(rows) for rows in collectives.all_gather_rows(own_count)]
+    counts = _row_counts(local, collectives)
     first = sum(counts[: collectives.rank])
-    everyone = collectives.all_gather_rows(local)
+    everyone = collectives.all_gather_rows(local, counts)
     columns, similarity = nearest_neighbors(
         local, everyone, num_neighbors=num_neighbors, first_row=first, search=search
     )
@@ -67,7 +68,7 @@ def build_kernel(
     feature_values = 0.5 * similarity * own_scale[:, None] * scale[columns]
 
     pixel_rows, pixel_columns = pixel_edges(thumbnails, pixel_neighbors, valid)
-    per_row = torch.bincount(pixel_rows, minlength=local.shape[0])
+    per_row = sizes_of_groups(pixel_rows, local.shape[0])
     pixel_scale = _inverse_root(per_row.to(local.dtype))
     pixel_values = 0.5 * alpha * pixel_scale[pixel_rows] * pixel_scale[pixel_columns]
 
@@ -83,6 +84,15 @@ def build_kernel(
     merged_columns[pixel_at], merged_values[pixel_at] = pixel_columns + first, pixel_values
     half = csr(crow, merged_columns, merged_values, (num_rows, sum(counts)))
     return Kernel(half=half, half_t=transposed(half), counts=counts, rank=collectives.rank)
+
+
+def _row_counts(local: Tensor, collectives: Collectives) -> list[int]:
+    """Rows of every worker; of one alone nothing is asked, so that nobody waits for a device."""
+    if collectives.world_size == 1:
+        return [local.shape[0]]
+    own = torch.tensor([local.shape[0]], dtype=torch.int64, device=local.device)
+    everyone = collectives.all_gather_rows(own, [1] * collectives.world_size)
+    return [int(count) for count in everyone.cpu().numpy()]
 
 
 def _floating(value: Tensor) -> Tensor:
@@ -121,10 +131,12 @@ def _check(
         raise ValueError(
             f"parameter valid must have shape {list(thumbnails.shape[:3])}, got {list(valid.shape)}"
         )
-    if int(valid.sum()) != features.shape[0]:
+    # Of a mask on a GPU the count would be waited for.
+    there = np.count_nonzero(valid.numpy()) if valid.device.type == "cpu" else features.shape[0]
+    if there != features.shape[0]:
         raise ValueError(
-            f"features has {features.shape[0]} rows, but the thumbnails hold {int(valid.sum())} "
-            "valid patches; rows are ordered image by image, row-major over the patch grid"
+            f"features has {features.shape[0]} rows, but the thumbnails hold {there} valid "
+            "patches; rows are ordered image by image, row-major over the patch grid"
         )
     if num_neighbors < 1 or any(k < 1 for k, _ in pixel_neighbors):
         raise ValueError(

@@ -37,7 +37,9 @@ def pixel_edges(
         Rows and columns of the edges, int64, sorted by row, then column.
     """
     size = thumbnails.shape[1] * thumbnails.shape[2]
-    edges = torch.cat(list(_nearest_codes(thumbnails, pixel_neighbors, valid)))
+    parts = zip(*_nearest_codes(thumbnails, pixel_neighbors, valid), strict=True)
+    codes, real = (torch.cat(part) for part in parts)
+    edges = codes[real]
     rows, columns = edges.div(size, rounding_mode="floor"), edges % size
     # Back from a column to its row: the code of the other direction.
     back = (rows - rows % size + columns) * size + rows % size
@@ -49,8 +51,9 @@ def pixel_edges(
 
 def _nearest_codes(
     thumbnails: Tensor, pixel_neighbors: Sequence[tuple[int, float]], valid: Tensor
-) -> Iterator[Tensor]:
-    """Directed nearest edges as codes (image·h·w + patch)·h·w + other patch, for each (k, w).
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Directed nearest edges as codes (image·h·w + patch)·h·w + other patch, for each (k, w), and
+    which of them are real: a patch may have fewer than k others.
 
     Squared distances are those of the colors plus w² times those of the places. They are taken for
     as many images at once as a block holds, or for some rows of one.
@@ -61,7 +64,8 @@ def _nearest_codes(
     place = coordinates(height, width, thumbnails).flatten(0, 1)[None]
     at_once = max(1, _BLOCK_ELEMENTS // max(1, size * size))
     block = max(1, min(size, _BLOCK_ELEMENTS // max(1, size)))
-    yield torch.empty(0, dtype=torch.int64, device=thumbnails.device)
+    none = torch.empty(0, dtype=torch.int64, device=thumbnails.device)
+    yield none, none.bool()
     for first in range(0, images if size > 1 else 0, at_once):
         color, keep = colors[first : first + at_once], there[first : first + at_once]
         for start in range(0, size, block):
@@ -75,8 +79,8 @@ def _nearest_codes(
             for k, weight in pixel_neighbors:
                 distance = torch.add(of_color, of_place, alpha=weight**2)
                 top = torch.topk(distance, min(k, size - 1), dim=2, largest=False, sorted=False)
-                real = top.values.isfinite() & keep[:, own, None]  # fewer valid patches than k
-                yield (row[..., None] * size + top.indices)[real]
+                real = top.values.isfinite() & keep[:, own, None]
+                yield (row[..., None] * size + top.indices).flatten(), real.flatten()
 
 
 def _squared_distances(points: Tensor, own: Tensor) -> Tensor:

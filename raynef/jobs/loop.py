@@ -111,13 +111,14 @@ def train_loop(config: dict[str, Any], worker: Worker) -> None:
         except NonFiniteLossError as error:  # the same on every rank; a retry would end the same
             worker.tell(Fatal(str(error)))
             return
-        metrics, split = record.as_dict(), watch.lap()
+        ends = (len(state["history"]) + 1) % steps_per_epoch == 0
+        metrics, split = record.as_dict(), watch.lap(wait=ends)
         state["split"] = {part: state["split"].get(part, 0.0) + split[part] for part in split}
         worker.tell(Stepped(metrics, split))
         state["history"].append(metrics)
         state["images_done"] += training.batch_size
         step = len(state["history"])
-        if step % steps_per_epoch == 0:
+        if ends:
             state["ends"][slice_.epoch] = seconds()
             last = state["history"][-steps_per_epoch:]
             worker.save(kept(), epoch_summary(recipe, last), trainer, step=step)

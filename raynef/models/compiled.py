@@ -9,7 +9,7 @@ from torch import Tensor
 from raynef.core.errors import UserError
 from raynef.eigen.psi import Psi
 
-Trunk = Callable[[Tensor, Tensor, tuple[int, int]], Tensor]
+Trunk = Callable[[Tensor, Tensor | None, tuple[int, int]], Tensor]
 """As ``Psi.features``."""
 
 
@@ -32,7 +32,9 @@ def trunk_in_training(psi: Psi, device: torch.device, *, compiled: bool) -> Trun
     }
     made = cast("Trunk", torch.compile(psi.features, dynamic=False, options=options))
 
-    def features(taps: Tensor, valid: Tensor, grid: tuple[int, int]) -> Tensor:
+    def features(taps: Tensor, valid: Tensor | None, grid: tuple[int, int]) -> Tensor:
+        if valid is None:  # once with padding and once without would be compiled twice
+            valid = taps.new_ones((taps.shape[0], taps.shape[2]), dtype=torch.bool)
         if device.type == "cuda":
             torch.compiler.cudagraph_mark_step_begin()
         try:

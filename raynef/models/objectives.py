@@ -30,6 +30,7 @@ class Batch:
     taps: Tensor  # [B, T, h·w, D] float32
     thumbnails: Tensor  # [B, h, w, 3] float32
     valid: Tensor  # [B, h, w]
+    at: Tensor | None  # of the valid patches among all B·h·w, int64 [n]; None where all are valid
     reference: Tensor  # [B, h·w, D] float32: last features of which the goal is told
     tau: float
 
@@ -37,6 +38,11 @@ class Batch:
     def rows(self) -> Tensor:
         """Which patches are valid, [B, h·w]."""
         return self.valid.flatten(1)
+
+    def of_patches(self, values: Tensor) -> Tensor:
+        """Those of the valid patches, [n, …], of [B, h·w, …]."""
+        flat = values.flatten(0, 1)
+        return flat if self.at is None else flat.index_select(0, self.at.to(flat.device))
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -97,7 +103,7 @@ class Eigenfunctions:
         if graph.context:
             features = in_context(features, batch.rows, graph.context)
         return build_kernel(
-            features[batch.rows],
+            batch.of_patches(features),
             batch.thumbnails,
             num_neighbors=graph.num_neighbors,
             pixel_neighbors=graph.pixel_neighbors,
@@ -112,7 +118,7 @@ class Eigenfunctions:
         eigen = self._recipe.eigen
         hard, noise = eigen.gumbel == "hard", self._noise(logits, batch)
         terms = eigenfunction_objective(
-            gumbel_softmax(logits, noise, batch.tau, hard=hard)[batch.rows],
+            batch.of_patches(gumbel_softmax(logits, noise, batch.tau, hard=hard)),
             goal,
             beta_eff=effective_beta(eigen.beta, eigen.num_eigenfunctions),
             stop_gradient=eigen.stop_gradient,
@@ -154,14 +160,16 @@ class Clusterings:
 
     def goal(self, batch: Batch, collectives: Collectives) -> Targets:
         """Soft clusters of the reference features."""
-        clusters = self._teachers.soft_clusters(batch.reference, batch.rows)[batch.rows]
+        clusters = batch.of_patches(self._teachers.soft_clusters(batch.reference, batch.rows))
+        if collectives.world_size == 1:
+            return Targets(clusters, len(clusters))
         count = torch.tensor([float(len(clusters))], device=clusters.device)
         return Targets(clusters, int(collectives.all_reduce_sum(count).item()))
 
     def loss(self, logits: Tensor, batch: Batch, goal: Targets, collectives: Collectives) -> Loss:
         """The mean over patches and teachers, in nats."""
         wanted = goal.clusters
-        log_p = logits[batch.rows].float().view(wanted.shape).log_softmax(dim=-1)
+        log_p = batch.of_patches(logits).float().view(wanted.shape).log_softmax(dim=-1)
         own = -(wanted * log_p).sum() / (goal.num_patches * wanted.shape[1])
         return Loss(own, collectives.all_reduce_sum(own.detach()[None])[0], {})
 

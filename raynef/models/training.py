@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from raynef.assign.sums import sizes_of_groups
 from raynef.assign.teachers import Teachers
 from raynef.config.recipe import Recipe
 from raynef.core.collectives import Collectives, SingleProcess
@@ -170,15 +171,16 @@ class Trainer:
             return StepRecord(**at, **self.objective.empty, cross_entropy=leaked)
 
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
-            rows = batch.rows.to(self.device)
+            rows = None if batch.at is None else batch.rows.to(self.device)
             hidden = self._trunk(batch.taps.to(self.device), rows, batch.grid)
             logits: Tensor = self.psi.head(hidden)
         hidden, logits = hidden.to(self.host), logits.to(self.host)
         found = self.objective.loss(logits, batch, goal, self.collectives)
-        first = logits.detach()[batch.rows][:, : eigen.num_eigenfunctions]
+        first = batch.of_patches(logits.detach())[:, : eigen.num_eigenfunctions]
         loss, terms = found.value, {"loss": found.whole, **found.terms, **self._health(first)}
         if self.leak is not None:
-            supervised = self.leak(hidden[batch.rows], labels, batch.rows, self.collectives)
+            shares = None if labels is None else batch.of_patches(labels)
+            supervised = self.leak(batch.of_patches(hidden), shares, self.collectives)
             loss = supervised + 0.01 / eigen.num_eigenfunctions * loss
             terms["cross_entropy"] = self.collectives.all_reduce_sum(supervised.detach()[None])[0]
         said = _on_host(terms)
@@ -207,12 +209,16 @@ class Trainer:
     ) -> Batch:
         taps = features.taps.to(self.host).float()
         last = taps if reference is None else reference.taps.to(self.host)
+        # Where features are read: the number of valid patches of a GPU would be waited for.
+        there = features.valid.cpu().flatten().numpy()
+        at = None if there.all() else torch.tensor(np.flatnonzero(there), device=self.host)
         return Batch(
             images=images,
             epoch=epoch,
             taps=taps,
             thumbnails=features.thumbnails.to(self.host).float(),
             valid=features.valid.to(self.host),
+            at=at,
             reference=last[:, -1].float(),
             tau=tau,
         )
@@ -274,7 +280,7 @@ class Trainer:
         num_clusters = logits.shape[1]
         log_p = torch.log_softmax(logits.float(), dim=1)
         entropy = -(log_p.exp() * log_p).sum()
-        held = torch.bincount(logits.argmax(dim=1), minlength=num_clusters).float()
+        held = sizes_of_groups(logits.argmax(dim=1), num_clusters).float()
         rows = torch.tensor([float(logits.shape[0])], device=logits.device)
         sums = self.collectives.all_reduce_sum(torch.cat((held, entropy[None], rows)))
         in_use, entropy = (sums[:num_clusters] > 0).sum(), sums[-2] / sums[-1].clamp_min(1)
@@ -304,19 +310,17 @@ class Labeleak(nn.Module):
         with torch_seeded("leak", recipe.train.seed):
             self.head = nn.Linear(in_dim, num_classes)
 
-    def forward(
-        self, hidden: Tensor, labels: Tensor | None, rows: Tensor, collectives: Collectives
-    ) -> Tensor:
+    def forward(self, hidden: Tensor, shares: Tensor | None, collectives: Collectives) -> Tensor:
         """This worker's part of the mean cross-entropy over the global batch's labeled pixels.
 
-        ``hidden``: ψ's features of the valid patches, [n, T·D]; ``labels``: shares of the classes
-        in each patch, [B, h·w, C]; ``rows``: which patches are valid, [B, h·w].
+        ``hidden``: ψ's features of the valid patches, [n, T·D]; ``shares``: of the classes in each
+        of them, [n, C].
 
         Collectives: one sum of one number, the labeled pixels, in patches.
         """
-        if labels is None:
+        if shares is None:
             raise ValueError("train.leak_labels is on, but the step was given no labels")
-        shares = labels.to(hidden.device)[rows]
+        shares = shares.to(hidden.device)
         labeled = collectives.all_reduce_sum(shares.sum()[None])
         log_p = self.head(hidden.float()).log_softmax(dim=1)
         return -(shares * log_p).sum() / labeled.clamp_min(1)[0]

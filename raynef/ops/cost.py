@@ -196,19 +196,20 @@ def exchanges(shapes: Shapes) -> list[Exchange]:
 
     Counted as the docstrings of ``build_kernel``, ``eigenfunction_loss`` and ``Trainer.step`` have
     them: 4·N·D of features (8·N·D in context), 4·N of degrees, 4·K of norms, 4·N·K of u and as much
-    of κu, 4·K² of R, 4·(K + 2) of statistics, and, where there are several workers, 4·|ψ| of the
-    gradient. A gather of rows is preceded by one of w counts. Clusterings have no graph: one number
-    of patches, one of the loss, and the last two.
+    of κu, 4·K² of R, 4·(K + 2) of statistics, and, where there are several workers, first 8 of each
+    worker's number of rows and last 4·|ψ| of the gradient. Clusterings have no graph: among several
+    workers one number of patches, one of the loss, and the last two.
     """
     patches, num_out, workers = shapes.num_patches, shapes.num_eigenfunctions, shapes.num_workers
-    counts = 8 * workers
     last = [Exchange("statistics", "reduce", FLOAT * (num_out + 2))]
     if workers > 1:
         last.append(Exchange("gradient", "reduce", FLOAT * psi_parameters(shapes)))
     if shapes.num_teachers:
-        return [Exchange("patches", "reduce", FLOAT), Exchange("loss", "reduce", FLOAT), *last]
+        first = [Exchange("patches", "reduce", FLOAT)] if workers > 1 else []
+        return [*first, Exchange("loss", "reduce", FLOAT), *last]
+    first = [Exchange("row counts", "gather", 8 * workers)] if workers > 1 else []
     return [
-        Exchange("row counts", "gather", counts),
+        *first,
         Exchange("features", "gather", FLOAT * patches * shapes.graph_dim),
         Exchange("degrees", "reduce", FLOAT * patches),
         Exchange("norms", "reduce", FLOAT * num_out),

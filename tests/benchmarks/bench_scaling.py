@@ -76,7 +76,7 @@ class Rehearsal:
         self.rank, self.world_size, self._counts = 0, len(counts), counts
         self.asked: list[tuple[float, float]] = []  # (when asked, when answered)
 
-    def all_gather_rows(self, rows: Tensor) -> Tensor:
+    def all_gather_rows(self, rows: Tensor, counts: list[int] | None = None) -> Tensor:
         asked = time.perf_counter()
         if rows.dtype == torch.int64:
             everyone = torch.tensor(self._counts)

@@ -75,8 +75,8 @@ MUTANTS = (
     Mutant(
         "attention-softmax-of-k",
         "raynef/eigen/psi.py",
-        "-torch.inf).softmax(dim=-2)",
-        "-torch.inf).softmax(dim=-1)",
+        "k = k.softmax(dim=-2)",
+        "k = k.softmax(dim=-1)",
         _PSI,
         "k's softmax is over positions",
     ),

@@ -82,8 +82,8 @@ MUTANTS = (
     Mutant(
         "clusterings-padding-in-the-loss",
         "raynef/models/objectives.py",
-        "batch.rows)[batch.rows]",
-        "batch.rows)[batch.rows | True]",
+        "flat if self.at is None else flat.index_select(0, self.at.to(flat.device))",
+        "flat",
         _CLUSTERINGS,
         "padding has no goal",
     ),

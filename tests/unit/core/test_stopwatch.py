@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from raynef.core import stopwatch
 from raynef.core.collectives import SingleProcess
 from raynef.core.stopwatch import PARTS, Stopwatch, Timed
 
@@ -47,6 +48,52 @@ def test_a_part_ends_with_an_error_too(passes):
         fails()
     passes(5.0)
     assert watch.lap()["graph"] == 3.0
+
+
+class Gpu:
+    """A device that is behind: it has come to what was given to it before ``done``."""
+
+    def __init__(self, monkeypatch):
+        self.done, self.waits = 0.0, 0
+        gpu = self
+
+        class Event:
+            def __init__(self, *, enable_timing):
+                assert enable_timing
+
+            def record(self):
+                self.at = stopwatch.time.perf_counter()
+
+            def query(self):
+                return self.at <= gpu.done
+
+            def synchronize(self):
+                gpu.waits, gpu.done = gpu.waits + 1, max(gpu.done, self.at)
+
+            def elapsed_time(self, later):
+                assert self.query()
+                assert later.query()
+                return 1000 * (later.at - self.at)
+
+        monkeypatch.setattr(torch.cuda, "Event", Event)
+        monkeypatch.setattr(torch.cuda, "synchronize", None)  # not to be called
+
+
+def test_nobody_waits_for_a_gpu_until_a_lap_is_to(passes, monkeypatch):
+    gpu = Gpu(monkeypatch)
+    watch = Stopwatch(torch.device("cuda"))
+    with watch.running("psi"):
+        passes(2.0)
+        with watch.running("graph"):
+            passes(5.0)
+        passes(1.0)
+    assert not any(watch.lap().values())
+    gpu.done = 107.5  # 100 + 2 + 5 and a half
+    assert watch.lap() == {"features": 0, "graph": 5.0, "communication": 0, "psi": 2.0}
+    assert gpu.waits == 0
+    assert watch.lap(wait=True)["psi"] == 1.0
+    assert gpu.waits == 1
+    assert not any(watch.lap(wait=True).values())
 
 
 def test_collectives_count_as_communication_and_stay_what_they_are(passes):

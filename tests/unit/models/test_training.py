@@ -11,6 +11,7 @@ from raynef.core.errors import NonFiniteLossError
 from raynef.eigen.gumbel import gumbel_noise
 from raynef.features.extract import Features
 from raynef.models.training import Trainer, global_batches, slice_of
+from raynef.ops.rates import drawn_teachers
 from tests.known import present
 from tests.unit.graph.twins import dense_kernel, dense_loss
 
@@ -67,6 +68,16 @@ def test_bfloat16_stays_near_float32_and_its_weights_are_float32():
     assert np.allclose(losses["bfloat16"], losses["float32"], rtol=0.05, atol=0.02)
 
 
+WAITED_FOR = frozenset(
+    getattr(torch.ops.aten, name)
+    for name in ("_local_scalar_dense", "nonzero", "_unique2", "bincount", "masked_select")
+)
+"""Of these a GPU has to tell how large their result is, or what it is."""
+
+
+INDEXED = {torch.ops.aten.index, torch.ops.aten.index_put, torch.ops.aten.index_put_}
+
+
 class Dispatches(TorchDispatchMode):
     """Counts what torch runs: operations that compute, and numbers that the host waits for."""
 
@@ -78,10 +89,10 @@ class Dispatches(TorchDispatchMode):
         self.computing += not any(
             r.alias_info and not r.alias_info.is_write for r in func._schema.returns
         )
-        self.waits += func in (
-            torch.ops.aten._local_scalar_dense.default,
-            torch.ops.aten.nonzero.default,
+        by_mask = func.overloadpacket in INDEXED and any(
+            index is not None and index.dtype == torch.bool for index in args[1]
         )
+        self.waits += by_mask or func.overloadpacket in WAITED_FOR
         return func(*args, **(kwargs or {}))
 
 
@@ -91,6 +102,7 @@ def test_a_step_is_few_operations_and_waits_seldom_for_the_device(one_thread):
     for images, clusters in ((4, 4), (16, 64)):
         recipe = Recipe(eigen=Eigen(num_eigenfunctions=clusters), train=Train(batch_size=images))
         trainer, (batch, _) = Trainer(recipe, in_dim=96, num_steps=3), planted(images, dim=32)
+        batch.valid[1, :2] = False
         trainer.step(batch, range(images), epoch=0)
         with Dispatches() as counts:
             trainer.step(batch, range(images), epoch=1)
@@ -98,7 +110,20 @@ def test_a_step_is_few_operations_and_waits_seldom_for_the_device(one_thread):
     assert counted[16].computing <= 500
     # Of each image alone its noise is drawn; all else is done for all images at once.
     assert counted[16].computing - counted[4].computing <= 12 + 5
-    assert counted[16].waits == counted[4].waits <= 6
+    # Which edges of pixels are real, and which of these differ; then the record, in one copy.
+    assert counted[16].waits == counted[4].waits == 2
+
+
+def test_a_step_of_clusterings_waits_for_its_record_alone(one_thread):
+    eigen = Eigen(num_eigenfunctions=4, objective="clusterings", network="convolution")
+    recipe, (batch, _) = Recipe(eigen=eigen, train=Train(batch_size=8)), planted(8)
+    batch.valid[1, :2] = False
+    trainer = Trainer(recipe, in_dim=36, num_steps=3, teachers=drawn_teachers(recipe, 12))
+    trainer.step(batch, range(8), epoch=0)
+    with Dispatches() as counts:
+        trainer.step(batch, range(8), epoch=1)
+    assert counts.waits == 0
+    assert counts.computing <= 300
 
 
 @pytest.mark.parametrize(("native", "expected"), [(True, "bfloat16"), (False, "float32")])

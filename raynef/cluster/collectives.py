@@ -1,5 +1,7 @@
 """Collectives over torch.distributed, for gloo and NCCL alike."""
 
+from collections.abc import Callable
+
 import torch
 import torch.distributed as dist
 from torch import Tensor
@@ -31,6 +33,17 @@ class Distributed:
         total = value.clone()
         dist.all_reduce(total)
         return total
+
+    def begin_sum(self, value: Tensor) -> Callable[[], Tensor]:
+        """A sum over workers that goes on beside what follows. Collectives: one all-reduce."""
+        work = dist.all_reduce(value, async_op=True)
+
+        def ended() -> Tensor:
+            if work is not None:
+                work.wait()
+            return value
+
+        return ended
 
     def reduce_scatter_rows(self, rows: Tensor, counts: list[int]) -> Tensor:
         """Sum over workers, own rows. Collectives: one reduce-scatter of the padded rows."""

@@ -1,10 +1,11 @@
-"""What mathematics may ask of other workers: three collectives over slices of the global batch.
+"""What mathematics may ask of other workers: collectives over slices of the global batch.
 
 Workers hold consecutive slices of the rows, in rank order, of possibly different lengths. The
 distributed implementation lives in ``raynef.cluster.collectives``; one process alone is the same
 protocol with a world of one, so that there is no second code path.
 """
 
+from collections.abc import Callable
 from typing import Protocol
 
 from torch import Tensor
@@ -27,6 +28,10 @@ class Collectives(Protocol):
         """The sum of ``value`` over the workers, on each of them."""
         ...
 
+    def begin_sum(self, value: Tensor) -> Callable[[], Tensor]:
+        """``all_reduce_sum`` on its way, of a ``value`` that is no longer used: what ends it."""
+        ...
+
     def reduce_scatter_rows(self, rows: Tensor, counts: list[int]) -> Tensor:
         """Sum ``rows [N, ...]`` over the workers; return this worker's ``[counts[rank], ...]``."""
         ...
@@ -43,6 +48,9 @@ class SingleProcess:
 
     def all_reduce_sum(self, value: Tensor) -> Tensor:
         return value
+
+    def begin_sum(self, value: Tensor) -> Callable[[], Tensor]:
+        return lambda: value
 
     def reduce_scatter_rows(self, rows: Tensor, counts: list[int]) -> Tensor:
         return rows

@@ -3,7 +3,7 @@
 import contextlib
 import time
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import torch
@@ -15,48 +15,8 @@ from raynef.core.devices import CPU, wait_for
 PARTS = ("features", "graph", "communication", "psi")
 """Waiting for features; neighbors and kernel; what goes between workers; all else."""
 
-
-class HostMoment:
-    """Now, when the device has done what it was given."""
-
-    def __init__(self, device: torch.device) -> None:
-        wait_for(device)
-        self._seconds = time.perf_counter()
-
-    def until(self, later: Any) -> float:
-        """Seconds to a later one."""
-        return later._seconds - self._seconds
-
-    def is_past(self) -> bool:
-        """Whether the device has come to it."""
-        return True
-
-    def wait(self) -> None:
-        """Until it is past."""
-
-
-class GpuMoment:
-    """When CUDA's current device will have done what it was given."""
-
-    def __init__(self) -> None:
-        self._event = torch.cuda.Event(enable_timing=True)
-        self._event.record()
-
-    def until(self, later: Any) -> float:
-        """Seconds to a later one."""
-        return self._event.elapsed_time(later._event) / 1000  # of milliseconds
-
-    def is_past(self) -> bool:
-        """Whether the device has come to it."""
-        return self._event.query()
-
-    def wait(self) -> None:
-        """Until it is past."""
-        self._event.synchronize()
-
-
-Moment = HostMoment | GpuMoment
-"""A turn of the clock."""
+Moment = Any
+"""A turn of the clock: seconds, or on CUDA an event among the GPU's work."""
 
 
 class Stopwatch:
@@ -69,7 +29,7 @@ class Stopwatch:
     def __init__(self, device: torch.device | None = None) -> None:
         self._device = device or CPU
         self._running: list[str] = []
-        self._mark: Moment | None = None
+        self._mark: Moment = None
         # Part, its beginning and its end; the last of them, where nobody asks.
         self._ended: deque[tuple[str, Moment, Moment]] = deque(maxlen=4096)
 
@@ -91,17 +51,35 @@ class Stopwatch:
         """
         spent: dict[str, float] = dict.fromkeys(PARTS, 0.0)
         if wait and self._ended:
-            self._ended[-1][-1].wait()
-        while self._ended and self._ended[0][-1].is_past():
+            _is_past(self._ended[-1][-1], wait=True)
+        while self._ended and _is_past(self._ended[0][-1]):
             part, begin, end = self._ended.popleft()
-            spent[part] += begin.until(end)
+            spent[part] += _seconds(begin, end)
         return spent
 
     def _turn(self) -> None:
-        now = GpuMoment() if self._device.type == "cuda" else HostMoment(self._device)
+        if self._device.type == "cuda":
+            now = torch.cuda.Event(enable_timing=True)
+            now.record()
+        else:
+            wait_for(self._device)
+            now = time.perf_counter()
         if self._running and self._mark is not None:
             self._ended.append((self._running[-1], self._mark, now))
         self._mark = now
+
+
+def _is_past(moment: Moment, *, wait: bool = False) -> bool:
+    """Whether the device has come to it, or has by the end of the wait."""
+    if isinstance(moment, float):
+        return True
+    if wait:
+        moment.synchronize()
+    return moment.query()
+
+
+def _seconds(begin: Moment, end: Moment) -> float:
+    return end - begin if isinstance(begin, float) else begin.elapsed_time(end) / 1000
 
 
 class Timed:
@@ -118,6 +96,15 @@ class Timed:
     def all_reduce_sum(self, value: Tensor) -> Tensor:
         with self._watch.running("communication"):
             return self._collectives.all_reduce_sum(value)
+
+    def begin_sum(self, value: Tensor) -> Callable[[], Tensor]:
+        end = self._collectives.begin_sum(value)
+
+        def ended() -> Tensor:
+            with self._watch.running("communication"):
+                return end()
+
+        return ended
 
     def reduce_scatter_rows(self, rows: Tensor, counts: list[int]) -> Tensor:
         with self._watch.running("communication"):

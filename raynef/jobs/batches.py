@@ -3,8 +3,7 @@
 Both yield, for each global batch of an epoch, the part that this worker holds.
 """
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +19,7 @@ from raynef.features.extract import Features
 from raynef.images.datasets.imageset import ImageSet
 from raynef.models.training import global_batches, slice_of
 from raynef.stores.features import FeatureStore
+from raynef.work.ahead import one_ahead
 from raynef.work.reading import make_views
 from raynef.work.units import ImageUnit, describe_skipped
 from raynef.work.views import FeatureActor, view_side
@@ -80,18 +80,7 @@ class StoredViews:
             return Slice(epoch, view, images, store.read(images, view=view), reference)
 
         own = _own_images(recipe, store.images(), first_step, collectives)
-        yield from _one_ahead(partial(read, epoch, images) for epoch, images in own)
-
-
-def _one_ahead(jobs: Iterator[Callable[[], Slice]]) -> Iterator[Slice]:
-    """Run jobs in a thread, one ahead of who consumes them."""
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        waiting: list[Future[Slice]] = []
-        for job in jobs:
-            waiting.append(pool.submit(job))
-            if len(waiting) > 1:
-                yield waiting.pop(0).result()
-        yield from (last.result() for last in waiting)
+        yield from one_ahead(partial(read, epoch, images) for epoch, images in own)
 
 
 @dataclass(frozen=True)

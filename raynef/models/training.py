@@ -21,7 +21,6 @@ from raynef.core.devices import beside
 from raynef.core.draws import generator, torch_seeded
 from raynef.core.errors import NonFiniteLossError
 from raynef.core.stopwatch import Stopwatch, Timed
-from raynef.core.typed import split
 from raynef.eigen.conv_psi import ConvPsi
 from raynef.eigen.gumbel import cosine_schedule
 from raynef.eigen.psi import AttentionPsi, Psi
@@ -29,6 +28,7 @@ from raynef.features.backbone import NUM_TAPS
 from raynef.features.extract import Features
 from raynef.features.precision import uses_bfloat16
 from raynef.models.compiled import trunk_in_training
+from raynef.models.gradients import GradientSum
 from raynef.models.objectives import Batch, build_objective, num_outputs
 
 
@@ -118,6 +118,7 @@ class Trainer:
             if decay
             else torch.optim.Adam(parameters, lr=lr, fused=True)
         )
+        self._gradients = GradientSum(parameters, self.collectives)
         self.step_index = 0
 
     def step(
@@ -192,8 +193,7 @@ class Trainer:
                 "train.lr usually helps"
             )
         self.optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        self._sum_gradients()
+        self._gradients.backward(loss)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         self.optimizer.step()
@@ -264,16 +264,6 @@ class Trainer:
 
     def _parameters(self) -> list[nn.Parameter]:
         return [*self.psi.parameters(), *(self.leak.parameters() if self.leak is not None else ())]
-
-    def _sum_gradients(self) -> None:
-        """Sum over workers (not the mean): L is of the global batch, each holds some rows of it."""
-        if self.collectives.world_size == 1:
-            return
-        gradients = [p.grad for p in self._parameters() if p.grad is not None]
-        total = self.collectives.all_reduce_sum(torch.cat([g.flatten() for g in gradients]))
-        parts = split(total, [g.numel() for g in gradients])
-        for gradient, part in zip(gradients, parts, strict=True):
-            gradient.copy_(part.view_as(gradient))
 
     def _health(self, logits: Tensor) -> dict[str, Tensor]:
         """Clusters that hold a patch of the batch; mean entropy of softmax(logits), in nats."""

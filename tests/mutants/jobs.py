@@ -161,9 +161,9 @@ MUTANTS = (
     ),
     Mutant(
         "training-gradients-not-summed",
-        "raynef/models/training.py",
-        "total = self.collectives.all_reduce_sum(torch.cat([g.flatten() for g in gradients]))",
-        "total = torch.cat([g.flatten() for g in gradients])",
+        "raynef/models/gradients.py",
+        "self._collectives.begin_sum(whole)",
+        "lambda: whole",
         _COLLECTIVES,
         "the gradient is that of the global batch",
     ),

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from raynef.images.geometry import resize
 from raynef.io.checkpoints import State
 from raynef.io.files import read_json, write_atomic, write_json
 from raynef.models.network import SegmentationNetwork
+from raynef.work.ahead import one_ahead
 
 _SCALE = (1.0, 2.0)
 """Short side of an image before its crop is cut, in sides of the crop."""
@@ -71,9 +73,10 @@ def selftrain_loop(config: dict[str, Any], worker: Worker) -> None:
 
     examples = [Example(*item) for item in config["examples"]]
     rank, world = worker.collectives.rank, worker.collectives.world_size
-    for step in range(state["step"], settings.steps):
-        slots = range(settings.batch_size)[rank::world]
-        images, labels = crops(examples, settings, step, slots)
+    slots = range(settings.batch_size)[rank::world]
+    steps = range(state["step"], settings.steps)
+    decoded = one_ahead(partial(crops, examples, settings, step, slots) for step in steps)
+    for step, (images, labels) in zip(steps, decoded, strict=True):
         rate = settings.lr * (1 - step / settings.steps)
         for group in optimizer.param_groups:
             group["lr"] = rate

@@ -112,6 +112,10 @@ class Counting:
         self._note("reduce", value)
         return self.inner.all_reduce_sum(value)
 
+    def begin_sum(self, value):
+        self._note("reduce", value)
+        return self.inner.begin_sum(value)
+
     def reduce_scatter_rows(self, rows, counts):
         self._note("scatter", rows)
         return self.inner.reduce_scatter_rows(rows, counts)

@@ -4,6 +4,7 @@ import os
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 from raynef.core.errors import UserError
 
@@ -38,6 +39,13 @@ def beside(device: torch.device) -> torch.device:
     divides 64-bit integers as floats: graph, objective, spectra and upsampling are then the CPU's.
     """
     return CPU if device.type == "mps" else device
+
+
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """On a device; to a GPU it goes while the host goes on."""
+    if device.type != "cuda" or tensor.device.type != "cpu":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)  # where it is pinned, as it is
 
 
 def wait_for(device: torch.device) -> None:

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from raynef.cluster.session import feature_actors
 from raynef.cluster.stream import stream
@@ -67,17 +68,27 @@ class StoredViews:
 
     folder: Path
 
-    def slices(self, recipe: Recipe, collectives: Collectives, first_step: int) -> Iterator[Slice]:
-        """Every slice of this worker from ``first_step`` on, in order."""
+    def slices(
+        self,
+        recipe: Recipe,
+        collectives: Collectives,
+        first_step: int,
+        device: torch.device | None = None,
+    ) -> Iterator[Slice]:
+        """Every slice of this worker from ``first_step`` on, in order, for ψ on a device."""
         store = FeatureStore(self.folder)
+        on_gpu = device is not None and device.type == "cuda"
 
         # Only shifted views show the same patches.
         refers = recipe.eigen.objective == "clusterings" and recipe.data.views == "shifted"
 
         def read(epoch: int, images: list[int]) -> Slice:
             view = epoch % store.num_views
+            features = store.read(images, view=view)
             reference = store.read(images, view=0) if refers and view else None
-            return Slice(epoch, view, images, store.read(images, view=view), reference)
+            if on_gpu:
+                features, reference = features.pinned(), reference and reference.pinned()
+            return Slice(epoch, view, images, features, reference)
 
         own = _own_images(recipe, store.images(), first_step, collectives)
         yield from one_ahead(partial(read, epoch, images) for epoch, images in own)
@@ -94,7 +105,13 @@ class StreamedViews:
     images: ImageSet
     usable: list[int]
 
-    def slices(self, recipe: Recipe, collectives: Collectives, first_step: int) -> Iterator[Slice]:
+    def slices(
+        self,
+        recipe: Recipe,
+        collectives: Collectives,
+        first_step: int,
+        device: torch.device | None = None,
+    ) -> Iterator[Slice]:
         """As of ``StoredViews``.
 
         Raises:

@@ -93,7 +93,9 @@ def train_loop(config: dict[str, Any], worker: Worker) -> None:
     def kept() -> State:
         return {**state, "seconds": seconds(), "trainer": trainer.state_dict()}
 
-    slices = training.source.slices(recipe, worker.collectives, len(state["history"]))
+    slices = training.source.slices(
+        recipe, worker.collectives, len(state["history"]), worker.device
+    )
     while True:
         with watch.running("features"):
             slice_ = next(slices, None)

@@ -15,6 +15,7 @@ from raynef.assign.context import in_context
 from raynef.assign.teachers import Teachers
 from raynef.config.recipe import Recipe
 from raynef.core.collectives import Collectives
+from raynef.core.devices import sent
 from raynef.core.kernel import Kernel
 from raynef.eigen.gumbel import gumbel_noise, gumbel_softmax
 from raynef.eigen.objective import effective_beta, eigenfunction_objective
@@ -135,7 +136,7 @@ class Eigenfunctions:
         size, seed = logits.shape[1:], self._recipe.train.seed
         images = [int(image) for image in batch.images]
         noise = gumbel_noise(size[0], size[1], seed=seed, epoch=batch.epoch, images=images)
-        return noise.to(logits.device)
+        return sent(noise, logits.device)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ No Ray here: a job feeds ``Trainer.step`` with slices and collectives; a test fe
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from raynef.assign.sums import sizes_of_groups
 from raynef.assign.teachers import Teachers
 from raynef.config.recipe import Recipe
 from raynef.core.collectives import Collectives, SingleProcess
-from raynef.core.devices import beside
+from raynef.core.devices import beside, sent
 from raynef.core.draws import generator, torch_seeded
 from raynef.core.errors import NonFiniteLossError
 from raynef.core.stopwatch import Stopwatch, Timed
@@ -30,32 +29,7 @@ from raynef.features.precision import uses_bfloat16
 from raynef.models.compiled import trunk_in_training
 from raynef.models.gradients import GradientSum
 from raynef.models.objectives import Batch, build_objective, num_outputs
-
-
-@dataclass(frozen=True, kw_only=True)
-class StepRecord:
-    """What a step did, over the global batch; without one valid patch in it, only that.
-
-    ``loss`` is L, or the mean cross-entropy in nats, by ``eigen.objective``; ``trace`` and
-    ``penalty`` are those of ``ObjectiveTerms``.
-    """
-
-    step: int
-    epoch: int
-    loss: float = 0.0
-    trace: float | None = None  # this and the next two of eigenfunctions alone
-    penalty: float | None = None
-    columns_below_1: int | None = None  # clusters with ‖ψ_j‖ < 1, which the L2 batch norm leaves
-    tau: float
-    lr: float
-    patches: int = 0  # N
-    clusters_in_use: int = 0  # those that hold a patch
-    entropy: float = 0.0  # mean of softmax(logits), in nats
-    cross_entropy: float | None = None  # with ``train.leak_labels`` alone
-
-    def as_dict(self) -> dict[str, float]:
-        """A line of steps.jsonl."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+from raynef.models.record import StepRecord, Terms
 
 
 def global_batches(
@@ -72,6 +46,10 @@ def global_batches(
 def slice_of(batch: np.ndarray, *, rank: int, world_size: int) -> np.ndarray:
     """The consecutive part of a global batch that a worker holds; sizes differ by at most 1."""
     return np.array_split(batch, world_size)[rank]
+
+
+_WHOLE = ("loss", "cross_entropy")
+"""Terms of which a step's loss is made, the same on every worker."""
 
 
 class Trainer:
@@ -107,6 +85,7 @@ class Trainer:
         self.watch = watch or Stopwatch(self.device)
         self.collectives: Collectives = Timed(collectives or SingleProcess(), self.watch)
         self.half = uses_bfloat16(recipe.train.precision, self.device)
+        self.behind = self.device.type == "cuda"  # works on while the host prepares more
         self.objective = build_objective(recipe, teachers, self.host)
         self.psi = build_psi(recipe, in_dim).to(self.device)
         self._trunk = trunk_in_training(self.psi, self.device, compiled=recipe.train.compile)
@@ -139,7 +118,7 @@ class Trainer:
         has no graph: the step changes no weight, and its terms are 0, as is ``patches``.
 
         Raises:
-            NonFiniteLossError: with step and rank, before any weight is touched.
+            NonFiniteLossError: with step and rank; no weight is touched.
 
         Collectives: those of kernel and loss, one sum of K + 2 statistics (two more of a number
         each where labels leak) and, among several workers, one of the gradient.
@@ -184,20 +163,32 @@ class Trainer:
             supervised = self.leak(batch.of_patches(hidden), shares, self.collectives)
             loss = supervised + 0.01 / eigen.num_eigenfunctions * loss
             terms["cross_entropy"] = self.collectives.all_reduce_sum(supervised.detach()[None])[0]
-        said = _on_host(terms)
-        whole = said["loss"] + said.get("cross_entropy", 0.0)  # the same on every worker
+        said = Terms(terms)
+        if not self.behind:
+            self._require_finite(said, epoch)
+        self.optimizer.zero_grad(set_to_none=True)
+        self._gradients.backward(loss)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        if self.behind:  # it has all its work before its numbers are waited for
+            whole = torch.stack([terms[name] for name in _WHOLE if name in terms]).sum()
+            # Where it is not finite, Adam leaves weights and its own state as they are.
+            stays = (~torch.isfinite(whole)).float().to(self.device)
+            self.optimizer.found_inf = stays  # pyright: ignore[reportAttributeAccessIssue]
+        self.optimizer.step()
+        if self.behind:
+            self._require_finite(said, epoch)
+        return StepRecord(**at, **said.numbers(), patches=goal.num_patches)
+
+    def _require_finite(self, said: Terms, epoch: int) -> None:
+        numbers = said.numbers()
+        whole = sum(numbers[name] for name in _WHOLE if name in numbers)
         if not math.isfinite(whole):
             raise NonFiniteLossError(
                 f"the loss is {whole} at step {self.step_index} (epoch {epoch}) on "
                 f"rank {self.collectives.rank}; the last checkpoint is from before. A lower "
                 "train.lr usually helps"
             )
-        self.optimizer.zero_grad(set_to_none=True)
-        self._gradients.backward(loss)
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
-        self.optimizer.step()
-        return StepRecord(**at, **said, patches=goal.num_patches)
 
     def _batch(
         self,
@@ -207,19 +198,19 @@ class Trainer:
         reference: Features | None,
         tau: float,
     ) -> Batch:
-        taps = features.taps.to(self.host).float()
-        last = taps if reference is None else reference.taps.to(self.host)
+        taps = sent(features.taps, self.host).float()
+        last = taps[:, -1] if reference is None else sent(reference.taps[:, -1], self.host)
         # Where features are read: the number of valid patches of a GPU would be waited for.
         there = features.valid.cpu().flatten().numpy()
-        at = None if there.all() else torch.tensor(np.flatnonzero(there), device=self.host)
+        at = None if there.all() else sent(torch.tensor(np.flatnonzero(there)), self.host)
         return Batch(
             images=images,
             epoch=epoch,
             taps=taps,
-            thumbnails=features.thumbnails.to(self.host).float(),
-            valid=features.valid.to(self.host),
+            thumbnails=sent(features.thumbnails, self.host).float(),
+            valid=sent(features.valid, self.host),
             at=at,
-            reference=last[:, -1].float(),
+            reference=last.float(),
             tau=tau,
         )
 
@@ -275,18 +266,6 @@ class Trainer:
         sums = self.collectives.all_reduce_sum(torch.cat((held, entropy[None], rows)))
         in_use, entropy = (sums[:num_clusters] > 0).sum(), sums[-2] / sums[-1].clamp_min(1)
         return {"clusters_in_use": in_use, "entropy": entropy}
-
-
-_COUNTS = ("columns_below_1", "clusters_in_use")
-
-
-def _on_host(terms: dict[str, Tensor]) -> dict[str, Any]:
-    """The numbers of a step, in one copy from the device."""
-    values = torch.stack([term.detach().float() for term in terms.values()]).cpu().numpy()
-    return {
-        name: int(value) if name in _COUNTS else float(value)
-        for name, value in zip(terms, values, strict=True)
-    }
 
 
 class Labeleak(nn.Module):

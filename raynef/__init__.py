@@ -9,7 +9,13 @@ functions that this module shows.
 """
 
 import importlib
+import os
 from typing import TYPE_CHECKING
+
+if "OMP_WAIT_POLICY" not in os.environ:
+    # Read when torch is first imported, and by Ray's workers. By default threads of GNU OpenMP spin
+    # for long while they wait for one another, and take the cores from what runs beside them.
+    os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 
 if TYPE_CHECKING:
     from raynef import spectral

@@ -16,10 +16,8 @@ class Distributed:
         self.rank = dist.get_rank()
         self.world_size = dist.get_world_size()
 
-    def all_gather_rows(self, rows: Tensor, counts: list[int] | None = None) -> Tensor:
-        """Concatenate every worker's rows. Collectives: one gather of the rows, before it one of a
-        count where ``counts`` are not known."""
-        counts = self._counts(rows) if counts is None else counts
+    def all_gather_rows(self, rows: Tensor, counts: list[int]) -> Tensor:
+        """Concatenate every worker's rows. Collectives: one gather of the padded rows."""
         longest = max(counts)
         padded = rows.new_zeros((longest, *rows.shape[1:]))
         padded[: rows.shape[0]] = rows
@@ -54,12 +52,6 @@ class Distributed:
         own = rows.new_empty((longest, *rows.shape[1:]))
         dist.reduce_scatter_tensor(own, padded.flatten(0, 1))
         return own[: counts[self.rank]]
-
-    def _counts(self, rows: Tensor) -> list[int]:
-        own = torch.tensor([rows.shape[0]], dtype=torch.int64, device=rows.device)
-        counts = own.new_empty(self.world_size)
-        dist.all_gather_into_tensor(counts, own)
-        return counts.tolist()
 
 
 def current_collectives() -> Collectives:

@@ -17,10 +17,10 @@ class Collectives(Protocol):
     rank: int
     world_size: int
 
-    def all_gather_rows(self, rows: Tensor, counts: list[int] | None = None) -> Tensor:
+    def all_gather_rows(self, rows: Tensor, counts: list[int]) -> Tensor:
         """Concatenate every worker's ``rows [n, ...]`` in rank order: ``[N, ...]``.
 
-        ``counts``: rows of every worker, where they are known; else they are asked for first.
+        ``counts``: rows of every worker.
         """
         ...
 
@@ -43,7 +43,7 @@ class SingleProcess:
     rank = 0
     world_size = 1
 
-    def all_gather_rows(self, rows: Tensor, counts: list[int] | None = None) -> Tensor:
+    def all_gather_rows(self, rows: Tensor, counts: list[int]) -> Tensor:
         return rows
 
     def all_reduce_sum(self, value: Tensor) -> Tensor:

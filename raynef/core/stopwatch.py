@@ -89,7 +89,7 @@ class Timed:
         self.rank, self.world_size = collectives.rank, collectives.world_size
         self._collectives, self._watch = collectives, watch
 
-    def all_gather_rows(self, rows: Tensor, counts: list[int] | None = None) -> Tensor:
+    def all_gather_rows(self, rows: Tensor, counts: list[int]) -> Tensor:
         with self._watch.running("communication"):
             return self._collectives.all_gather_rows(rows, counts)
 

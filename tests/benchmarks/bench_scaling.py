@@ -76,7 +76,7 @@ class Rehearsal:
         self.rank, self.world_size, self._counts = 0, len(counts), counts
         self.asked: list[tuple[float, float]] = []  # (when asked, when answered)
 
-    def all_gather_rows(self, rows: Tensor, counts: list[int] | None = None) -> Tensor:
+    def all_gather_rows(self, rows: Tensor, counts: list[int]) -> Tensor:
         asked = time.perf_counter()
         if rows.dtype == torch.int64:
             everyone = torch.tensor(self._counts)
@@ -169,7 +169,7 @@ def measure_network(setting: Setting, _batch_size: int, _workers: int) -> dict[s
     both = torch.ones((6400, 128))
     tiny = _median(lambda: group.all_reduce_sum(number), 4 * setting.runs)
     ways: dict[str, tuple[Tensor, Callable[[], object]]] = {
-        "gather": (both, lambda: group.all_gather_rows(large)),
+        "gather": (both, lambda: group.all_gather_rows(large, [len(large)] * 2)),
         "reduce": (both, lambda: group.all_reduce_sum(both)),
         "scatter": (both, lambda: group.reduce_scatter_rows(both, [3200, 3200])),
     }

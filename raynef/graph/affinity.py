@@ -6,10 +6,13 @@ Of attention keys hardly two point away from each other: F Fᵀ has few entries 
 
 is a product with D columns and a sparse rest, exactly. A step of a solver then costs 2nD in place
 of n² operations, and no n×n is held. Where the rest is not sparse, max(0, F Fᵀ) is held instead.
+
+Trees and sparse sums are the host's work, products any device's: ``assembled`` makes what is sent.
 """
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -28,6 +31,33 @@ _BLOCK_ELEMENTS = 1 << 22  # cosines held at once
 _SPARSE_COST = 32  # dense entries that one sparse entry outweighs, in time and in memory to make
 
 
+@dataclass(frozen=True)
+class ImageGraph:
+    """W of one image of n nodes as it is assembled, n·D and its edges: no n×n."""
+
+    factor: Tensor | None  # F, float32 [n, D]; None of colors alone
+    sparse: scipy.sparse.csr_array  # λ W_knn, and max(0, -F Fᵀ) unless ``dense``: float64 [n, n]
+    dense: bool = False  # whether max(0, F Fᵀ) is to be held
+
+    @property
+    def num_nodes(self) -> int:
+        """n."""
+        return self.sparse.shape[0]
+
+    def on(self, device: torch.device | None = None) -> Affinity:
+        """W, float64 (``dense`` in float32), on a device; by default that of F, or the host."""
+        if device is None and self.factor is not None:
+            device = self.factor.device
+        sparse = from_scipy(self.sparse, device)
+        if self.factor is None:
+            return Affinity(factor=None, dense=None, sparse=sparse)
+        factor = self.factor.to(device)
+        if self.dense:
+            dense = (factor @ factor.T).clamp_(min=0)[None]
+            return Affinity(factor=None, dense=dense, sparse=sparse)
+        return Affinity(factor=factor.double()[None], dense=None, sparse=sparse)
+
+
 def image_affinity(
     features: Tensor | None,
     image: np.ndarray,
@@ -37,6 +67,22 @@ def image_affinity(
     space: Literal["hsv", "rgb"] = "hsv",
     form: Literal["auto", "factored", "dense"] = "auto",
 ) -> Affinity:
+    """W = W_feat + λ W_knn of one image, on the device of the features; see ``assembled``."""
+    graph = assembled(
+        features, image, color_weight=color_weight, neighbors=neighbors, space=space, form=form
+    )
+    return graph.on(None if features is None else features.device)
+
+
+def assembled(
+    features: Tensor | None,
+    image: np.ndarray,
+    *,
+    color_weight: float,
+    neighbors: Sequence[tuple[int, float]] = COLOR_NEIGHBORS,
+    space: Literal["hsv", "rgb"] = "hsv",
+    form: Literal["auto", "factored", "dense"] = "auto",
+) -> ImageGraph:
     """W = W_feat + λ W_knn of one image at the resolution of ``image`` (Eqs. 1 to 3).
 
     Features are normalized, then resized bilinearly to the image's grid, as published.
@@ -48,9 +94,6 @@ def image_affinity(
         neighbors, space: of the color graph.
         form: how W_feat is held; ``auto`` takes what is cheaper.
 
-    Returns:
-        W, float64 (``dense`` in float32), on the device of the features.
-
     Raises:
         ValueError: a λ below 0, or neither features nor colors.
     """
@@ -61,20 +104,17 @@ def image_affinity(
     height, width, _ = image.shape
     size = height * width
     colors = scipy.sparse.csr_array((size, size), dtype=np.float64)
-    if features is None or color_weight > 0:
-        alone = features is None or math.isinf(color_weight)
+    alone = features is None or math.isinf(color_weight)
+    if alone or color_weight > 0:
         weight = 1.0 if alone else color_weight
         colors = color_affinity(image, neighbors=neighbors, space=space) * weight
     if features is None or math.isinf(color_weight):
-        device = None if features is None else features.device
-        return Affinity(factor=None, dense=None, sparse=from_scipy(colors, device))
-    factor = upsampled(features, (height, width)).double()
+        return ImageGraph(None, colors)
+    factor = upsampled(features, (height, width))
     rest = None if form == "dense" else _negatives(factor, most=_most(factor, form))
     if rest is None:
-        dense = (factor.float() @ factor.float().T).clamp_(min=0)[None]
-        return Affinity(factor=None, dense=dense, sparse=from_scipy(colors, factor.device))
-    sparse = from_scipy((colors + rest).tocsr(), factor.device)
-    return Affinity(factor=factor[None], dense=None, sparse=sparse)
+        return ImageGraph(factor, colors, dense=True)
+    return ImageGraph(factor, (colors + rest).tocsr())
 
 
 def upsampled(features: Tensor, grid: tuple[int, int]) -> Tensor:
@@ -98,12 +138,12 @@ def _negatives(factor: Tensor, *, most: float) -> scipy.sparse.csr_array | None:
     """max(0, -F Fᵀ) in row blocks; None where more than ``most`` entries are above 0."""
     if most < 0:
         return None
-    size, rounded = len(factor), factor.float()
+    size, exact = len(factor), factor.double()
     block = max(1, _BLOCK_ELEMENTS // size)
     pairs: list[Tensor] = []
     count = 0
     for start in range(0, size, block):
-        found = ((rounded[start : start + block] @ rounded.T) < 0).nonzero()
+        found = ((factor[start : start + block] @ factor.T) < 0).nonzero()
         pairs.append(found + found.new_tensor([start, 0]))
         count += len(found)
         if count > most:
@@ -111,7 +151,7 @@ def _negatives(factor: Tensor, *, most: float) -> scipy.sparse.csr_array | None:
     own, other = torch.cat(pairs).T
     # Exact products of these pairs alone; float32 decided which they are.
     products = [
-        -(factor[a] * factor[b]).sum(dim=1)
+        -(exact[a] * exact[b]).sum(dim=1)
         for a, b in zip(split(own, 1 << 16), split(other, 1 << 16), strict=True)
     ]
     values = torch.cat(products).clamp_min(0).cpu().numpy()

@@ -169,6 +169,14 @@ MUTANTS = (
         "an isolated node belongs to no vector",
     ),
     Mutant(
+        "refined-unchecked",
+        "raynef/eigen/spectrum.py",
+        "if found is None or not bool((found.residuals <= _ENOUGH).all()):",
+        "if found is None:",
+        _SPECTRUM,
+        "products in float32 count only as far as float64 measures them",
+    ),
+    Mutant(
         "lanczos-not-converged",
         "raynef/eigen/lanczos.py",
         "if bool((error <= tolerance).all()) or",

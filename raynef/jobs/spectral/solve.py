@@ -1,7 +1,8 @@
 """The eigenpairs of a unit of images: in a task, or in an actor that holds a GPU.
 
-On a GPU images of one size are solved together; on CPU each task solves one after the other, and
-there are as many tasks as cores.
+Tasks assemble the affinities, on CPUs: trees, sparse sums. On CPU the same task solves one image
+after the other, in float64, and there are as many tasks as cores. A GPU has the products alone:
+images of one size are solved together, in float32, refined and measured in float64.
 """
 
 from collections.abc import Sequence
@@ -13,10 +14,10 @@ import pyarrow as pa
 import torch
 
 from raynef.config.recipe import Spectral
-from raynef.core.affinity import Affinity, stacked
+from raynef.core.affinity import stacked
 from raynef.core.devices import beside
 from raynef.eigen.spectrum import smallest_eigenpairs
-from raynef.graph.affinity import image_affinity
+from raynef.graph.affinity import ImageGraph, assembled
 from raynef.images.datasets.imageset import ImageFile
 from raynef.images.decode import read_image
 from raynef.images.fitted import Fitted, Frame, fit
@@ -24,7 +25,9 @@ from raynef.images.geometry import resize
 from raynef.jobs.shards import ShardMade, ShardUnit
 from raynef.jobs.spectral.features import WholeFeatures
 from raynef.jobs.spectral.rows import frames, integers, raw, write_values
-from raynef.work.units import Carried
+from raynef.work.units import Carried, chunks
+
+_TOGETHER = 1 << 28  # entries of dense affinities that are held at once, 1 GiB
 
 
 @dataclass(frozen=True)
@@ -45,24 +48,35 @@ class ImagePairs:
 
 
 class Given(NamedTuple):
-    """What an image is solved from: features [h', w', D], the pixels that they were made of, and
-    how it was fitted."""
+    """What an image is solved from: its affinity as assembled, and how the image was fitted."""
 
-    features: torch.Tensor
-    pixels: np.ndarray
+    graph: ImageGraph
     frame: Frame
 
 
 def read_unit(
     unit: ShardUnit, *, features: str, spectral: Spectral, stride: int
 ) -> Carried[ShardUnit, Given]:
-    """Task: features and pixels of a unit's images."""
+    """Task: the affinities of a unit's images."""
     store = WholeFeatures(features)
-    given = {
-        index: Given(store.read(index), *fitted(file, stride=stride, spectral=spectral))
-        for index, file in zip(unit.images, unit.files, strict=True)
-    }
+    given = {}
+    for index, file in zip(unit.images, unit.files, strict=True):
+        pixels, frame = fitted(file, stride=stride, spectral=spectral)
+        given[index] = Given(affinity_of(store.read(index), pixels, frame, spectral), frame)
     return Carried(unit, given)
+
+
+def affinity_of(
+    features: torch.Tensor, pixels: np.ndarray, frame: Frame, spectral: Spectral
+) -> ImageGraph:
+    """W of an image, from features [h', w', D] and the pixels that they were made of."""
+    return assembled(
+        features,
+        resize(pixels, node_grid(frame, spectral)) / 255.0,
+        color_weight=spectral.color_weight,
+        neighbors=spectral.color_neighbors,
+        space=spectral.color_space,
+    )
 
 
 class EigenActor:
@@ -70,11 +84,12 @@ class EigenActor:
 
     def __init__(self, spectral: Spectral, device: str) -> None:
         self.spectral, self.device = spectral, beside(torch.device(device))
+        self.products = torch.float32 if self.device.type == "cuda" else torch.float64
 
     def __call__(self, read: Carried[ShardUnit, Given]) -> Carried[ShardUnit, ImagePairs]:
         """What is given of each image to its eigenpairs."""
         given = list(read.values.values())
-        pairs = solve_images(given, self.spectral, device=self.device, together=True)
+        pairs = solve_together(given, self.spectral, device=self.device, products=self.products)
         return Carried(read.unit, dict(zip(read.values, pairs, strict=True)))
 
 
@@ -92,8 +107,7 @@ def pair_columns(pairs: list[ImagePairs]) -> dict[str, pa.Array]:
 def solve_unit(unit: ShardUnit, *, features: str, spectral: Spectral, stride: int) -> ShardMade:
     """Task: all of it, on CPU."""
     read = read_unit(unit, features=features, spectral=spectral, stride=stride)
-    pairs = solve_images(list(read.values.values()), spectral)
-    made = Carried(unit, dict(zip(read.values, pairs, strict=True)))
+    made = Carried(unit, {i: solved([one], spectral)[0] for i, one in read.values.items()})
     return write_values(made, columns=pair_columns)
 
 
@@ -102,51 +116,50 @@ def fitted(file: ImageFile, *, stride: int, spectral: Spectral) -> Fitted:
     return fit(read_image(file.path), stride=stride, max_side=spectral.max_side)
 
 
-def solve_images(
+def solve_together(
     given: Sequence[Given],
     spectral: Spectral,
     *,
     device: torch.device | None = None,
-    together: bool = False,
+    products: torch.dtype = torch.float64,
 ) -> list[ImagePairs]:
-    """Affinities and eigenpairs of some images, on ``device`` if not where their features are.
-
-    With ``together``, images whose affinities are of one size and form are solved as one.
-    """
-    affinities = [_affinity(item, spectral, device) for item in given]
-    groups: dict[object, list[int]] = {}
-    for index, affinity in enumerate(affinities):
-        held = (affinity.num_nodes, affinity.factor is None, affinity.dense is None)
-        groups.setdefault(held if together else index, []).append(index)
+    """Eigenpairs of some images on a device, of those as one whose affinities are of one form and
+    size: at most as many as hold ``_TOGETHER`` entries of dense matrices."""
+    groups: dict[tuple[int, bool, bool], list[int]] = {}
+    for index, (graph, _) in enumerate(given):
+        form = (graph.num_nodes, graph.factor is None, graph.dense)
+        groups.setdefault(form, []).append(index)
     found: dict[int, ImagePairs] = {}
-    for members in groups.values():
-        frames = [given[index][2] for index in members]
-        solved = _solve([affinities[index] for index in members], frames, spectral)
-        found.update(zip(members, solved, strict=True))
+    for (size, _, dense), members in groups.items():
+        most = max(1, _TOGETHER // size**2) if dense else len(members)
+        for part in chunks(members, most):
+            alike = [given[index] for index in part]
+            pairs = solved(alike, spectral, device=device, products=products)
+            found.update(zip(part, pairs, strict=True))
     return [found[index] for index in range(len(given))]
 
 
-def _affinity(item: Given, spectral: Spectral, device: torch.device | None) -> Affinity:
-    features, pixels, frame = item
-    return image_affinity(
-        features if device is None else features.to(device),
-        resize(pixels, node_grid(frame, spectral)) / 255.0,
-        color_weight=spectral.color_weight,
-        neighbors=spectral.color_neighbors,
-        space=spectral.color_space,
-    )
-
-
-def _solve(
-    affinities: list[Affinity], frames_of: list[Frame], spectral: Spectral
+def solved(
+    given: Sequence[Given],
+    spectral: Spectral,
+    *,
+    device: torch.device | None = None,
+    products: torch.dtype = torch.float64,
 ) -> list[ImagePairs]:
+    """Eigenpairs of images of one form and size as one.
+
+    Args:
+        device: of the products; the host by default.
+        products: their precision; see ``smallest_eigenpairs``.
+    """
+    affinities = [graph.on(device) for graph, _ in given]
     one = affinities[0] if len(affinities) == 1 else stacked(affinities)
+    del affinities
     wanted = spectral.num_eigenvectors + 1
-    pairs = smallest_eigenpairs(one, wanted)
-    if len(affinities) > 1 and pairs.values.shape[1] < wanted:
+    pairs = smallest_eigenpairs(one, wanted, products=products)
+    if len(given) > 1 and pairs.values.shape[1] < wanted:
         # One with few linked nodes has few pairs, and leaves the others no more.
-        alone = zip(affinities, frames_of, strict=True)
-        return [_solve([affinity], [frame], spectral)[0] for affinity, frame in alone]
+        return [solved([i], spectral, device=device, products=products)[0] for i in given]
     values, residuals = pairs.values.cpu().numpy(), pairs.residuals.cpu().numpy()
     vectors = pairs.vectors.float().cpu().numpy()
     return [
@@ -156,7 +169,7 @@ def _solve(
             residuals=residuals[place],
             frame=frame,
         )
-        for place, frame in enumerate(frames_of)
+        for place, (_, frame) in enumerate(given)
     ]
 
 

@@ -156,6 +156,37 @@ def test_single_precision_is_the_same_to_its_tolerance():
     np.testing.assert_allclose(found.values[0], [0] * 4 + [1] * 4, atol=1e-5)
 
 
+@pytest.mark.parametrize(("grid", "form"), [((14, 14), "dense"), ((30, 40), "factored")])
+@pytest.mark.parametrize("color_weight", [0.0, 10.0])
+def test_lower_products_give_the_same_pairs(real_keys, grid, form, color_weight):
+    features, photograph = real_keys
+    image = resize(photograph, grid) / 255
+    affinity = image_affinity(features, image, color_weight=color_weight, form=form)
+    found = smallest_eigenpairs(affinity, 10, products=torch.float32)
+    expected = smallest_eigenpairs(affinity, 10)
+    assert found.vectors.dtype == torch.float64
+    torch.testing.assert_close(found.values, expected.values, atol=1e-7, rtol=0)
+    gram = found.vectors[0].T @ (found.degrees[0][:, None] * found.vectors[0])
+    torch.testing.assert_close(gram, torch.eye(10, dtype=gram.dtype), atol=1e-9, rtol=0)
+    weights = affinity.to_dense()[0]
+    ours = found.degrees[0].sqrt()[:, None] * found.vectors[0]
+    scale = found.degrees[0].rsqrt()[:, None]
+    image_of = scale * (weights @ (scale * ours))
+    honest = (image_of - ours * (1 - found.values[0])).norm(dim=0)
+    torch.testing.assert_close(found.residuals[0], honest, atol=1e-6, rtol=0)
+    assert 0 < honest.max() < 2e-5
+
+
+def test_pairs_that_lower_products_do_not_reach_are_solved_again(monkeypatch):
+    affinity = affinity_of(blobs())
+    exact = smallest_eigenpairs(affinity, 8)
+    refined = smallest_eigenpairs(affinity, 8, products=torch.float32)
+    assert not torch.equal(refined.vectors, exact.vectors)
+    monkeypatch.setattr("raynef.eigen.spectrum._ROUGH", 1e-2)  # stops far too early
+    again = smallest_eigenpairs(affinity, 8, products=torch.float32)
+    assert torch.equal(again.vectors, exact.vectors)
+
+
 @pytest.mark.parametrize("size", [9000, 8193, 10 * 1024])
 def test_a_tall_qr_is_a_qr(size):
     block = torch.randn(2, size, 12, dtype=torch.float64)

@@ -22,7 +22,7 @@ from raynef.config.fields import (
 
 BUNDLED_BACKBONE = "raynef_vit_micro_patch16"
 Tap = Literal["norm", "keys", "neighborhood"]
-Search = Literal["blocks", "topk", "faiss", "fused"]
+Search = Literal["auto", "blocks", "topk", "faiss", "bfloat16", "fused"]
 AskedPrecision = Literal["auto", "float32", "bfloat16"]
 
 VIEWS, IMAGES = Key("views", always=True), Key("images", always=True)
@@ -117,9 +117,11 @@ class Graph:
 
     num_neighbors: Count = 256
     """k of the feature graph (Eq. 2), capped at the patches of the global batch less 1."""
-    search: Annotated[Search, FREE] = "blocks"
+    search: Annotated[Search, FREE] = "auto"
     """How they are found, all exactly: products in blocks of rows whose groups are chosen first
-    (blocks) or not (topk), by faiss, or fused in one kernel on a CUDA device (fused)."""
+    (blocks) or not (topk), by faiss, by products in bfloat16 whose candidates float32 scores again
+    (bfloat16), or fused in one kernel on a CUDA device (fused). auto is bfloat16 on a CPU that
+    multiplies in it natively, unless train.precision is float32, and blocks elsewhere."""
     pixel_neighbors: Neighbors = ((10, 2.0), (5, 0.1))
     """Pairs (k, distance weight) of the pixel graph (Eq. 3)."""
     alpha: Annotated[float, at_least(0)] = 0.3

@@ -12,6 +12,7 @@ eigh: Callable[[Tensor], tuple[Tensor, Tensor]] = _torch.linalg.eigh
 eigvalsh: Callable[[Tensor], Tensor] = _torch.linalg.eigvalsh
 inverse: Callable[[Tensor], Tensor] = _torch.linalg.inv
 qr: Callable[[Tensor], tuple[Tensor, Tensor]] = _torch.linalg.qr
+sampled_product: Callable[..., Tensor] = _torch.sparse.sampled_addmm
 singular_values: Callable[[Tensor], Tensor] = _torch.linalg.svdvals
 solve: Callable[[Tensor, Tensor], Tensor] = _torch.linalg.solve
 solve_triangular: Callable[..., Tensor] = _torch.linalg.solve_triangular

@@ -32,7 +32,8 @@ def nearest_neighbors(
             is its own neighbor.
         keys: unit rows of the global batch, [N, D].
         num_neighbors: k, capped at N - 1, and 0 where N is 0.
-        search: how they are found; all are exact, to rounding.
+        search: how they are found; all are exact, to rounding. ``auto`` is ``blocks`` here; see
+            ``search_on``.
 
     Returns:
         Columns [n, k] (int64) and cosine similarities [n, k], negatives clamped to 0.
@@ -99,6 +100,24 @@ def _fused(queries: Tensor, keys: Tensor, k: int, first_row: int) -> tuple[Tenso
     return fused_neighbors(queries, keys, k=k, first_row=first_row)
 
 
+def _rounded(queries: Tensor, keys: Tensor, k: int, first_row: int) -> tuple[Tensor, Tensor]:
+    """Candidates in bfloat16, scored again in float32."""
+    from raynef.graph.rounded import rounded_neighbors
+
+    blocks = partial(_in_blocks, by_groups=True)
+    if keys.dtype != torch.float32:
+        return blocks(queries, keys, k, first_row)
+    return rounded_neighbors(queries, keys, k, first_row, otherwise=blocks)
+
+
+def search_on(search: Search, device: torch.device, *, half: bool) -> Search:
+    """What ``auto`` is on a device: ``bfloat16`` on a CPU with ``half``, which says that products
+    in bfloat16 are wanted and native there."""
+    if search != "auto":
+        return search
+    return "bfloat16" if half and device.type == "cpu" else "blocks"
+
+
 def require_search(search: Search, device: torch.device) -> None:
     """Raise UserError: ``fused`` on a device that is not CUDA's, or without Triton."""
     if search != "fused":
@@ -113,9 +132,11 @@ def require_search(search: Search, device: torch.device) -> None:
 
 
 _SEARCHES: dict[Search, Callable[[Tensor, Tensor, int, int], tuple[Tensor, Tensor]]] = {
+    "auto": partial(_in_blocks, by_groups=True),
     "blocks": partial(_in_blocks, by_groups=True),
     "topk": partial(_in_blocks, by_groups=False),
     "faiss": _by_faiss,
+    "bfloat16": _rounded,
     "fused": _fused,
 }
 

@@ -14,12 +14,15 @@ from torch import Tensor
 from raynef.assign.context import in_context
 from raynef.assign.teachers import Teachers
 from raynef.config.recipe import Recipe
+from raynef.config.sections import Search
 from raynef.core.collectives import Collectives
 from raynef.core.devices import sent
 from raynef.core.kernel import Kernel
 from raynef.eigen.gumbel import gumbel_noise, gumbel_softmax
 from raynef.eigen.objective import effective_beta, eigenfunction_objective
+from raynef.features.precision import has_bfloat16, uses_bfloat16
 from raynef.graph import build_kernel
+from raynef.graph.knn import search_on
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,7 @@ class Eigenfunctions:
             num_neighbors=graph.num_neighbors,
             pixel_neighbors=graph.pixel_neighbors,
             alpha=graph.alpha,
-            search=graph.search,
+            search=self._search(features.device),
             valid=batch.valid,
             collectives=collectives,
         )
@@ -131,6 +134,10 @@ class Eigenfunctions:
             "columns_below_1": (terms.column_norms < 1).sum(),
         }
         return Loss(terms.loss, terms.loss.detach(), said)
+
+    def _search(self, device: torch.device) -> Search:
+        half = has_bfloat16(device) and uses_bfloat16(self._recipe.train.precision, device)
+        return search_on(self._recipe.graph.search, device, half=half)
 
     def _noise(self, logits: Tensor, batch: Batch) -> Tensor:
         size, seed = logits.shape[1:], self._recipe.train.seed

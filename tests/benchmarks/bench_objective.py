@@ -22,7 +22,9 @@ import torch
 from torch import Tensor
 
 from raynef.eigen import eigenfunction_loss
+from raynef.features.precision import has_bfloat16
 from raynef.graph import build_kernel
+from raynef.graph.knn import search_on
 
 GRID, DIM, CLUSTERS, NEIGHBORS = 20, 384, 256, 256
 BETA_EFF = 8e-4
@@ -43,7 +45,8 @@ def inputs(num_patches: int) -> tuple[Tensor, Tensor, Tensor]:
 def sparse_step(features: Tensor, thumbnails: Tensor, psi: Tensor) -> Tensor:
     """Ours: the gradient of L with respect to ψ."""
     psi = psi.clone().requires_grad_()
-    kernel = build_kernel(features, thumbnails, num_neighbors=NEIGHBORS, alpha=0.3)
+    search = search_on("auto", psi.device, half=has_bfloat16(psi.device))
+    kernel = build_kernel(features, thumbnails, num_neighbors=NEIGHBORS, alpha=0.3, search=search)
     eigenfunction_loss(psi, kernel, beta_eff=BETA_EFF).backward()
     assert psi.grad is not None
     return psi.grad

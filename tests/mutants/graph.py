@@ -3,6 +3,7 @@
 from tests.mutants.mutant import Mutant
 
 _KERNEL = ("tests/unit/graph/test_kernel.py",)
+_SEARCHES = ("tests/unit/graph/test_searches.py",)
 _AFFINITY = ("tests/unit/graph/test_affinity.py",)
 _SAMPLED = ("tests/unit/graph/test_sampled.py",)
 _WHOLE = ("tests/unit/graph/test_whole.py",)
@@ -103,6 +104,22 @@ MUTANTS = (
         "both = unique(edges)",
         _KERNEL,
         "the pixel graph is symmetric",
+    ),
+    Mutant(
+        "rounded-without-margin",
+        "raynef/graph/rounded.py",
+        "threshold = (nearest - bound) * (1 - _LAST_BIT)",
+        "threshold = reached",
+        _SEARCHES,
+        "no neighbor is lost to rounding",
+    ),
+    Mutant(
+        "rounded-bound",
+        "raynef/graph/rounded.py",
+        "return bound * (1 + 2**-10)",
+        "return bound / 4",
+        _SEARCHES,
+        "the bound of rounded products holds",
     ),
     Mutant(
         "affinity-negatives",

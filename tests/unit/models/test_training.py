@@ -100,7 +100,11 @@ def test_a_step_is_few_operations_and_waits_seldom_for_the_device(one_thread):
     """On a GPU each operation is a launch, and each wait leaves it without work."""
     counted = {}
     for images, clusters in ((4, 4), (16, 64)):
-        recipe = Recipe(eigen=Eigen(num_eigenfunctions=clusters), train=Train(batch_size=images))
+        recipe = Recipe(
+            graph=Graph(search="blocks"),  # a GPU's auto
+            eigen=Eigen(num_eigenfunctions=clusters),
+            train=Train(batch_size=images),
+        )
         trainer, (batch, _) = Trainer(recipe, in_dim=96, num_steps=3), planted(images, dim=32)
         batch.valid[1, :2] = False
         trainer.step(batch, range(images), epoch=0)

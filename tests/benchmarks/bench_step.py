@@ -4,9 +4,10 @@
     python -m tests.benchmarks.bench_step --check    # … and exit 1 where a bound is missed
     python -m tests.benchmarks.bench_step --device cuda --compile
 
-Three ways, or four, each step in turn, medians of ``--runs``:
+Four ways, or five, each step in turn, medians of ``--runs``:
 
 ours         ``Trainer.step`` as it is: ``train.precision auto``
+default      what ``--recipe folder`` trains in the place of the paper's ψ, on as many images
 compiled     the same with ``train.compile``, where --compile asks for it
 float32      the same in float32, the head's reflections multiplied one after another by torch
 published    ψ and head of ``float32``; a dense N×N kernel, and autograd through the objective
@@ -27,6 +28,7 @@ from dataclasses import replace
 import torch
 from torch.nn.utils.parametrizations import orthogonal
 
+from raynef.config.presets import load_preset
 from raynef.config.recipe import Eigen, Recipe, Train
 from raynef.core.devices import wait_for
 from raynef.eigen.gumbel import gumbel_noise, gumbel_softmax
@@ -35,6 +37,7 @@ from raynef.features.backbone import NUM_TAPS
 from raynef.features.extract import Features
 from raynef.features.precision import uses_bfloat16
 from raynef.models.training import Trainer
+from raynef.ops.rates import drawn_teachers
 from tests.benchmarks.bench_objective import GRID, dense_loss
 
 IMAGES = 16
@@ -55,7 +58,8 @@ def trainer(
     recipe: Recipe, dim: int, *, reflections: bool = False, device: torch.device
 ) -> Trainer:
     """A trainer; with torch's orthogonal head in the place of ours for ``reflections``."""
-    made = Trainer(recipe, in_dim=NUM_TAPS * dim, num_steps=1000, device=device)
+    teachers = drawn_teachers(recipe, dim)
+    made = Trainer(recipe, in_dim=NUM_TAPS * dim, num_steps=1000, device=device, teachers=teachers)
     if reflections:
         orthogonal(made.psi.plain().head, "weight", orthogonal_map="householder")
         made.optimizer = torch.optim.Adam(made.psi.parameters(), lr=recipe.train.lr)
@@ -92,14 +96,22 @@ def main() -> None:
     recipe = Recipe(
         eigen=Eigen(num_eigenfunctions=options.clusters), train=Train(batch_size=IMAGES)
     )
+    folder = load_preset("folder")
+    default = replace(
+        folder,
+        eigen=replace(folder.eigen, num_eigenfunctions=options.clusters),
+        train=replace(folder.train, batch_size=IMAGES),
+    )
     exact = replace(recipe, train=replace(recipe.train, precision="float32"))
     device = torch.device(options.device)
     features = batch(options.dim, device)
     ours = trainer(recipe, options.dim, device=device)
+    learned = trainer(default, options.dim, device=device)
     slower = trainer(exact, options.dim, reflections=True, device=device)
     published = trainer(exact, options.dim, reflections=True, device=device)
     ways: dict[str, Callable[[int], object]] = {
         "ours": lambda epoch: ours.step(features, range(IMAGES), epoch=epoch),
+        "default": lambda epoch: learned.step(features, range(IMAGES), epoch=epoch),
         "float32": lambda epoch: slower.step(features, range(IMAGES), epoch=epoch),
         "published": lambda epoch: published_step(published, features, epoch),
     }
@@ -125,6 +137,8 @@ def main() -> None:
         "seconds": {name: round(value, 3) for name, value in seconds.items()},
         "times_faster_than_float32": round(seconds["float32"] / seconds["ours"], 2),
         "times_faster_than_published": round(seconds["published"] / seconds["ours"], 2),
+        "default_times_faster_than_float32": round(seconds["float32"] / seconds["default"], 2),
+        "default_times_faster_than_published": round(seconds["published"] / seconds["default"], 2),
         "device": str(device),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),

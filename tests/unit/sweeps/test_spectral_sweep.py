@@ -61,7 +61,7 @@ def counted(monkeypatch):
 
     counting(WholeImageActor, "run", "whole")
     counting(CropActor, "pooled", "crops")
-    counting(solve_module, "solve_images", "solved")
+    counting(solve_module, "solved", "solved")
     return seen
 
 

@@ -4,7 +4,7 @@ Processors that multiply in bfloat16 do so at about twice their rate in float32.
 the same, since a bound says how far a rounded similarity is from the true one:
 
     x = x̂ + r, x̂ in bfloat16:   |x·y - x̂·ŷ| <= ‖r_x‖‖y‖ + ‖x̂‖‖r_y‖           (Cauchy-Schwarz)
-    v = x̂·ŷ in bfloat16:        |v - x̂·ŷ|   <= 2⁻⁸ |v| (1 + 2⁻⁷)             (its last bit)
+    v = x̂·ŷ in bfloat16:        |v - x̂·ŷ|   <= 2⁻⁸ |v| (1 + 2⁻⁶)             (its last bit)
 
 Let the k-th largest v of a row be at least t. Then k patches have similarities of at least
 s = t - 2⁻⁸ t - a, with a the first bound, and each of the k nearest has one, so that its

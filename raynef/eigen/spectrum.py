@@ -94,7 +94,8 @@ def smallest_eigenpairs(
         if products not in (None, degrees.dtype):
             found = _refined(normalized, trivial, lanczos(products, _ROUGH, 200))
         if found is None or not bool((found.residuals <= _ENOUGH).all()):
-            found = lanczos(degrees.dtype, tolerance or _TOLERANCE[degrees.dtype], 500)
+            own = _TOLERANCE[degrees.dtype] if tolerance is None else tolerance
+            found = lanczos(degrees.dtype, own, 500)
     residual = norm(normalized(trivial) - trivial, 1)
     vectors = inverse * torch.cat([trivial, found.vectors], dim=-1)
     return Eigenpairs(

@@ -45,7 +45,7 @@ def rounded_neighbors(
         Columns, int64 [n, k], and cosine similarities, float32 [n, k].
     """
     group = _group(len(keys), k)
-    if group < 2:
+    if group < 2 or not len(queries):
         return otherwise(queries, keys, k, first_row)
     small, own = keys.bfloat16(), queries.bfloat16()
     bound = _bound(queries, own, keys, small)

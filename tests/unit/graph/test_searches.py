@@ -25,7 +25,7 @@ needs_triton = pytest.mark.skipif(
 
 @pytest.mark.parametrize("search", ["auto", "topk", "faiss", "bfloat16"])
 @pytest.mark.parametrize(
-    ("k", "first", "stop"), [(6, 0, 50), (6, 13, 29), (49, 0, 50), (1, 49, 50)]
+    ("k", "first", "stop"), [(6, 0, 50), (6, 13, 29), (49, 0, 50), (1, 49, 50), (6, 13, 13)]
 )
 def test_each_finds_what_blocks_find(search, k, first, stop):
     keys = unit_rows(torch.randn((50, 7), generator=torch.Generator().manual_seed(3)))

@@ -58,22 +58,6 @@ class ImageGraph:
         return Affinity(factor=factor.double()[None], dense=None, sparse=sparse)
 
 
-def image_affinity(
-    features: Tensor | None,
-    image: np.ndarray,
-    *,
-    color_weight: float,
-    neighbors: Sequence[tuple[int, float]] = COLOR_NEIGHBORS,
-    space: Literal["hsv", "rgb"] = "hsv",
-    form: Literal["auto", "factored", "dense"] = "auto",
-) -> Affinity:
-    """W = W_feat + λ W_knn of one image, on the device of the features; see ``assembled``."""
-    graph = assembled(
-        features, image, color_weight=color_weight, neighbors=neighbors, space=space, form=form
-    )
-    return graph.on(None if features is None else features.device)
-
-
 def assembled(
     features: Tensor | None,
     image: np.ndarray,
@@ -108,7 +92,7 @@ def assembled(
     if alone or color_weight > 0:
         weight = 1.0 if alone else color_weight
         colors = color_affinity(image, neighbors=neighbors, space=space) * weight
-    if features is None or math.isinf(color_weight):
+    if features is None or alone:
         return ImageGraph(None, colors)
     factor = upsampled(features, (height, width))
     rest = None if form == "dense" else _negatives(factor, most=_most(factor, form))

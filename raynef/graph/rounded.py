@@ -8,7 +8,7 @@ the same, since a bound says how far a rounded similarity is from the true one:
 
 Let the k-th largest v of a row be at least t. Then k patches have similarities of at least
 s = t - 2⁻⁸ t - a, with a the first bound, and each of the k nearest has one, so that its
-v >= (s - a)(1 - 2⁻⁸): these are the candidates, 1.3 to 1.5 times k of a ViT's features. t comes
+v >= (s - a)(1 - 2⁻⁸): these are the candidates, of a ViT's features fewer than twice k. t comes
 from maxima of groups of columns: k groups whose maximum is at least t hold k such patches.
 """
 

@@ -70,7 +70,7 @@ def sampled_affinity(
     if not 0 <= color_weight < math.inf:
         raise ValueError(
             f"parameter color_weight must be >= 0 and finite, got {color_weight}; the color graph "
-            "alone is image_affinity's"
+            "alone is assembled's"
         )
     height, width, _ = image.shape
     size = height * width

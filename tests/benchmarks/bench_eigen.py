@@ -25,7 +25,7 @@ from raynef.config.recipe import Backbone, Spectral
 from raynef.core.devices import wait_for
 from raynef.eigen.spectrum import smallest_eigenpairs
 from raynef.features.blocks import load_block_features
-from raynef.graph.affinity import assembled, image_affinity
+from raynef.graph.affinity import assembled
 from raynef.images.decode import read_image
 from raynef.images.fitted import fit
 from raynef.images.geometry import resize
@@ -74,7 +74,7 @@ def published(options: argparse.Namespace, grid: tuple[int, int]) -> dict[str, o
     features, pixels = prepare(options)
     small = resize(pixels, grid) / 255
     started = time.perf_counter()
-    weights = image_affinity(features, small, color_weight=WEIGHT, form="dense")
+    weights = assembled(features, small, color_weight=WEIGHT, form="dense").on()
     matrix = weights.to_dense()[0].numpy().astype(np.float64)
     degrees = np.diag(matrix.sum(axis=1))
     laplacian = degrees - matrix

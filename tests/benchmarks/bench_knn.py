@@ -2,11 +2,12 @@
 
     python tests/benchmarks/bench_knn.py                       # the CPU
     python tests/benchmarks/bench_knn.py --device cuda         # all ways, fused among them
+    python tests/benchmarks/bench_knn.py --images DIR --backbone NAME --weights FILE
 
 Each way in turn, ``--turns`` times, on one batch: N patches of D features, k neighbors each, drawn
-about a few directions or a backbone's (--rows FILE, of torch.save). Beside them the product of all
-similarities alone in float32 and in bfloat16. Prints one JSON line: medians in ms, and the share of
-the edges of ``blocks`` that ``bfloat16`` finds.
+about a few directions, or a backbone's of 16 images of DIR at 320×320. Beside them the product of
+all similarities alone in float32 and in bfloat16. Prints one JSON line: medians in ms, and the
+share of the edges of ``blocks`` that ``bfloat16`` finds.
 """
 
 import argparse
@@ -18,12 +19,19 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from raynef.config.recipe import Backbone
 from raynef.config.sections import Search
+from raynef.features.backbone import load_backbone
+from raynef.features.extract import extract_features
 from raynef.graph.knn import nearest_neighbors, unit_rows
+from raynef.images.decode import read_image
+from raynef.images.geometry import resize_bicubic
 
 
 def main() -> None:
@@ -32,11 +40,16 @@ def main() -> None:
     parser.add_argument("--patches", type=int, default=7200, help="N")
     parser.add_argument("--dim", type=int, default=384, help="D")
     parser.add_argument("--neighbors", type=int, default=256, help="k")
-    parser.add_argument("--rows", help="of unit length, float32 [N, D], in the place of N and D")
+    parser.add_argument("--images", type=Path, help="a folder, in the place of N and D")
+    parser.add_argument("--backbone", help="of --images")
+    parser.add_argument("--weights")
     parser.add_argument("--turns", type=int, default=5)
     options = parser.parse_args()
-    drawn = features(options.patches, options.dim) if not options.rows else torch.load(options.rows)
-    keys = drawn.to(options.device)
+    if options.images:
+        config = Backbone(options.backbone, weights=options.weights)
+        keys = of_images(options.images, config).to(options.device)
+    else:
+        keys = features(options.patches, options.dim).to(options.device)
     k = options.neighbors
     searches: list[Search] = ["blocks", "topk", "faiss", "bfloat16"]
     if options.device == "cuda":
@@ -79,6 +92,15 @@ def features(num_patches: int, dim: int) -> Tensor:
     centers = torch.randn((64, dim), generator=draws)
     which = torch.randint(0, 64, (num_patches,), generator=draws)
     return unit_rows(centers[which] + torch.randn((num_patches, dim), generator=draws))
+
+
+def of_images(folder: Path, config: Backbone) -> Tensor:
+    """Unit rows [N, D] of the last features of 16 images, spread over a folder's names."""
+    paths = sorted(path for path in folder.rglob("*") if path.suffix in (".jpg", ".bmp", ".png"))
+    chosen = paths[:: max(1, len(paths) // 16)][:16]
+    pixels = np.stack([resize_bicubic(read_image(path), (320, 320)) for path in chosen])
+    taps = extract_features(load_backbone(config), pixels).taps
+    return unit_rows(taps[:, -1].flatten(0, 1).float())
 
 
 def shared(found: Tensor, exact: Tensor) -> float:

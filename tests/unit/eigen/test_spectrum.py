@@ -9,7 +9,7 @@ from raynef.core.affinity import Affinity, stacked
 from raynef.core.kernel import csr
 from raynef.eigen.lanczos import _qr
 from raynef.eigen.spectrum import smallest_eigenpairs
-from raynef.graph.affinity import image_affinity
+from raynef.graph.affinity import assembled
 from raynef.images.decode import read_image
 from raynef.images.geometry import resize
 
@@ -107,7 +107,7 @@ def test_real_features_agree_with_a_dense_solver(real_keys, grid, color_weight, 
     """Eigenvalues to 1e-5 and subspaces to 1e-3."""
     features, photograph = real_keys
     image = resize(photograph, grid) / 255
-    affinity = image_affinity(features, image, color_weight=color_weight, form=form)
+    affinity = assembled(features, image, color_weight=color_weight, form=form).on()
     found = smallest_eigenpairs(affinity, 20)
     matrix = affinity.to_dense()[0].numpy()
     degrees = matrix.sum(axis=1)
@@ -161,7 +161,7 @@ def test_single_precision_is_the_same_to_its_tolerance():
 def test_lower_products_give_the_same_pairs(real_keys, grid, form, color_weight):
     features, photograph = real_keys
     image = resize(photograph, grid) / 255
-    affinity = image_affinity(features, image, color_weight=color_weight, form=form)
+    affinity = assembled(features, image, color_weight=color_weight, form=form).on()
     found = smallest_eigenpairs(affinity, 10, products=torch.float32)
     expected = smallest_eigenpairs(affinity, 10)
     assert found.vectors.dtype == torch.float64

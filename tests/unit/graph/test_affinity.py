@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from raynef.core.affinity import stacked
-from raynef.graph.affinity import image_affinity, upsampled
+from raynef.graph.affinity import assembled, upsampled
 from raynef.graph.colors import color_affinity
 
 
@@ -55,7 +55,7 @@ def slow_colors(image, neighbors=((20, 2.0), (10, 0.1))):
 @pytest.mark.parametrize("color_weight", [0.0, 10.0])
 def test_every_form_is_the_dense_matrix(form, shift, color_weight):
     features, image = drawn(shift=shift)
-    affinity = image_affinity(features, image, color_weight=color_weight, form=form)
+    affinity = assembled(features, image, color_weight=color_weight, form=form).on()
     expected = twin(features, image, color_weight)
     np.testing.assert_allclose(affinity.to_dense()[0].numpy(), expected, atol=2e-6)
     np.testing.assert_allclose(affinity.degrees()[0].numpy(), expected.sum(axis=1), rtol=1e-6)
@@ -66,15 +66,15 @@ def test_every_form_is_the_dense_matrix(form, shift, color_weight):
 
 def test_auto_holds_no_dense_matrix_where_few_cosines_are_below_zero():
     features, image = drawn(grid=(12, 12), shift=2.0)
-    assert image_affinity(features, image, color_weight=0).dense is None
+    assert assembled(features, image, color_weight=0).on().dense is None
     mixed, image = drawn(grid=(12, 12), shift=0.0)
-    assert image_affinity(mixed, image, color_weight=0).factor is None
+    assert assembled(mixed, image, color_weight=0).on().factor is None
 
 
 def test_colors_alone():
     features, image = drawn()
-    alone = image_affinity(None, image, color_weight=1).to_dense()[0]
-    infinite = image_affinity(features, image, color_weight=math.inf).to_dense()[0]
+    alone = assembled(None, image, color_weight=1).on().to_dense()[0]
+    infinite = assembled(features, image, color_weight=math.inf).on().to_dense()[0]
     np.testing.assert_allclose(alone, slow_colors(image), atol=1e-12)
     np.testing.assert_array_equal(alone, infinite)
 
@@ -96,7 +96,7 @@ def test_hue_is_an_angle():
 
 
 def test_several_images_are_worked_on_together():
-    parts = [image_affinity(*drawn(seed=s, shift=2.0), color_weight=10) for s in range(3)]
+    parts = [assembled(*drawn(seed=s, shift=2.0), color_weight=10).on() for s in range(3)]
     together = stacked(parts)
     vectors = torch.randn(3, together.num_nodes, 4, dtype=torch.float64)
     expected = torch.cat([a.matmul(v[None]) for a, v in zip(parts, vectors, strict=True)])
@@ -107,9 +107,9 @@ def test_several_images_are_worked_on_together():
 def test_what_does_not_fit_is_refused():
     features, image = drawn()
     with pytest.raises(ValueError, match="color_weight must be >= 0, got -1"):
-        image_affinity(features, image, color_weight=-1)
+        assembled(features, image, color_weight=-1)
     with pytest.raises(ValueError, match="needs features"):
-        image_affinity(None, image, color_weight=0)
-    small = image_affinity(*drawn(grid=(3, 3)), color_weight=0)
+        assembled(None, image, color_weight=0)
+    small = assembled(*drawn(grid=(3, 3)), color_weight=0).on()
     with pytest.raises(ValueError, match="one size"):
-        stacked([small, image_affinity(features, image, color_weight=0)])
+        stacked([small, assembled(features, image, color_weight=0).on()])

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from raynef.graph import sampled
-from raynef.graph.affinity import image_affinity, upsampled
+from raynef.graph.affinity import assembled, upsampled
 from raynef.graph.colors import color_affinity
 from raynef.graph.sampled import sampled_affinity
 
@@ -25,7 +25,7 @@ def dense(affinity):
 def test_all_entries_are_the_dense_matrix(size, color_weight):
     features, image = drawn(size=size)
     ours = sampled_affinity(features, image, color_weight=color_weight, fraction=1)
-    twin = image_affinity(features, image, color_weight=color_weight, form="dense")
+    twin = assembled(features, image, color_weight=color_weight, form="dense").on()
     assert ours.sparse.dtype == torch.float32
     np.testing.assert_allclose(dense(ours), dense(twin), atol=5e-6)
 

@@ -40,7 +40,7 @@ def recipe(sample) -> Recipe:
     """Small: each of these runs writes its checkpoints."""
     return Recipe(
         data=Data(root=str(sample), short_side=64, crop=64, num_views=1),
-        graph=Graph(num_neighbors=12),
+        graph=Graph(num_neighbors=12, search="blocks"),
         eigen=Eigen(num_eigenfunctions=12, num_blocks=1),
         train=Train(batch_size=5, epochs=2),
         evaluate=Evaluate(short_side=64, crop=64),
@@ -322,8 +322,7 @@ def test_fields_that_shape_the_result_may_not(run, recipe, section, field, value
 
 def test_no_field_that_may_change_changes_the_weights(finished, recipe, tmp_path):
     """All of them at once, but for what says how many processes there are and where they write."""
-    # These change it: test_compiled and test_searches hold the last two.
-    rounding = {"backbone.batch_size", "train.compile", "graph.search"}
+    rounding = {"backbone.batch_size", "train.compile"}  # change it; test_compiled holds the second
     apart = {"train.num_workers", "train.store"} | rounding
     for name in sorted(may_change("ours", recipe) - apart):
         section, field = name.split(".")
@@ -337,7 +336,7 @@ def test_no_field_that_may_change_changes_the_weights(finished, recipe, tmp_path
 def another(value):
     """Another value of the same kind."""
     others = {"reco": "whole", "iou": "count", "val": "train", "border": "largest", "hsv": "rgb"}
-    others |= {"key": "query", "auto": "stored", "rotation": "kmeans"}
+    others |= {"key": "query", "auto": "stored", "rotation": "kmeans", "blocks": "topk"}
     if isinstance(value, str):
         return others[value]
     if isinstance(value, bool) or value is None:

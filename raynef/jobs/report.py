@@ -3,7 +3,7 @@
 import json
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from raynef.models.folder import Mapping as ClassMapping
 from raynef.models.segmenter import Segmenter
 from raynef.report.page import render
 from raynef.report.records import ClusterCard, Evaluation, GalleryItem, Report, SkippedFile
+from raynef.segment.patch_map import PatchMap, cluster_maps
 from raynef.stores.run import RunFolder
 from raynef.work.units import readable
 
@@ -64,6 +65,7 @@ def write_report(path: str | Path, *, images: bool = True) -> dict[str, Any]:
     files = spread(shown.files, _CARD_IMAGES) if images else []
     read = read_images(files, shown.label_codes, recipe.evaluate)
     names = cluster_names(segmenter)
+    maps = seen_by(segmenter, [image for _, image, _ in read])
     # Labels are compared with the classes that they gave; without any, a person's names are shown.
     is_labeled = any(label is not None for *_, label in read)
     classes = segmenter.mapping if is_labeled else segmenter.classes
@@ -79,8 +81,10 @@ def write_report(path: str | Path, *, images: bool = True) -> dict[str, Any]:
             environment=record.environment,
             steps=steps,
             evaluation=Evaluation.from_json(evaluation) if evaluation else None,
-            gallery=gallery_items(segmenter, spread(read, _GALLERY_ROWS), classes),
-            clusters=_cards(segmenter, [image for _, image, _ in read], evaluation, names),
+            gallery=gallery_items(
+                spread(read, _GALLERY_ROWS), spread(maps, _GALLERY_ROWS), classes
+            ),
+            clusters=_cards(segmenter, [image for _, image, _ in read], maps, evaluation, names),
             skipped=[SkippedFile(name, why) for name, why in finished["skipped"].items()],
             elsewhere=[
                 Evaluation.from_json(read_json(file))
@@ -160,15 +164,31 @@ def _label(
         return None
 
 
+def seen_by(segmenter: Segmenter, images: Sequence[np.ndarray]) -> list[PatchMap]:
+    """What a segmenter says of images of ``read_images``; those of one size are seen together."""
+    alike: dict[tuple[int, ...], list[int]] = {}
+    for index, image in enumerate(images):
+        alike.setdefault(image.shape, []).append(index)
+    found: dict[int, PatchMap] = {}
+    for size, group in alike.items():
+        count = segmenter.windows((size[0], size[1])).count
+        step = max(1, segmenter.backbone_config.batch_size // count)
+        for start in range(0, len(group), step):
+            part = group[start : start + step]
+            maps = segmenter.patch_maps(np.stack([images[index] for index in part]))
+            found.update(zip(part, maps, strict=True))
+    return [found[index] for index in range(len(images))]
+
+
 def gallery_items(
-    segmenter: Segmenter,
-    images: list[tuple[str, np.ndarray, np.ndarray | None]],
+    images: Sequence[tuple[str, np.ndarray, np.ndarray | None]],
+    maps: Sequence[PatchMap],
     mapping: ClassMapping | None,
 ) -> list[GalleryItem]:
-    """Images of ``read_images`` with what was found in them, in the classes of a mapping."""
+    """Images of ``read_images``, what ``seen_by`` found in them, and that in a mapping's classes."""
     items = []
-    for name, image, label in images:
-        clusters = segmenter.clusters(image[None])[0].astype(np.int64)
+    for (name, image, label), found in zip(images, maps, strict=True):
+        clusters = cluster_maps([found], (image.shape[0], image.shape[1]))[0].astype(np.int64)
         classes = np.asarray(mapping.classes)[clusters] if mapping else None
         items.append(GalleryItem(name, image, clusters, classes, label))
     return items
@@ -176,20 +196,22 @@ def gallery_items(
 
 def _cards(
     segmenter: Segmenter,
-    images: list[np.ndarray],
+    images: Sequence[np.ndarray],
+    maps: Sequence[PatchMap],
     evaluation: dict[str, Any] | None,
     names: Mapping[int, str],
 ) -> list[ClusterCard]:
     """The largest clusters with the patches that they are surest of, at most two an image."""
-    images = [part for image in images for part in segmenter.windows(image.shape[:2]).cut(image)]
+    crops: list[np.ndarray] = []  # the windows of all images
     sure: list[np.ndarray] = []  # per patch: probability of its cluster
     held: list[np.ndarray] = []  # … and the cluster
-    where: list[tuple[int, ...]] = []  # … and image, row and column
-    for index, image in enumerate(images):
-        best = torch.softmax(segmenter.patch_logits(image[None])[0], dim=-1).max(dim=-1)
+    where: list[tuple[int, ...]] = []  # … and window, row and column
+    for image, found in zip(images, maps, strict=True):
+        best = torch.softmax(found.windows.split(found.logits), dim=-1).max(dim=-1)
         sure.append(best.values.flatten().cpu().numpy())
         held.append(best.indices.flatten().cpu().numpy())
-        where += [(index, *place) for place in np.ndindex(*best.indices.shape)]
+        where += [(len(crops) + n, *place) for n, *place in np.ndindex(*best.indices.shape)]
+        crops += list(found.windows.cut(image))
     if not held:
         return []
     clusters, certainty = np.concatenate(held), np.concatenate(sure)
@@ -208,7 +230,7 @@ def _cards(
                 share=float(sizes[cluster] / len(clusters)),
                 class_name=names.get(int(cluster)),
                 purity=entry["purity"] if entry else None,
-                patches=_cut_outs(members, where, images, segmenter),
+                patches=_cut_outs(members, where, crops, segmenter),
             )
         )
     return cards

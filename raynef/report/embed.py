@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from raynef.report.index_map import places_of
 from raynef.report.palette import IGNORED, boundaries
 from raynef.report.records import Picture
 
@@ -46,11 +47,11 @@ def tint(index: np.ndarray, colors: np.ndarray) -> Embedded:
 
     ``colors`` uint8 [num_colors, 3]; the page weighs less than with a second photograph.
     """
-    present, place = np.unique(index, return_inverse=True)
+    present, place = places_of(index)
     rows = np.full((len(present) + 1, 4), round(255 * TINT), dtype=np.uint8)
     rows[:-1, :3] = colors[present]
     rows[-1] = (255, 255, 255, round(255 * _EDGE))
-    place = np.where(boundaries(index), len(present), place.reshape(index.shape))
+    place = np.where(boundaries(index), len(present), place)
     if len(rows) > 256:
         return _saved(Image.fromarray(rows[place]), "png")
     drawing = Image.fromarray(place.astype(np.uint8)).convert("P")
@@ -73,11 +74,11 @@ def _photo(image: np.ndarray) -> Embedded:
 
 def _flat(labels: np.ndarray, colors: np.ndarray) -> Embedded:
     """``labels`` int [H, W] as indexed PNG; negative values are dark gray."""
-    present, index = np.unique(np.where(labels < 0, -1, labels), return_inverse=True)
+    present, index = places_of(np.maximum(labels, -1))
     if len(present) > 256:
         raise ValueError(f"a flat map must hold at most 256 values, got {len(present)}")
     table = [IGNORED if value < 0 else tuple(colors[value]) for value in present]
-    drawing = Image.fromarray(index.reshape(labels.shape).astype(np.uint8)).convert("P")
+    drawing = Image.fromarray(index.astype(np.uint8)).convert("P")
     drawing.putpalette([int(channel) for color in table for channel in color])
     return _saved(drawing, "png")
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from raynef.report.index_map import counts_of
 from raynef.report.palette import boundaries
 
 SIZE = 14
@@ -28,7 +29,7 @@ def marks(index: np.ndarray, texts: Mapping[int, str]) -> tuple[Mark, ...]:
 
     A value without a word has none, nor has one whose word would not fit into its area.
     """
-    values = [int(value) for value in np.unique(index) if int(value) in texts]
+    values = [value for value in counts_of(index)[0].tolist() if value in texts]
     if not values:
         return ()
     framed = np.pad(~boundaries(index), 1)

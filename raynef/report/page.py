@@ -9,6 +9,7 @@ import numpy as np
 
 from raynef.report import html
 from raynef.report.figures import training_figures
+from raynef.report.index_map import counts_of
 from raynef.report.palette import hex_color, palette
 from raynef.report.records import Evaluation, Report
 from raynef.report.run_gallery import COLUMNS, Legend, RunRow, run_rows, without_ignored
@@ -84,9 +85,10 @@ def _known(rows: Sequence[RunRow], report: Report, legend: Legend) -> dict[str, 
     of_cluster: dict[int, int] = {}
     for item in report.gallery:
         if item.classes is not None:
-            numbers, first = np.unique(item.clusters, return_index=True)
-            classes = item.classes.flat[first].tolist()
-            of_cluster |= dict(zip(numbers.tolist(), classes, strict=True))
+            numbers, _ = counts_of(item.clusters)
+            classes = np.zeros(int(numbers.max()) + 1, dtype=np.int64)
+            classes[item.clusters] = item.classes  # that of every pixel of a cluster
+            of_cluster |= dict(zip(numbers.tolist(), classes[numbers].tolist(), strict=True))
     clusters = {
         number: [chip.color, chip.note, of_cluster.get(number, -1)]
         for number in sorted({cluster for row in rows for cluster in row.clusters})

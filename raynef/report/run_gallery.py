@@ -4,18 +4,22 @@ A photograph stands in the page once: the segments are a picture laid over it. B
 each row has the cluster, and the label if any, of every pixel, for the page's script.
 """
 
+import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
 from raynef.core import IGNORE
 from raynef.report.embed import Embedded, embed, packed, shrink, shrink_labels, small_size, tint
+from raynef.report.index_map import counts_of
 from raynef.report.marks import Mark, marks
 from raynef.report.palette import hex_color
 from raynef.report.records import Chip, GalleryItem, Picture
 from raynef.report.words import percent
 
+_THREADS = 8  # that draw rows, at most
 COLUMNS = {
     "image": "the photograph",
     "segments": "clusters laid over it, one color and number each",
@@ -87,7 +91,9 @@ class Legend:
 
 def run_rows(items: Sequence[GalleryItem], legend: Legend) -> list[RunRow]:
     """Rows without the pictures that an image lacks."""
-    return [_row(item, legend) for item in items]
+    # Encoders of pictures, and most of numpy, leave other threads the interpreter.
+    with ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1)) as pool:
+        return list(pool.map(lambda item: _row(item, legend), items))
 
 
 def _row(item: GalleryItem, legend: Legend) -> RunRow:
@@ -140,7 +146,7 @@ def _scores(classes: np.ndarray, label: np.ndarray) -> tuple[float, float]:
     ious = [
         np.count_nonzero((found == one) & (true == one))
         / np.count_nonzero((found == one) | (true == one))
-        for one in np.unique(true)
+        for one in counts_of(true)[0]
     ]
     return float((found == true).mean()), float(np.mean(ious))
 
@@ -154,7 +160,7 @@ def _facts(count: int, accuracy: float | None, iou: float | None) -> str:
 
 
 def _largest_first(index: np.ndarray) -> list[int]:
-    values, counts = np.unique(index, return_counts=True)
+    values, counts = counts_of(index)
     return values[np.argsort(-counts, kind="stable")].tolist()
 
 

@@ -34,6 +34,13 @@ class Windows:
         grid = logits.view(len(self.tops), len(self.lefts), *logits.shape[1:])
         return grid.transpose(1, 2).flatten(2, 3).flatten(0, 1)
 
+    def split(self, logits: Tensor) -> Tensor:
+        """What ``join`` joined: [Σh, Σw, K] -> [n, h, w, K]."""
+        rows, columns = len(self.tops), len(self.lefts)
+        height, width = logits.shape[0] // rows, logits.shape[1] // columns
+        grid = logits.reshape(rows, height, columns, width, -1)
+        return grid.transpose(1, 2).flatten(0, 1)
+
     def matrices(
         self, grid: tuple[int, int], size: tuple[int, int], *, cell: tuple[float, float]
     ) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,7 @@ import numpy as np
 from raynef.cluster.devices import device_here
 from raynef.config.recipe import from_dict
 from raynef.images.datasets.registry import open_split
-from raynef.jobs.report import gallery_items, read_images, spread
+from raynef.jobs.report import gallery_items, read_images, seen_by, spread
 from raynef.models.segmenter import Segmenter
 from raynef.report.sweep_records import SweepImage, TrialMap
 from raynef.sweeps.state import RunScore
@@ -86,9 +86,10 @@ def _read(score: RunScore, count: int) -> _Read:
 def _maps(trial: Shown, images: _Read) -> list[TrialMap]:
     """What a trial found in each of the images: classes where its clusters have names."""
     segmenter = Segmenter.load(trial.run, device=device_here())
+    seen = seen_by(segmenter, [image for _, image, _ in images])
     return [
         TrialMap(trial.name, item.clusters, classes=False)
         if item.classes is None
         else TrialMap(trial.name, item.classes, classes=True)
-        for item in gallery_items(segmenter, images, segmenter.mapping)
+        for item in gallery_items(images, seen, segmenter.mapping)
     ]

@@ -4,15 +4,19 @@ import json
 import re
 import shlex
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from raynef.cli.commands import parse
 from raynef.io.files import read_json, write_json
 from raynef.jobs.evaluate import evaluate
-from raynef.jobs.report import write_report
+from raynef.jobs.report import seen_by, write_report
 from raynef.models.names import change_names
+from raynef.models.segmenter import Segmenter
 from raynef.stores.run import RunFolder
 from tests.known import present
 
@@ -77,6 +81,25 @@ def test_beside_labels_the_classes_are_theirs(run):
     assert {name for _, name, _ in known_of(page)["clusters"].values()} == {"thing"}
     assert known_of(page)["classes"]["0"][1] == "sky"
     assert "mean IoU" in page
+
+
+def test_images_are_seen_together_as_they_are_seen_alone(run):
+    """In their order, whatever sizes lie between; those cut into windows too."""
+    segmenter = Segmenter.load(run)
+    draws = np.random.default_rng(0)
+    sizes = [(64, 64), (48, 80), (64, 64), (40, 96), (48, 80), (64, 64)]
+    images = [draws.integers(0, 256, (*size, 3), np.uint8) for size in sizes]
+    for batch_size, input_size in ((2, None), (3, 64)):
+        segmenter.backbone_config = replace(
+            segmenter.backbone_config, batch_size=batch_size, input_size=input_size
+        )
+        together = seen_by(segmenter, images)
+        alone = [segmenter.patch_maps(image[None])[0] for image in images]
+        assert [found.windows for found in together] == [found.windows for found in alone]
+        assert together[3].windows.count == (1 if input_size is None else 3)
+        for one, other in zip(together, alone, strict=True):
+            torch.testing.assert_close(one.logits, other.logits, rtol=1e-4, atol=1e-4)
+    assert seen_by(segmenter, []) == []
 
 
 def test_commands_can_be_pasted(run, sample):

@@ -94,6 +94,7 @@ def test_sliding_windows_equal_their_average_in_pixels(image, window, stride, si
     rows, columns = windows.matrices(grid, size, cell=cell)
     joined = windows.join(logits)
     assert joined.shape == (rows.shape[1], columns.shape[1], 7)
+    assert torch.equal(windows.split(joined), logits)
     expected = slow_pixel_logits(windows, logits, size, cell)
     pixels = torch.einsum("yh,xw,hwk->yxk", rows, columns, joined)
     torch.testing.assert_close(pixels.double(), expected, atol=1e-5, rtol=0)

@@ -1,6 +1,7 @@
 """``raynef train``."""
 
 import logging
+import time
 from functools import partial
 from pathlib import Path
 
@@ -51,11 +52,14 @@ def train_and_report(
     logged_by: Loggers = NOWHERE,
 ) -> Result:
     """Train, and write the report where there is none yet."""
+    since = time.monotonic()  # to import what follows takes seconds
     from raynef.jobs.report import write_report
     from raynef.jobs.train import train
     from raynef.stores.run import RunFolder
 
-    result = train(config, out, init_from=init_from, address=address, logged_by=logged_by)
+    result = train(
+        config, out, init_from=init_from, address=address, logged_by=logged_by, since=since
+    )
     if not RunFolder(out).report_file.is_file():
         write_report(out)
     return result

@@ -1,6 +1,6 @@
 """What the loop of a training tells its driver."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 
@@ -50,3 +50,13 @@ class Safe:
 
 
 Event = Resumed | Stepped | EpochDone | Damaged | Fatal | Safe
+
+
+def told_to(*hear: Callable[[Event], None]) -> Callable[[Event], None]:
+    """What tells each of several of an event, one after the other."""
+
+    def tell(event: Event) -> None:
+        for one in hear:
+            one(event)
+
+    return tell

@@ -16,6 +16,7 @@ from raynef.core.errors import UserError
 from raynef.jobs.clusters import with_clusters
 from raynef.jobs.extract import ensure_store
 from raynef.jobs.product import finish
+from raynef.jobs.spent import FEATURES, FIT, RAY, START, Spent
 from raynef.models.heads import LinearHead
 from raynef.models.segmenter import Mapping, segmenter_folder
 from raynef.stores.inputs import begin, found_again, training_images
@@ -78,6 +79,7 @@ def make(baseline: Baseline, out: str | Path, address: str | None = None) -> Res
     Raises:
         UserError: the user's mistake, named.
     """
+    spent = Spent()
     recipe = with_clusters(check(baseline.recipe), out)
     trained = RunFolder(baseline.trained.absolute()) if baseline.trained else None
     with hold(out, recipe, kind=baseline.kind) as run:
@@ -93,14 +95,18 @@ def make(baseline: Baseline, out: str | Path, address: str | None = None) -> Res
             labels = patch_labels(images, recipe.data, grid=grid)
         begin(run, recipe, images, kind=baseline.kind)
         started = time.monotonic()
+        spent.until_here(START)
         with ray_session(address, images=len(images.files), network_bound=True, on_gpu=True):
+            spent.until_here(RAY)
             store = ensure_store(recipe, images, recipe.train.store or (trained or run).store)
+            spent.until_here(FEATURES)
             trunk = segmenter_folder(baseline.trained).absolute() if baseline.trained else None
             views, precision = views_of_patches(recipe.data), recipe.train.precision
             source = Source(store, trunk, views=views, precision=precision)
             if labels is not None:
                 labels.check(store.images())
             head, said = baseline.fit(Inputs(recipe, source, labels))
+            spent.until_here(FIT)
             # Of ψ, itself or where it started from.
             upon = trained.finished() if trained else None
             names = images.class_names
@@ -115,4 +121,4 @@ def make(baseline: Baseline, out: str | Path, address: str | None = None) -> Res
                 "seconds": round(time.monotonic() - started, 2),
             }
             mapping = Mapping(tuple(range(len(names))), names) if baseline.supervised else None
-            return finish(run, recipe, head, result, store=store, mapping=mapping)
+            return finish(run, recipe, head, result, store=store, spent=spent, mapping=mapping)

@@ -17,6 +17,7 @@ from raynef.features.clip import CAPTIONS, PREFIX, ClipName
 from raynef.features.text import TextClass, TextClasses, embed_classes, require_several
 from raynef.features.weights import resolve_weights
 from raynef.jobs.product import finish
+from raynef.jobs.spent import FIT, START, Spent
 from raynef.models.heads import LinearHead
 from raynef.models.segmenter import Mapping
 from raynef.stores.inputs import begin, found_again, training_images
@@ -41,6 +42,7 @@ def maskclip(recipe: Recipe, out: str | Path, *, address: str | None = None) -> 
     Raises:
         UserError: the user's mistake, named.
     """
+    spent = Spent()
     recipe = check(recipe)
     which = _model_of(recipe.backbone)
     with hold(out, recipe, kind=KIND) as run:
@@ -53,7 +55,9 @@ def maskclip(recipe: Recipe, out: str | Path, *, address: str | None = None) -> 
         require_several(classes, source=f"names of classes of {recipe.data.root}")
         begin(run, recipe, images, kind=KIND)
         logger.info("%s: %s", which, CAPTIONS)
+        spent.until_here(START)
         head = text_head(embed_classes(which, classes))
+        spent.until_here(FIT)
         result = {
             "kind": KIND,
             "text_model": str(which),
@@ -65,7 +69,7 @@ def maskclip(recipe: Recipe, out: str | Path, *, address: str | None = None) -> 
             "skipped": {},
         }
         mapping = Mapping(tuple(range(len(names))), names)
-        return finish(run, recipe, head, result, store=None, mapping=mapping)
+        return finish(run, recipe, head, result, store=None, spent=spent, mapping=mapping)
 
 
 def text_head(texts: TextClasses) -> LinearHead:

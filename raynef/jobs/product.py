@@ -1,11 +1,13 @@
 """The last that a training or a baseline does: its segmenter, then its result."""
 
+import logging
 from typing import Any
 
 from raynef.config.recipe import Recipe
 from raynef.eigen.psi import Psi
 from raynef.features.backbone import load_backbone
 from raynef.io.files import write_json
+from raynef.jobs.spent import SEGMENTER, Spent
 from raynef.jobs.tree import tree_of
 from raynef.models.folder import save_tree
 from raynef.models.heads import LinearHead
@@ -13,6 +15,8 @@ from raynef.models.origin import Origin, save_origin
 from raynef.models.segmenter import Mapping, Segmenter
 from raynef.stores.features import FeatureStore
 from raynef.stores.run import RunFolder
+
+logger = logging.getLogger("raynef")
 
 
 def save_segmenter(
@@ -68,6 +72,7 @@ def finish(
     result: dict[str, Any],
     *,
     store: FeatureStore | None,
+    spent: Spent,
     mapping: Mapping | None = None,
 ) -> dict[str, Any]:
     """Save a run's segmenter, then its result, which means that it is done; the result.
@@ -75,7 +80,7 @@ def finish(
     Needs a running Ray. Clusters get a tree, of the features in ``store``; without stored features
     there is none. The result has ``labels_leaked`` and, where it was trained on labels,
     ``supervised``, or where its classes are of texts ``captions``; then ``mapping`` names the
-    head's outputs.
+    head's outputs. To it are added the seconds that were ``spent``.
     """
     save_segmenter(
         run,
@@ -90,6 +95,8 @@ def finish(
     if store is not None and not result.get("supervised"):
         tree = tree_of(run.segmenter, store, precision=recipe.train.precision)
         save_tree(run.segmenter, tree)
-    result = {"run": str(run.path), **result}
+    spent.until_here(SEGMENTER)
+    logger.info("seconds: %s", spent.words())
+    result = {"run": str(run.path), **result, "seconds_by_part": spent.plain()}
     write_json(run.train_file, result)
     return result

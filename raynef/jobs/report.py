@@ -185,7 +185,7 @@ def gallery_items(
     maps: Sequence[PatchMap],
     mapping: ClassMapping | None,
 ) -> list[GalleryItem]:
-    """Images of ``read_images``, what ``seen_by`` found in them, and that in a mapping's classes."""
+    """Images of ``read_images`` with what ``seen_by`` found in them, in a mapping's classes."""
     items = []
     for (name, image, label), found in zip(images, maps, strict=True):
         clusters = cluster_maps([found], (image.shape[0], image.shape[1]))[0].astype(np.int64)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raynef.cluster.devices import device_here
+from raynef.cluster.events import told_to
 from raynef.cluster.fit import Spread, fit
 from raynef.cluster.place import in_this_process
 from raynef.cluster.process_worker import EpochHook
@@ -30,6 +31,7 @@ from raynef.jobs.kmeans import kmeans_head
 from raynef.jobs.loop import Training, train_loop
 from raynef.jobs.product import finish, save_segmenter
 from raynef.jobs.progress_reporter import ProgressReporter
+from raynef.jobs.spent import FEATURES, RAY, START, TEACHERS, Spent
 from raynef.jobs.teachers import teachers_of
 from raynef.jobs.training_log import complete_log, training_log
 from raynef.jobs.warm import start_from, starting_weights
@@ -57,6 +59,7 @@ def train(
     on_epoch: EpochHook | None = None,
     callbacks: "Sequence[TrainCallback]" = (),
     logged_by: Loggers = NOWHERE,
+    since: float | None = None,
 ) -> dict[str, Any]:
     """Train a segmenter without labels; the result of ``raynef train``.
 
@@ -73,11 +76,13 @@ def train(
         on_epoch: hears of every epoch of a training within ``this_process()``.
         callbacks: of Ray Train, for a training on workers.
         logged_by: loggers that hear of every epoch; of a finished run, what they lack.
+        since: when the command began, by ``time.monotonic``, for ``seconds_by_part``.
 
     Raises:
         UserError: the user's mistake, named.
         NonFiniteLossError: with step and rank.
     """
+    spent = Spent(since)
     recipe = with_clusters(check(recipe), out, like=init_from)
     with hold(out, recipe) as run:
         finished = run.finished()
@@ -97,13 +102,16 @@ def train(
         logger.info("%d training images under %s", len(images.files), images.root)
         small = _alone(recipe, images)
         cpus = cpus_needed(recipe)
+        spent.until_here(START)
         with ray_session(address, min_cpus=cpus, images=small, network_bound=True, on_gpu=True):
+            spent.until_here(RAY)
             return _train(
                 recipe,
                 run,
                 images,
                 labels,
                 NUM_TAPS * backbone.dim,
+                spent,
                 on_epoch=on_epoch,
                 callbacks=callbacks,
                 logged_by=logged_by,
@@ -155,6 +163,7 @@ def _train(
     images: ImageSet,
     labels: "PatchLabels | None",
     in_dim: int,
+    spent: Spent,
     *,
     on_epoch: EpochHook | None,
     callbacks: "Sequence[TrainCallback]",
@@ -165,10 +174,13 @@ def _train(
     if recipe.train.features == "stored":
         store = ensure_store(recipe, images, recipe.train.store or run.store)
         indices, skipped = store.images(), store.skipped
+        spent.until_here(FEATURES)
         source = StoredViews(store.folder.absolute())
         teachers = teachers_of(recipe, store, run.path)
+        spent.until_here(TEACHERS)
     else:
         indices, skipped = scan(recipe.data, images)
+        spent.until_here(FEATURES)
         source, teachers = StreamedViews(images, indices), None
     if len(indices) < recipe.train.num_workers:
         raise UserError(
@@ -203,7 +215,7 @@ def _train(
             train_loop,
             {"training": training, "threads": threads},
             run.path,
-            tell=log.after(progress.hear),
+            tell=told_to(progress.hear, spent.hear, log.hear),
             spread=Spread(
                 workers=train.num_workers,
                 gpu_share=worker_gpu_share(streams=train.features == "streamed"),
@@ -213,7 +225,8 @@ def _train(
             on_epoch=on_epoch,
             callbacks=callbacks,
         )
-        result = _finish(recipe, run, images, state, skipped)
+        spent.trained()
+        result = _finish(recipe, run, images, state, skipped, spent)
         log.finish(result, images)
     return result
 
@@ -229,7 +242,12 @@ def _long_enough(recipe: Recipe, steps_per_epoch: int) -> Recipe:
 
 
 def _finish(
-    recipe: Recipe, run: RunFolder, images: ImageSet, state: dict[str, Any], skipped: dict[str, str]
+    recipe: Recipe,
+    run: RunFolder,
+    images: ImageSet,
+    state: dict[str, Any],
+    skipped: dict[str, str],
+    spent: Spent,
 ) -> dict[str, Any]:
     """Save the segmenter, with the head that ``eigen.head`` names, the steps and the result.
 
@@ -281,11 +299,11 @@ def _finish(
         store = None
         if recipe.train.features == "stored":
             store = ensure_store(recipe, images, recipe.train.store or run.store)
-        return finish(run, recipe, own, result, store=store)
+        return finish(run, recipe, own, result, store=store, spent=spent)
     # ψ goes first into the run's segmenter, where the actors of K-means find it.
     save_segmenter(run, recipe, own, labels_leaked=leaked)
     store = ensure_store(recipe, images, recipe.train.store or run.store)
     trunk, views = run.segmenter.absolute(), views_of_patches(recipe.data)
     source = Source(store, trunk, views=views, precision=recipe.train.precision)
     head, said = kmeans_head(Inputs(recipe, source))
-    return finish(run, recipe, head, {**result, "head": said}, store=store)
+    return finish(run, recipe, head, {**result, "head": said}, store=store, spent=spent)

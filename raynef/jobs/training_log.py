@@ -8,7 +8,7 @@ opened for them.
 import contextlib
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,15 +52,6 @@ class TrainingLog:
         elif isinstance(event, EpochDone):
             values = {f"train/{name}": float(value) for name, value in event.values.items()}
             self._log.scalars(values, step=event.epoch)
-
-    def after(self, tell: Callable[[Event], None]) -> Callable[[Event], None]:
-        """One that tells another, too."""
-
-        def both(event: Event) -> None:
-            tell(event)
-            self.hear(event)
-
-        return both
 
     def finish(self, result: Mapping[str, Any], images: ImageSet) -> None:
         """Log a result, and what the segmenter makes of a few images, once for so many epochs."""

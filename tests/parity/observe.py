@@ -15,9 +15,9 @@ from PIL import Image
 
 _VOLATILE = frozenset(
     {
-        "seconds", "step_seconds", "images_per_second", "rate", "eta_s", "time", "started",
-        "commit", "environment", "machine", "versions", "host", "pid", "num_bytes", "log",
-        "found", "advice", "verdict", "training_seconds", "minutes",
+        "seconds", "seconds_by_part", "step_seconds", "images_per_second", "rate", "eta_s",
+        "time", "started", "commit", "environment", "machine", "versions", "host", "pid",
+        "num_bytes", "log", "found", "advice", "verdict", "training_seconds", "minutes",
     }
 )  # fmt: skip
 """Keys whose values differ from run to run."""

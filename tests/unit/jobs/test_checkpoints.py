@@ -2,6 +2,7 @@
 
 import json
 import logging
+import time
 
 import numpy as np
 import pytest
@@ -182,6 +183,24 @@ def test_a_training_goes_on_from_the_checkpoint_before(
 def test_two_ends_of_epochs_are_kept(undisturbed):
     found = (undisturbed / "checkpoints").glob(f"checkpoint_*/{CHECKPOINT}")
     assert sorted(present(step_of(path)) for path in found) == [4, 6]
+
+
+def test_where_the_time_of_a_training_goes(recipe, tmp_path, monkeypatch):
+    """All of it, and only this command's."""
+    crashed(recipe, tmp_path / "run", 5, monkeypatch)
+    begun = time.monotonic()
+    with this_process():
+        recipe = change(recipe, train={"epochs": 3})
+        result = train(recipe, tmp_path / "run", since=begun - 100)
+    spent = result["seconds_by_part"]
+    assert list(spent) == [
+        "start", "ray", "features", "teachers", "steps", "between_steps", "segmenter",
+    ]  # fmt: skip
+    assert min(spent.values()) >= 0
+    assert spent["start"] >= 100
+    assert sum(spent.values()) == pytest.approx(100 + time.monotonic() - begun, abs=0.2)
+    whole_run = sum(result["step_seconds"].values()) * result["steps"]
+    assert 0 < spent["steps"] < whole_run  # one step of six
 
 
 def test_where_the_time_of_a_step_goes(undisturbed):

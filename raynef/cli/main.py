@@ -7,6 +7,7 @@ import contextlib
 import json
 import logging
 import math
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -42,7 +43,10 @@ def main(argv: list[str] | None = None) -> None:
 
 def _run(argv: list[str], found: Screen) -> int:
     try:
-        command = parse(argv)
+        try:
+            command = parse(argv)
+        except BrokenPipeError:  # of the help
+            return _nobody_reads()
         if command.loads_torch:
             logger.info("raynef %s: loading PyTorch", __version__)
         # Ray prints warnings; stdout is for results.
@@ -64,7 +68,17 @@ def _run(argv: list[str], found: Screen) -> int:
                 return status
         logger.exception("raynef: failed")
         return 1
-    return _print(command, result)
+    try:
+        return _print(command, result)
+    except BrokenPipeError:
+        return _nobody_reads()
+
+
+def _nobody_reads() -> int:
+    """The exit status where the reader of stdout has closed it, as ``head`` does: nothing is left
+    to say, at the end of the process either."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 128 + 13  # as a shell says that SIGPIPE ended a command
 
 
 def _print(command: Command, result: Result | Exit) -> int:

@@ -631,3 +631,16 @@ def test_each_name_leads_to_a_command_with_a_text_of_its_own(name, capsys):
         read([*name.split(), "--help"])
     assert exit_.value.code == 0
     assert f"usage: raynef {name} " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("line", [["train", "--help"], ["status", "RUN"]])
+def test_whoever_reads_may_stop(line, run_here):
+    """As ``raynef train --help | head`` does."""
+    reads, writes = os.pipe()
+    os.close(reads)
+    line = [str(run_here[0]) if word == "RUN" else word for word in line]
+    command = [sys.executable, "-m", "raynef", *line]
+    ended = subprocess.run(command, stdout=writes, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writes)
+    assert ended.returncode == 141
+    assert "pipe" not in ended.stderr.lower()

@@ -135,7 +135,8 @@ def train(
         out: folder of the run.
         recipe: presets; see ``recipe_of``, also for ``sections``.
         init_from: a run whose weights it starts from.
-        address: of a Ray cluster; without one, up to 256 images are trained on in this process.
+        address: of a Ray cluster; without one, up to 256 images are trained on in this process, on
+            few cores without a GPU up to 1,024.
         logger: where every epoch is logged, one or several; "none": nowhere.
         mlflow: log to MLflow too, at this tracking address.
         wandb: log to this project of Weights & Biases too.

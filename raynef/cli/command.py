@@ -116,7 +116,7 @@ class JobCommand(Command):
     loads_torch: ClassVar[bool] = True
     address: Address = None
     local: bool = False
-    """Run in this process, without Ray; up to 256 images are anyway, where no cluster is named."""
+    """Run in this process, without Ray, as up to 256 images are anyway (on few cores 1,024)."""
     ray: bool = False
     """Run on Ray, however few images there are."""
 

@@ -8,8 +8,8 @@ START = "start"  # what is imported and read before there is a place to work
 RAY = "ray"  # until the cluster is joined, or an embedded one runs
 FEATURES = "features"  # extraction, or finding that a store is complete
 TEACHERS = "teachers"  # K-means of what several clusterings are learned from
-STEPS = "steps"  # of training, waiting for features among them
-BETWEEN_STEPS = "between_steps"  # workers that start, checkpoints, steps that were lost
+STEPS = "steps"  # of training, waiting for features among them; those that were lost, too
+BETWEEN_STEPS = "between_steps"  # workers that start, and start again; checkpoints
 FIT = "fit"  # of a baseline
 SEGMENTER = "segmenter"  # what is saved: the head, K-means where that is the head, the tree
 
@@ -31,7 +31,7 @@ class Spent:
         self._add(part, self._lap())
 
     def hear(self, event: Event) -> None:
-        """An event of a training's worker: of the seconds that follow, so many were steps."""
+        """An event of a training's worker, which says how long each step took."""
         if isinstance(event, Stepped):
             self._in_steps += sum(event.split.values())
 

@@ -3,11 +3,13 @@
 import json
 import os
 import secrets
+import shutil
 import signal
 import socket
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -44,7 +46,9 @@ class Head:
 
 @pytest.fixture(scope="module")
 def head(tmp_path_factory) -> Iterator[Head]:
-    home, temp = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("r")
+    home = tmp_path_factory.mktemp("home")
+    # Not among pytest's own, whose names are long: a socket's path has 107 bytes at most.
+    temp = tempfile.mkdtemp(prefix="raynef-")
     token = secrets.token_hex(32)
     env = {name: v for name, v in os.environ.items() if not name.startswith(("RAY_", "PYTHONPATH"))}
     env |= {"HOME": str(home), "RAY_USAGE_STATS_ENABLED": "0"}
@@ -69,6 +73,7 @@ def head(tmp_path_factory) -> Iterator[Head]:
     finally:
         running.terminate()
         running.wait(timeout=60)
+        shutil.rmtree(temp, ignore_errors=True)
 
 
 def free_port() -> int:

@@ -28,6 +28,7 @@ from raynef.report.page import render
 from raynef.report.records import ClusterCard, Evaluation, GalleryItem, Report, SkippedFile
 from raynef.segment.patch_map import PatchMap, cluster_maps
 from raynef.stores.run import RunFolder
+from raynef.work.segmenting import seen_maps
 from raynef.work.units import readable
 
 logger = logging.getLogger("raynef")
@@ -165,18 +166,9 @@ def _label(
 
 
 def seen_by(segmenter: Segmenter, images: Sequence[np.ndarray]) -> list[PatchMap]:
-    """What a segmenter says of images of ``read_images``; those of one size are seen together."""
-    alike: dict[tuple[int, ...], list[int]] = {}
-    for index, image in enumerate(images):
-        alike.setdefault(image.shape, []).append(index)
-    found: dict[int, PatchMap] = {}
-    for size, group in alike.items():
-        count = segmenter.windows((size[0], size[1])).count
-        step = max(1, segmenter.backbone_config.batch_size // count)
-        for start in range(0, len(group), step):
-            part = group[start : start + step]
-            maps = segmenter.patch_maps(np.stack([images[index] for index in part]))
-            found.update(zip(part, maps, strict=True))
+    """What a segmenter says of images of ``read_images``."""
+    at_once = segmenter.backbone_config.batch_size
+    found = dict(seen_maps(segmenter, dict(enumerate(images)), at_once=at_once))
     return [found[index] for index in range(len(images))]
 
 

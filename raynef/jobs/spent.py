@@ -41,7 +41,6 @@ class Spent:
         steps = min(self._in_steps, whole)
         self._add(STEPS, steps)
         self._add(BETWEEN_STEPS, whole - steps)
-        self._in_steps = 0.0
 
     def plain(self) -> dict[str, float]:
         """Seconds of each part, in the order of their ends."""

@@ -2,7 +2,7 @@
 
 import io
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Literal
@@ -157,12 +157,19 @@ class PredictActor:
 def patch_maps(
     segmenter: Segmenter, photos: dict[int, Photo], *, at_once: int
 ) -> Iterator[tuple[int, PatchMap]]:
-    """(index, patch logits) of images of any sizes.
+    """(index, patch logits) of photographs of any sizes, as of ``seen_maps``."""
+    seen = {index: segmenter.seen(photo.pixels) for index, photo in photos.items()}
+    return seen_maps(segmenter, seen, at_once=at_once)
 
-    Those that are seen at one size go through the segmenter together, about ``at_once`` windows.
+
+def seen_maps(
+    segmenter: Segmenter, seen: Mapping[int, np.ndarray], *, at_once: int
+) -> Iterator[tuple[int, PatchMap]]:
+    """(index, patch logits) of images at the sizes at which they are seen, uint8 [H, W, 3].
+
+    Those of one size go through the segmenter together, about ``at_once`` windows.
     """
     alike: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
-    seen = {index: segmenter.seen(photo.pixels) for index, photo in photos.items()}
     for index, pixels in seen.items():
         alike[pixels.shape].append(index)
     for shape, group in alike.items():

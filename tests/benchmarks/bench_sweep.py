@@ -10,7 +10,8 @@ the store is there, Ray's start among it. What is left is held against
 - the trials, which are trained and scored within the sweep;
 - the steps of the trainings alone, as each says itself.
 
-With --check, exits 1 where what is left is more than 1.08 times the trainings by hand.
+With --check, exits 1 where what is left is more than 1.08 times the trainings by hand, or more
+than 1.15 times the steps: trials of two epochs in bfloat16 do not reach that.
 """
 
 import argparse
@@ -23,7 +24,7 @@ from typing import Any
 
 import yaml
 
-BOUND = 1.08
+BOUNDS = {"over_trainings_by_hand": 1.08, "over_steps": 1.15}
 ALPHAS = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]
 
 
@@ -90,8 +91,13 @@ def main() -> None:
         "over_steps": round(left / steps, 3),
     }
     sys.stdout.write(json.dumps(found) + "\n")
-    if options.check and found["over_trainings_by_hand"] > BOUND:
-        sys.exit(f"over_trainings_by_hand = {found['over_trainings_by_hand']}, not <= {BOUND}")
+    missed = [
+        f"{name} = {found[name]}, not <= {bound}"
+        for name, bound in BOUNDS.items()
+        if found[name] > bound
+    ]
+    if options.check and missed:
+        sys.exit("; ".join(missed))
 
 
 def _by_hand(trial: Path, store: Path, out: Path) -> tuple[float, float]:
